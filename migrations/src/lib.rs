@@ -1,0 +1,16 @@
+#![doc = include_str!("../README.md")]
+
+mod database;
+mod error;
+mod migrate;
+
+pub use database::{Database, PoolLimits, Scope, Session, Transaction, ensure_partitions};
+pub use error::DbError;
+pub use migrate::{MigrationReport, StorageProfile, migrate};
+
+/// The role as which every pooled session works. It owns nothing, may not log in and cannot bypass row-level
+/// security.
+pub const APP_ROLE: &str = "weir_app";
+
+/// The tenant of everything that nobody was assigned yet.
+pub const UNASSIGNED_TENANT: uuid::Uuid = uuid::Uuid::nil();
