@@ -7,6 +7,7 @@ pub mod id;
 pub mod meter;
 pub mod quantity;
 pub mod reading;
+pub mod usage_record;
 pub mod window;
 pub mod wire;
 
@@ -19,4 +20,5 @@ pub use reading::{
     DiskReading, DiskRegisters, Epoch, InstanceReading, InstanceRegisters, InstanceState, NicReading,
     NicRegisters, NodeReading, Readings, VolumeReading, VolumeRegisters,
 };
+pub use usage_record::{Resource, UsageRecord};
 pub use window::{Window, WindowLength, micros};
