@@ -1,0 +1,4 @@
+//! Invoices: what they look like to the outside.
+
+pub mod document;
+pub mod sample;
