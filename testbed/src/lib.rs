@@ -1,0 +1,21 @@
+#![doc = include_str!("../README.md")]
+
+pub mod daemons;
+pub mod file_server;
+pub mod guest;
+pub mod guest_image;
+pub mod lifecycle;
+mod lock;
+pub mod network;
+pub mod orders;
+pub mod process;
+pub mod truth;
+pub mod virt_type;
+mod xml;
+
+/// `PREFIX-` and eight random hex digits, so that parallel tests do not meet.
+#[must_use]
+pub fn unique_name(prefix: &str) -> String {
+    let random = uuid::Uuid::new_v4().simple().to_string();
+    format!("{prefix}-{}", &random[..8])
+}
