@@ -128,8 +128,9 @@ BEGIN
         partition := format('%I.%I', parent.relnamespace::regnamespace::text,
                             parent.relname || '_p' || to_char(day, 'YYYYMMDD'));
         IF to_regclass(partition) IS NULL THEN
-            -- Two sessions that need the same day: the second waits here and then finds it made.
-            PERFORM pg_advisory_xact_lock(hashtext('weir_ensure_partitions'), target::oid::integer);
+            -- Two sessions that need the same day: the second waits here and then finds it made. The lock is the one
+            -- that ATTACH takes anyway; an advisory lock would not refresh what this session knows of the catalogue.
+            EXECUTE format('LOCK TABLE %s IN SHARE UPDATE EXCLUSIVE MODE', target);
             IF to_regclass(partition) IS NULL THEN
                 EXECUTE format('CREATE TABLE %s (LIKE %s INCLUDING DEFAULTS INCLUDING CONSTRAINTS
                                 INCLUDING GENERATED INCLUDING STORAGE INCLUDING COMPRESSION)', partition, target);

@@ -1,8 +1,10 @@
 #![doc = include_str!("../README.md")]
 
+pub mod cluster;
 mod database;
 mod error;
 mod migrate;
+pub mod testing;
 
 pub use database::{Database, PoolLimits, Scope, Session, Transaction, ensure_partitions};
 pub use error::DbError;
