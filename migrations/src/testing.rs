@@ -170,15 +170,14 @@ async fn start_or_join() -> Server {
         let (users, setup) = locks.unwrap_or_else(|error| panic!("cannot use {}: {error}", base.display()));
         if let Ok(urls) = std::fs::read_to_string(base.join("ready"))
             && let Some((url, superuser_url)) = urls.split_once('\n')
+            && superuser(superuser_url).await.is_ok()
         {
-            if superuser(superuser_url).await.is_ok() {
-                let (url, superuser_url) = (url.to_owned(), superuser_url.to_owned());
-                return Server {
-                    url,
-                    superuser_url,
-                    _users: users,
-                };
-            }
+            let (url, superuser_url) = (url.to_owned(), superuser_url.to_owned());
+            return Server {
+                url,
+                superuser_url,
+                _users: users,
+            };
         }
         if base.join("data").exists() {
             // Somebody began and did not end, or the server crashed: away with it, under both locks.

@@ -57,6 +57,9 @@ const STOP_STEPS: [(Signal, Duration); 3] = [
 /// How much of the log's end is read for an error.
 const LOG_TAIL_BYTES: u64 = 16 * 1024;
 
+/// How many of its lines the error shows: the last one tells that it ended, those before why.
+const ERROR_LINES: usize = 3;
+
 /// Where and as whom the private server runs.
 #[derive(Debug, Clone)]
 pub struct ClusterOptions {
@@ -315,16 +318,24 @@ fn start_error(output: &str, layout: &Layout) -> ClusterError {
     if let Some(error) = disk_error(output, &layout.data) {
         return error;
     }
-    let telling = |line: &&str| {
-        ["FATAL:", "PANIC:", "HINT:"]
-            .iter()
-            .any(|word| line.contains(word))
-    };
-    let lines: Vec<_> = output.lines().filter(telling).map(str::trim).collect();
-    let output = if lines.is_empty() {
+    // Behind the time and process in front of them, which tell a reader nothing here.
+    let words = ["LOG:", "ERROR:", "FATAL:", "PANIC:", "DETAIL:", "HINT:"];
+    let lines: Vec<_> = output
+        .lines()
+        .filter_map(|line| {
+            words
+                .iter()
+                .find_map(|word| line.find(word))
+                .and_then(|at| line.get(at..))
+        })
+        .collect();
+    let last = lines
+        .get(lines.len().saturating_sub(ERROR_LINES)..)
+        .unwrap_or_default();
+    let output = if last.is_empty() {
         "it ended without a word".to_owned()
     } else {
-        lines.join(" / ")
+        last.join(" / ")
     };
     ClusterError::Start {
         output,
