@@ -1,0 +1,148 @@
+//! What one look at a node shows, in plain figures, and the trait of whatever can look.
+//!
+//! Nothing here has a memory: epochs, births and what is held over time are the tracker's. A figure that
+//! the hypervisor did not give is `None`, never zero.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use metering::{BootId, DiskRegisters, InstanceId, NicRegisters};
+
+use crate::clock::{Clock, Moment};
+
+/// Something that can look at all instances of this node. The libvirt path is one; the kernel path will be
+/// another.
+pub trait Hypervisor: Send {
+    /// Takes a look.
+    ///
+    /// # Errors
+    /// The hypervisor could not be asked at all. A single instance that could not be read is no error: it is
+    /// in the observation, with [`Run::figures`] `None`.
+    fn observe(&mut self, clock: &dyn Clock) -> Result<Observation, HypervisorError>;
+}
+
+/// Why nothing was seen.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{doing} failed: {message}")]
+pub struct HypervisorError {
+    /// What was tried, such as "opening qemu:///system".
+    pub doing: String,
+    /// What the hypervisor's library said.
+    pub message: String,
+}
+
+/// All that was seen in one look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observation {
+    /// The life of the node's kernel.
+    pub boot_id: BootId,
+    /// When the instances' figures were complete. Each of them was taken during the hypervisor's one bulk
+    /// call that ended here, so it is older than this by at most that call's duration.
+    pub at: Moment,
+    /// All instances that the hypervisor knows, switched off or not.
+    pub instances: Vec<ObservedInstance>,
+    /// All volumes; `None`: the storage could not be listed, so that nothing is known about any of them.
+    pub volumes: Option<Vec<ObservedVolume>>,
+    /// Directories that hold volumes.
+    pub storage_dirs: Vec<PathBuf>,
+}
+
+/// An instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObservedInstance {
+    /// Which.
+    pub instance_id: InstanceId,
+    /// Its name.
+    pub name: String,
+    /// What its metadata claims about its tenant. `None`: nothing; also when the metadata could not be read,
+    /// see [`ObservedInstance::is_described`].
+    pub tenant_label: Option<String>,
+    /// Whether its description (metadata, devices) could be read.
+    pub is_described: bool,
+    /// Its present run; `None`: switched off.
+    pub run: Option<Run>,
+}
+
+/// One run of an instance: from its process' start to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// The hypervisor's number of the run.
+    pub run_id: u32,
+    /// When its process started; `None`: not known, or not surely of this run.
+    pub started: Option<ProcessStart>,
+    /// Whether it executes; otherwise it is paused. `None`: not known.
+    pub is_executing: Option<bool>,
+    /// Its figures; `None`: the instance was busy and could not be read.
+    pub figures: Option<Figures>,
+}
+
+/// When a process started, by the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProcessStart {
+    /// In clock ticks since boot, as `/proc/<pid>/stat` has it.
+    pub ticks: u64,
+    /// The same as time since boot.
+    pub boot: Duration,
+}
+
+/// The figures of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// CPU time of the whole process, in ns.
+    pub cpu_ns: Option<u64>,
+    /// vCPUs plugged in.
+    pub vcpus: Option<u32>,
+    /// Memory that the host holds for it, in KiB.
+    pub memory_kib: Option<u64>,
+    /// Its disks.
+    pub disks: Vec<ObservedDisk>,
+    /// Its NICs.
+    pub nics: Vec<ObservedNic>,
+}
+
+/// A disk of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObservedDisk {
+    /// The guest's name of it, such as `vda`.
+    pub target: String,
+    /// What backs it: a path, or empty for an empty drive.
+    pub source: String,
+    /// The hypervisor's number of this very attachment, where it has one.
+    pub mark: Option<u64>,
+    /// What else belongs to the same disk: the images below it, the image that it is being copied to. A
+    /// change of the source to or from one of them is no new disk, and its counters go on.
+    pub relatives: Vec<String>,
+    /// A drive whose medium can be changed: its counters belong to the drive.
+    pub is_removable: bool,
+    /// Its counters; `None`: not given.
+    pub registers: Option<DiskRegisters>,
+}
+
+/// A NIC of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObservedNic {
+    /// Its MAC address, lower case with colons. `None`: the description has none.
+    pub mac: Option<String>,
+    /// The host's device behind it, such as `vnet3`; `None`: there is none, so nobody counts it.
+    pub host_device: Option<String>,
+    /// Its counters, as the guest sees them; `None`: not given.
+    pub registers: Option<NicRegisters>,
+}
+
+/// A volume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObservedVolume {
+    /// Its pool, or `""`.
+    pub pool: String,
+    /// Its name in the pool, or its path.
+    pub name: String,
+    /// Where it lies, where it is a file or a device of this node.
+    pub path: Option<PathBuf>,
+    /// Size promised to the tenant, in bytes; `None`: it is there, but its size could not be read.
+    pub capacity_bytes: Option<u64>,
+    /// When its file was made, where the file system tells.
+    pub created_at: Option<Timestamp>,
+    /// The instance that it is attached to.
+    pub instance_id: Option<InstanceId>,
+}

@@ -1,0 +1,122 @@
+//! Shipping: the oldest batch to the sink, again and again until it is taken in, then the next.
+//!
+//! In order, one at a time. A sink that fails is waited for; nothing is dropped here.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use metering::Batch;
+use tokio::sync::{Notify, watch};
+
+use crate::spool::{Spool, SpoolError};
+
+/// The first wait after a failure, and the longest: soon enough to catch up, seldom enough not to crowd a
+/// control plane that comes back.
+const FIRST_WAIT: Duration = Duration::from_millis(200);
+const MAX_WAIT: Duration = Duration::from_secs(30);
+
+/// Without a notification the spool is looked at after this long all the same.
+const IDLE_WAIT: Duration = Duration::from_secs(60);
+
+/// Where batches go.
+pub trait Sink: Send + Sync {
+    /// Takes a batch in. `Ok` means that it is durable there, or was already: it will be forgotten here.
+    fn deliver(&self, batch: Batch) -> impl Future<Output = Result<(), SinkError>> + Send;
+}
+
+/// Why a batch was not taken in.
+#[derive(Debug, thiserror::Error)]
+#[error("the batch was not taken in")]
+pub struct SinkError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+
+/// Ships until `stop` turns true (or its sender is gone). A delivery under way is finished first.
+pub async fn ship(spool: Spool, wake: Arc<Notify>, sink: impl Sink, mut stop: watch::Receiver<bool>) {
+    let mut failures = 0;
+    while !*stop.borrow_and_update() {
+        let wait = match ship_one(&spool, &sink).await {
+            Ok(true) => {
+                failures = 0;
+                continue;
+            }
+            Ok(false) => {
+                failures = 0;
+                None
+            }
+            Err(error) => {
+                failures += 1;
+                let wait = backoff(failures, jitter());
+                tracing::warn!(error = ?error, failures, ?wait, "a batch waits in the spool");
+                Some(wait)
+            }
+        };
+        tokio::select! {
+            changed = stop.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+            }
+            () = wake.notified(), if wait.is_none() => {}
+            () = tokio::time::sleep(wait.unwrap_or(IDLE_WAIT)) => {}
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum ShipError {
+    #[error("the spool failed")]
+    Spool(#[source] SpoolError),
+    #[error("the sink failed")]
+    Sink(#[source] SinkError),
+    #[error("a worker of the runtime failed")]
+    Worker(#[source] tokio::task::JoinError),
+}
+
+/// Delivers the oldest batch. False: none waits.
+async fn ship_one(spool: &Spool, sink: &impl Sink) -> Result<bool, ShipError> {
+    let oldest = blocking(spool, |spool| spool.oldest()).await?;
+    let Some(batch) = oldest else {
+        return Ok(false);
+    };
+    let seq = batch.seq;
+    sink.deliver(batch).await.map_err(ShipError::Sink)?;
+    blocking(spool, move |spool| spool.acknowledge(seq)).await?;
+    Ok(true)
+}
+
+/// The spool waits for its disk; the runtime must not.
+async fn blocking<T: Send + 'static>(
+    spool: &Spool,
+    work: impl FnOnce(Spool) -> Result<T, SpoolError> + Send + 'static,
+) -> Result<T, ShipError> {
+    let spool = spool.clone();
+    tokio::task::spawn_blocking(move || work(spool))
+        .await
+        .map_err(ShipError::Worker)?
+        .map_err(ShipError::Spool)
+}
+
+/// Doubles with each failure; `jitter` (of 256) takes away up to half, so that nodes do not come back in step.
+fn backoff(failures: u32, jitter: u8) -> Duration {
+    let full = FIRST_WAIT
+        .saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1).min(16)))
+        .min(MAX_WAIT);
+    full - full * u32::from(jitter) / 512
+}
+
+fn jitter() -> u8 {
+    uuid::Uuid::new_v4().as_bytes()[0]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sink_that_stays_away_is_asked_ever_less_often_but_never_given_up() {
+        assert_eq!(backoff(1, 0), FIRST_WAIT);
+        assert_eq!(backoff(3, 0), FIRST_WAIT * 4);
+        assert_eq!(backoff(u32::MAX, 0), MAX_WAIT);
+        assert!(MAX_WAIT / 2 <= backoff(u32::MAX, 255));
+    }
+}

@@ -1,0 +1,238 @@
+//! The tracker's memory: what it must know of the last look to make sense of the next one.
+//!
+//! It is kept next to the readings (see `spool`), in the same transaction, so that both always agree.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use metering::held::Held;
+use metering::{BootId, Epoch, EpochId, InstanceId, VolumeId, micros};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Milliseconds of something held.
+pub type HeldMs = Held<1_000>;
+/// Seconds of something held.
+pub type HeldSeconds = Held<1_000_000>;
+/// KiB x seconds of bytes held: 1,024 bytes x 1,000,000 us. A volume need not be whole KiB.
+pub type HeldBytesAsKibSeconds = Held<1_024_000_000>;
+
+/// Everything that is remembered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// Which memory this is. It goes into every epoch: registers that are integrated here begin at zero with
+    /// a new memory, so they must not continue an epoch of the old one.
+    pub memory: Uuid,
+    /// How many epochs were begun, so that no two are the same.
+    pub epochs: u64,
+    /// The last look, successful or not.
+    pub last_look: Option<Mark>,
+    /// The last look that saw the instances.
+    pub last_observation: Option<Mark>,
+    /// The last look that saw the volumes.
+    pub last_volumes: Option<Mark>,
+    /// Instances that were known then.
+    pub instances: BTreeMap<InstanceId, InstanceTrack>,
+    /// Volumes that existed then.
+    pub volumes: BTreeMap<VolumeId, VolumeTrack>,
+}
+
+/// An instant that can be compared across reboots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// The life of the kernel.
+    pub boot_id: BootId,
+    /// By the wall clock.
+    pub wall: Timestamp,
+    /// Since the kernel started.
+    pub boot: Duration,
+}
+
+/// A life of registers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EpochTrack {
+    /// Which.
+    pub id: EpochId,
+    /// When its registers stood at zero; `None`: adopted.
+    pub born_at: Option<Timestamp>,
+}
+
+/// An instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceTrack {
+    /// As last reported.
+    pub name: String,
+    /// As last reported.
+    pub tenant_label: Option<String>,
+    /// The last look that could read it.
+    pub last_read: Option<Mark>,
+    /// Its run, when it had one.
+    pub run: Option<RunTrack>,
+}
+
+/// A run of an instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunTrack {
+    /// The hypervisor's number of it.
+    pub run_id: u32,
+    /// In which life of the kernel.
+    pub boot_id: BootId,
+    /// The start of its process, once known.
+    pub start_ticks: Option<u64>,
+    /// Its epoch.
+    pub epoch: EpochTrack,
+    /// Until when time was integrated.
+    pub held_until: Mark,
+    /// What is held, once known.
+    pub amounts: Option<Amounts>,
+    /// `running_ms`.
+    pub running: HeldMs,
+    /// `vcpu_ms`.
+    pub vcpu: HeldMs,
+    /// `memory_kib_s`.
+    pub memory: HeldSeconds,
+    /// The last `cpu_ns`.
+    pub cpu_ns: u64,
+    /// Whether its devices were ever seen.
+    pub is_surveyed: bool,
+    /// Its disks, by target.
+    pub disks: BTreeMap<String, DeviceTrack>,
+    /// Its NICs, by MAC.
+    pub nics: BTreeMap<String, DeviceTrack>,
+    /// Devices that were reported as not counted.
+    pub not_counted: BTreeSet<String>,
+}
+
+/// What a run holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Amounts {
+    /// Whether it executes.
+    pub is_executing: bool,
+    /// vCPUs.
+    pub vcpus: u32,
+    /// Memory, in KiB.
+    pub memory_kib: u64,
+}
+
+/// A disk or a NIC, attached once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceTrack {
+    /// What backs a disk.
+    pub source: String,
+    /// The hypervisor's mark of this attachment.
+    pub mark: Option<String>,
+    /// What else belongs to the same disk.
+    pub relatives: Vec<String>,
+    /// Its epoch.
+    pub epoch: EpochTrack,
+    /// Its last registers.
+    pub registers: Vec<u64>,
+}
+
+/// A volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeTrack {
+    /// Its pool.
+    pub pool: String,
+    /// Its name.
+    pub name: String,
+    /// Where it lies.
+    pub path: Option<PathBuf>,
+    /// The instance that it was attached to.
+    pub instance_id: Option<InstanceId>,
+    /// Its epoch.
+    pub epoch: EpochTrack,
+    /// Until when its size was integrated.
+    pub held_until: Mark,
+    /// Its size, once known.
+    pub capacity_bytes: Option<u64>,
+    /// `provisioned_kib_s`.
+    pub provisioned: HeldBytesAsKibSeconds,
+}
+
+impl State {
+    /// A memory of nothing. `memory` must never have been used before.
+    #[must_use]
+    pub fn new(memory: Uuid) -> Self {
+        Self {
+            memory,
+            epochs: 0,
+            last_look: None,
+            last_observation: None,
+            last_volumes: None,
+            instances: BTreeMap::new(),
+            volumes: BTreeMap::new(),
+        }
+    }
+
+    /// Where the known volumes lie, by pool and name.
+    #[must_use]
+    pub fn volume_paths(&self) -> BTreeMap<(String, String), PathBuf> {
+        self.volumes
+            .values()
+            .filter_map(|volume| {
+                let key = (volume.pool.clone(), volume.name.clone());
+                Some((key, volume.path.clone()?))
+            })
+            .collect()
+    }
+}
+
+impl Mark {
+    /// The time from `self` to `later`: by the kernel's clock within one life of the kernel, which no
+    /// setting of the wall clock can change; by the wall clock across lives, never negative.
+    #[must_use]
+    pub fn until(self, later: Mark) -> Duration {
+        if self.boot_id == later.boot_id {
+            later.boot.saturating_sub(self.boot)
+        } else {
+            Duration::try_from(later.wall.duration_since(self.wall)).unwrap_or(Duration::ZERO)
+        }
+    }
+
+    /// The instant `time` before, on both clocks.
+    #[must_use]
+    pub fn before(self, time: Duration) -> Mark {
+        Mark {
+            boot_id: self.boot_id,
+            wall: micros(self.wall.checked_sub(time).unwrap_or(Timestamp::MIN)),
+            boot: self.boot.saturating_sub(time),
+        }
+    }
+}
+
+impl From<EpochTrack> for Epoch {
+    fn from(track: EpochTrack) -> Self {
+        Self {
+            id: track.id,
+            born_at: track.born_at,
+        }
+    }
+}
+
+impl RunTrack {
+    /// Integrates what was held until `now`. While the amounts are not known yet the time is kept for later.
+    pub fn hold_until(&mut self, now: Mark) {
+        let Some(amounts) = self.amounts else {
+            return;
+        };
+        let time = self.held_until.until(now);
+        self.running.add(u64::from(amounts.is_executing), time);
+        self.vcpu.add(u64::from(amounts.vcpus), time);
+        self.memory.add(amounts.memory_kib, time);
+        self.held_until = now;
+    }
+}
+
+impl VolumeTrack {
+    /// Integrates what was held until `now`. While the size is not known yet the time is kept for later.
+    pub fn hold_until(&mut self, now: Mark) {
+        let Some(capacity_bytes) = self.capacity_bytes else {
+            return;
+        };
+        self.provisioned.add(capacity_bytes, self.held_until.until(now));
+        self.held_until = now;
+    }
+}
