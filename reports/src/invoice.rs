@@ -12,7 +12,9 @@ use crate::view::InvoiceView;
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
     /// The tenant's time zone is not known here.
-    #[error("the time zone {name:?} is not in this machine's database: correct the tenant's zone, or install tzdata")]
+    #[error(
+        "the time zone {name:?} is not in this machine's database: correct the tenant's zone, or install tzdata"
+    )]
     TimeZone {
         /// At most the first 80 characters of it.
         name: String,

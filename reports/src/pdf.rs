@@ -19,14 +19,22 @@ static TEMPLATE: &str = include_str!("../templates/invoice.typ");
 
 /// Fonts are parsed once per process.
 static ENGINE: LazyLock<TypstEngine<TypstTemplateMainFile>> = LazyLock::new(|| {
-    let fonts = TypstKitFontOptions::new().include_system_fonts(false).include_embedded_fonts(true);
-    TypstEngine::builder().main_file(TEMPLATE).search_fonts_with(fonts).build()
+    let fonts = TypstKitFontOptions::new()
+        .include_system_fonts(false)
+        .include_embedded_fonts(true);
+    TypstEngine::builder()
+        .main_file(TEMPLATE)
+        .search_fonts_with(fonts)
+        .build()
 });
 
 /// Typesets `view`.
 pub(crate) fn render(view: &InvoiceView) -> Result<Vec<u8>, ReportError> {
     let mut inputs = Dict::new();
-    inputs.insert("invoice".into(), Bytes::new(serde_json::to_vec(view).map_err(ReportError::Json)?).into_value());
+    inputs.insert(
+        "invoice".into(),
+        Bytes::new(serde_json::to_vec(view).map_err(ReportError::Json)?).into_value(),
+    );
     let document = ENGINE
         .compile_with_input(inputs)
         .output

@@ -2,7 +2,9 @@
 //!
 //! PDF and HTML are both made from it, so they cannot differ. It decides no layout and computes no money.
 
-use billing::{InstanceUsage, InvoiceDocument, InvoiceLine, InvoiceStatus, Money, Party, Tier, UnpricedUsage};
+use billing::{
+    InstanceUsage, InvoiceDocument, InvoiceLine, InvoiceStatus, Money, Party, Tier, UnpricedUsage,
+};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use metering::Window;
@@ -30,6 +32,9 @@ const INSTANCE_NAME_MAX: usize = 64;
 const UNIT_MAX: usize = 16;
 /// Longest of what should be short anyhow: tax number, plan, tax name.
 const SHORT_MAX: usize = 60;
+
+/// Characters in the figures of one row from which a page sets them smaller.
+const FIGURES_WIDE: usize = 54;
 
 /// An invoice, ready to show.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -165,10 +170,26 @@ impl InvoiceView {
             issued_at: document.issued_at,
         })
     }
+
+    /// Whether the figures of the lines leave no room for their descriptions beside them.
+    pub(crate) fn has_wide_lines(&self) -> bool {
+        let figures = |line: &LineView| line.quantity.width() + line.unit_price.width() + line.amount.width();
+        self.lines.iter().any(|line| figures(line) > FIGURES_WIDE)
+    }
+
+    /// The same of the usage by instance.
+    pub(crate) fn has_wide_usage(&self) -> bool {
+        let groups = self.usage.iter().chain(&self.unpriced);
+        let mut rows = groups.flat_map(|group| &group.rows);
+        rows.any(|row| row.quantity.width() + row.base.width() > FIGURES_WIDE)
+    }
 }
 
 fn zone(name: &str) -> Result<TimeZone, ReportError> {
-    TimeZone::get(name).map_err(|source| ReportError::TimeZone { name: name.chars().take(80).collect(), source })
+    TimeZone::get(name).map_err(|source| ReportError::TimeZone {
+        name: name.chars().take(80).collect(),
+        source,
+    })
 }
 
 /// A void invoice is void even if it never had a number.
@@ -194,7 +215,10 @@ fn party(party: &Party) -> PartyView {
     PartyView {
         name: shown_or(&party.name, PARTY_NAME_MAX, "(no name)"),
         address,
-        tax_number: party.tax_number.as_deref().map(|number| shown_or(number, SHORT_MAX, "(none)")),
+        tax_number: party
+            .tax_number
+            .as_deref()
+            .map(|number| shown_or(number, SHORT_MAX, "(none)")),
     }
 }
 
@@ -202,22 +226,48 @@ fn facts(document: &InvoiceDocument, zone: &TimeZone) -> Vec<Fact> {
     let period = document.service_period;
     let plan = shown_or(&document.plan.name, SHORT_MAX, "(no name)");
     let version = shown(&document.plan.version, SHORT_MAX);
-    let issued = document.issued_at.map_or_else(|| "not yet".to_owned(), |at| instant(at, zone));
+    let issued = document
+        .issued_at
+        .map_or_else(|| "not yet".to_owned(), |at| instant(at, zone));
     let mut facts = vec![
-        Fact { label: "Issued", value: issued },
-        Fact { label: "Used from", value: instant(period.start(), zone) },
-        Fact { label: "Used until", value: instant(period.end(), zone) },
-        Fact { label: "Time zone", value: shown(&document.time_zone, SHORT_MAX) },
-        Fact { label: "Plan", value: plan },
-        Fact { label: "Prices of", value: version },
-        Fact { label: "Customer", value: document.tenant.to_string() },
+        Fact {
+            label: "Issued",
+            value: issued,
+        },
+        Fact {
+            label: "Used from",
+            value: instant(period.start(), zone),
+        },
+        Fact {
+            label: "Used until",
+            value: instant(period.end(), zone),
+        },
+        Fact {
+            label: "Time zone",
+            value: shown(&document.time_zone, SHORT_MAX),
+        },
+        Fact {
+            label: "Plan",
+            value: plan,
+        },
+        Fact {
+            label: "Prices of",
+            value: version,
+        },
+        Fact {
+            label: "Customer",
+            value: document.tenant.to_string(),
+        },
     ];
     let status = match document.status {
         InvoiceStatus::Paid => Some("paid"),
         InvoiceStatus::Void => Some("void: nothing is owed"),
         InvoiceStatus::Draft | InvoiceStatus::Issued => None,
     };
-    facts.extend(status.map(|status| Fact { label: "Status", value: status.to_owned() }));
+    facts.extend(status.map(|status| Fact {
+        label: "Status",
+        value: status.to_owned(),
+    }));
     facts
 }
 
@@ -259,7 +309,11 @@ fn notes(line: &InvoiceLine, document: &InvoiceDocument, zone: &TimeZone) -> Vec
 }
 
 fn period_text(period: Window, zone: &TimeZone) -> String {
-    format!("{} until {}", instant(period.start(), zone), instant(period.end(), zone))
+    format!(
+        "{} until {}",
+        instant(period.start(), zone),
+        instant(period.end(), zone)
+    )
 }
 
 fn sums(document: &InvoiceDocument) -> (Vec<Sum>, Sum) {
@@ -272,10 +326,22 @@ fn sums(document: &InvoiceDocument) -> (Vec<Sum>, Sum) {
     let name = shown_or(&tax.name, SHORT_MAX, "Tax");
     let tax_label = format!("{name} {percent} on {}", amount(tax.base).text);
     let sums = vec![
-        Sum { label: "Subtotal".to_owned(), amount: amount(document.subtotal) },
-        Sum { label: tax_label, amount: amount(tax.amount) },
+        Sum {
+            label: "Subtotal".to_owned(),
+            amount: amount(document.subtotal),
+        },
+        Sum {
+            label: tax_label,
+            amount: amount(tax.amount),
+        },
     ];
-    (sums, Sum { label: "Total".to_owned(), amount: amount(document.total) })
+    (
+        sums,
+        Sum {
+            label: "Total".to_owned(),
+            amount: amount(document.total),
+        },
+    )
 }
 
 fn whole_completeness(document: &InvoiceDocument) -> String {
@@ -283,7 +349,7 @@ fn whole_completeness(document: &InvoiceDocument) -> String {
     match completeness(known) {
         Some(text) => {
             let of = duration(known_ms(known));
-            format!("{text}, of {of} that all resources together existed in this period. Missing usage is not charged.")
+            format!("{text}, of {of} of resource time. Usage in missing time is not charged.")
         }
         None => "No resource existed in this period.".to_owned(),
     }
@@ -346,5 +412,9 @@ fn unpriced(usages: &[UnpricedUsage], period: Window, zone: &TimeZone) -> Vec<Us
         }
     };
     let rows = usages.iter().zip(quantities).map(row).collect();
-    vec![UsageGroup { name: String::new(), id: String::new(), rows }]
+    vec![UsageGroup {
+        name: String::new(),
+        id: String::new(),
+        rows,
+    }]
 }

@@ -137,7 +137,11 @@ pub fn in_currency(code: &str) -> InvoiceDocument {
 }
 
 fn instance(n: u32) -> InstanceId {
-    InstanceId::from_uuid(format!("00000000-0000-7000-8000-{n:012}").parse().expect("a UUID"))
+    InstanceId::from_uuid(
+        format!("00000000-0000-7000-8000-{n:012}")
+            .parse()
+            .expect("a UUID"),
+    )
 }
 
 fn add_up(mut document: InvoiceDocument) -> InvoiceDocument {
@@ -147,6 +151,9 @@ fn add_up(mut document: InvoiceDocument) -> InvoiceDocument {
     let tax = document.subtotal.amount() * document.tax.rate;
     document.tax.base = document.subtotal;
     document.tax.amount = Money::rounded(tax, currency).expect("it fits");
-    document.total = document.subtotal.checked_add(document.tax.amount).expect("it fits");
+    document.total = document
+        .subtotal
+        .checked_add(document.tax.amount)
+        .expect("it fits");
     document
 }
