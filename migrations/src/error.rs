@@ -59,6 +59,12 @@ pub enum DbError {
     #[error("the database could not be migrated")]
     Migration(#[source] Box<refinery::Error>),
 
+    /// TimescaleDB was asked for and the server does not offer it.
+    #[error(
+        "the server does not offer TimescaleDB (its package installed, and timescaledb in shared_preload_libraries)"
+    )]
+    NoTimescale,
+
     /// The server is too old.
     #[error("PostgreSQL {found} is too old; Weir needs 15 or newer")]
     TooOld {

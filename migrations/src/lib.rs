@@ -8,7 +8,7 @@ pub mod testing;
 
 pub use database::{Database, PoolLimits, Scope, Session, Transaction, ensure_partitions};
 pub use error::DbError;
-pub use migrate::{MigrationReport, StorageProfile, migrate};
+pub use migrate::{MigrationReport, StorageProfile, migrate, migrate_as};
 
 /// The role as which every pooled session works. It owns nothing, may not log in and cannot bypass row-level
 /// security.

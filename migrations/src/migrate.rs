@@ -65,8 +65,18 @@ impl StorageProfile {
 /// Migrates the database at `url` to this version's schema. Doing it twice, or from two processes at once, does it
 /// once. The login role becomes the owner of everything, and a member of [`crate::APP_ROLE`].
 pub async fn migrate(url: &str) -> Result<MigrationReport, DbError> {
+    migrate_with(url, None).await
+}
+
+/// The same with a profile of the caller's choice instead of the best that the server offers. A database that has a
+/// profile already keeps it.
+pub async fn migrate_as(url: &str, profile: StorageProfile) -> Result<MigrationReport, DbError> {
+    migrate_with(url, Some(profile)).await
+}
+
+async fn migrate_with(url: &str, wanted: Option<StorageProfile>) -> Result<MigrationReport, DbError> {
     let (mut client, connection) = connect(url).await?;
-    let outcome = migrate_with(&mut client).await;
+    let outcome = run(&mut client, wanted).await;
     // Closing the connection gives the lock back, whatever happened.
     drop(client);
     // The task only ends; what went wrong on the connection was already an error of the client's.
@@ -97,12 +107,12 @@ pub(crate) async fn connect(url: &str) -> Result<(Client, JoinHandle<()>), DbErr
     Ok((client, task))
 }
 
-async fn migrate_with(client: &mut Client) -> Result<MigrationReport, DbError> {
+async fn run(client: &mut Client, wanted: Option<StorageProfile>) -> Result<MigrationReport, DbError> {
     check_version(client).await?;
     client.batch_execute(ON_CONNECT).await?;
     lock(client).await?;
     make_role(client).await?;
-    let profile = choose_profile(client).await?;
+    let profile = choose_profile(client, wanted).await?;
     client
         .execute(
             "SELECT set_config('weir.storage_profile', $1, false)",
@@ -171,7 +181,7 @@ async fn make_role(client: &Client) -> Result<(), DbError> {
     }
 }
 
-async fn choose_profile(client: &Client) -> Result<StorageProfile, DbError> {
+async fn choose_profile(client: &Client, wanted: Option<StorageProfile>) -> Result<StorageProfile, DbError> {
     let row = client
         .query_one(include_str!("../sql/storage_profile.sql"), &[])
         .await?;
@@ -179,18 +189,21 @@ async fn choose_profile(client: &Client) -> Result<StorageProfile, DbError> {
         let row = client.query_one("SELECT profile FROM weir_storage", &[]).await?;
         return Ok(StorageProfile::from_sql(row.try_get("profile")?));
     }
-    if !row.try_get::<_, bool>("has_timescale")? {
-        return Ok(StorageProfile::Plain);
+    match (wanted, row.try_get::<_, bool>("has_timescale")?) {
+        (Some(StorageProfile::Plain), _) | (None, false) => return Ok(StorageProfile::Plain),
+        (Some(StorageProfile::Timescale), false) => return Err(DbError::NoTimescale),
+        (_, true) => {}
     }
     match client
         .batch_execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
         .await
     {
         Ok(()) => Ok(StorageProfile::Timescale),
-        Err(error) => {
+        Err(error) if wanted.is_none() => {
             tracing::warn!(%error, "TimescaleDB is there but cannot be switched on: native partitions are used");
             Ok(StorageProfile::Plain)
         }
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -19,7 +19,7 @@ use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
 
 use crate::cluster::{self, Account, ClusterOptions, Prepared};
-use crate::{Database, PoolLimits};
+use crate::{Database, PoolLimits, StorageProfile};
 
 /// Longer than the pause between two test programs of one run, shorter than a developer's patience with a process
 /// that is left over.
@@ -29,8 +29,9 @@ const GRACE_SECONDS: &str = "20";
 const READY_MAX: Duration = Duration::from_secs(60);
 const READY_LOOK_INTERVAL: Duration = Duration::from_millis(25);
 
-/// The migrated database that tests are cloned from.
-const TEMPLATE: &str = "weir_template";
+/// The migrated databases that tests are cloned from.
+const PLAIN_TEMPLATE: &str = "weir_template_plain";
+const TIMESCALE_TEMPLATE: &str = "weir_template_timescale";
 
 /// The role that owns the databases, as in a private cluster.
 const OWNER: &str = "weir";
@@ -67,24 +68,34 @@ struct Server {
     _users: File,
 }
 
-/// Makes a database for one test.
+/// Makes a database for one test, with native partitions: what Weir has on Debian as it is.
 ///
 /// # Panics
 ///
 /// When PostgreSQL is not installed or the server does not start.
 pub async fn database() -> TestDatabase {
+    database_as(StorageProfile::Plain).await
+}
+
+/// The same with a profile of the caller's choice. See [`has_timescale`].
+///
+/// # Panics
+///
+/// As [`database`], and when the profile needs TimescaleDB and it is not installed.
+pub async fn database_as(profile: StorageProfile) -> TestDatabase {
     static SERVER: OnceCell<Server> = OnceCell::const_new();
     let server = SERVER.get_or_init(start_or_join).await;
+    let template = template_of(profile);
     let name = format!("t_{}", Uuid::new_v4().simple());
     let superuser = superuser(&server.superuser_url)
         .await
         .expect("the test server takes connections");
     superuser
         .batch_execute(&format!(
-            "CREATE DATABASE {name} TEMPLATE {TEMPLATE} OWNER {OWNER}"
+            "CREATE DATABASE {name} TEMPLATE {template} OWNER {OWNER}"
         ))
         .await
-        .expect("the template of the test databases can be cloned");
+        .unwrap_or_else(|error| panic!("cannot clone {template}: {}", chain(&error)));
     let url = with_database(&server.url, &name);
     let database = Database::connect(&url, LIMITS)
         .await
@@ -95,6 +106,16 @@ pub async fn database() -> TestDatabase {
         url,
         superuser_url: server.superuser_url.clone(),
     }
+}
+
+/// Whether TimescaleDB is installed, so that a test can go through both profiles where both are to be had.
+///
+/// # Panics
+///
+/// When PostgreSQL is not installed.
+pub fn has_timescale() -> bool {
+    cluster::has_timescale()
+        .unwrap_or_else(|error| panic!("the tests need a PostgreSQL of their own: {error}"))
 }
 
 impl TestDatabase {
@@ -258,7 +279,7 @@ async fn start(base: &Path) -> (String, String) {
             Err(_) => tokio::time::sleep(READY_LOOK_INTERVAL).await,
         }
     };
-    make_template(&client, &prepared).await;
+    make_templates(&client, &prepared).await;
     (prepared.url, prepared.superuser_url)
 }
 
@@ -291,6 +312,10 @@ fn spawn(base: &Path, prepared: &Prepared) -> io::Result<()> {
     for setting in SERVER_SETTINGS {
         command.args(["-c", setting]);
     }
+    if prepared.has_timescale {
+        // Its workers connect to every database, and a template that somebody is connected to cannot be cloned.
+        command.args(["-c", "timescaledb.max_background_workers=0"]);
+    }
     // It outlives us, so nobody waits for it; when we end first, init does.
     command
         .stdout(Stdio::null())
@@ -299,29 +324,42 @@ fn spawn(base: &Path, prepared: &Prepared) -> io::Result<()> {
         .map(drop)
 }
 
-async fn make_template(client: &Client, prepared: &Prepared) {
+async fn make_templates(client: &Client, prepared: &Prepared) {
     let password = prepared.owner_password();
-    let make = async {
-        client
-            .batch_execute(&format!(
-                "CREATE ROLE {OWNER} LOGIN CREATEROLE PASSWORD '{password}'"
-            ))
-            .await?;
-        client
-            .batch_execute(&format!("CREATE DATABASE {TEMPLATE} OWNER {OWNER}"))
-            .await
-    };
-    make.await.expect("a new server takes a role and a database");
-    let url = with_database(&prepared.url, TEMPLATE);
-    crate::migrate(&url)
-        .await
-        .unwrap_or_else(|error| panic!("the template cannot be migrated: {}", chain(&error)));
     client
         .batch_execute(&format!(
-            "ALTER DATABASE {TEMPLATE} WITH ALLOW_CONNECTIONS false IS_TEMPLATE true"
+            "CREATE ROLE {OWNER} LOGIN CREATEROLE PASSWORD '{password}'"
+        ))
+        .await
+        .expect("a new server takes a role");
+    make_template(client, prepared, StorageProfile::Plain).await;
+    if prepared.has_timescale {
+        make_template(client, prepared, StorageProfile::Timescale).await;
+    }
+}
+
+async fn make_template(client: &Client, prepared: &Prepared, profile: StorageProfile) {
+    let template = template_of(profile);
+    client
+        .batch_execute(&format!("CREATE DATABASE {template} OWNER {OWNER}"))
+        .await
+        .expect("a new server takes a database");
+    crate::migrate_as(&with_database(&prepared.url, template), profile)
+        .await
+        .unwrap_or_else(|error| panic!("{template} cannot be migrated: {}", chain(&error)));
+    client
+        .batch_execute(&format!(
+            "ALTER DATABASE {template} WITH ALLOW_CONNECTIONS false IS_TEMPLATE true"
         ))
         .await
         .expect("the template can be closed");
+}
+
+fn template_of(profile: StorageProfile) -> &'static str {
+    match profile {
+        StorageProfile::Plain => PLAIN_TEMPLATE,
+        StorageProfile::Timescale => TIMESCALE_TEMPLATE,
+    }
 }
 
 async fn superuser(url: &str) -> Result<Client, tokio_postgres::Error> {
@@ -347,6 +385,7 @@ fn hash_of_migrations() -> String {
     // What the template is built with counts, too.
     hash.update(include_str!("../sql/role.sql"));
     hash.update(include_str!("testing.rs"));
+    hash.update([u8::from(has_timescale())]);
     hash.finalize()
         .iter()
         .take(6)

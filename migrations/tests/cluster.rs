@@ -76,6 +76,14 @@ fn pid_of(cluster: &PrivateCluster) -> u32 {
     running(cluster).expect("the server runs")
 }
 
+fn socket_dir_of(cluster: &PrivateCluster) -> PathBuf {
+    let config: tokio_postgres::Config = cluster.url().parse().unwrap();
+    match config.get_hosts() {
+        [tokio_postgres::config::Host::Unix(path)] => path.clone(),
+        hosts => panic!("not one socket: {hosts:?}"),
+    }
+}
+
 fn kill_9(pid: u32) {
     let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
@@ -357,7 +365,15 @@ async fn hostile_directory_names_are_only_names() {
         cluster.stop().await;
     }
     let deep = place.path().join("d".repeat(200)).join("e".repeat(200));
-    start(&deep).await.stop().await;
+    let cluster = start(&deep).await;
+    let socket_dir = socket_dir_of(&cluster);
+    assert!(
+        socket_dir.join(".s.PGSQL.5432").exists() && !socket_dir.starts_with(&deep),
+        "{socket_dir:?}"
+    );
+    assert_eq!(socket_dir.metadata().unwrap().mode() & 0o777, 0o700);
+    cluster.stop().await;
+    assert!(!socket_dir.exists(), "{socket_dir:?} is left over");
     let names: Vec<_> = std::fs::read_dir(place.path())
         .unwrap()
         .map(|entry| entry.unwrap().file_name())

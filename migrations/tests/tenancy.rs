@@ -1,6 +1,6 @@
 //! The walls between tenants, on a real PostgreSQL. The catalogue tests hold for every migration, of whatever crate.
 
-use migrations::testing::{TestDatabase, database};
+use migrations::testing::{TestDatabase, database, database_as, has_timescale};
 use migrations::{DbError, Scope, StorageProfile, UNASSIGNED_TENANT, ensure_partitions};
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
@@ -136,37 +136,38 @@ async fn the_tenants_own_tables_take_its_rows_and_refuse_those_of_others() {
 
 #[tokio::test]
 async fn without_a_scope_no_table_shows_a_row_not_even_to_the_owner() {
-    let database = database().await;
-    two_tenants(&database).await;
-    let owner = database.owner_client().await;
-    let walled = list(
-        &database,
-        &format!(
-            "SELECT c.oid::regclass::text FROM {OUR_TABLES} WHERE c.relrowsecurity AND NOT c.relispartition"
-        ),
-    )
-    .await;
-    assert!(walled.iter().any(|table| table == "tenant"), "{walled:?}");
-    for role in ["weir_app", "weir"] {
-        owner.batch_execute(&format!("SET ROLE {role}")).await.unwrap();
-        for scope in [
-            "RESET weir.scope; RESET weir.tenant_id",
-            "SET weir.scope = ''; SET weir.tenant_id = ''",
-            "SET weir.scope = 'Provider'",
-            "SET weir.scope = 'tenant'; SET weir.tenant_id = ''",
-            "SET weir.scope = ''; SET weir.tenant_id = '00000000-0000-0000-0000-000000000000'",
-        ] {
-            owner.batch_execute(scope).await.unwrap();
-            for table in &walled {
-                let row = owner
-                    .query_one(&format!("SELECT count(*) FROM {table}"), &[])
-                    .await
-                    .unwrap();
-                assert_eq!(
-                    row.get::<_, i64>(0),
-                    0,
-                    "{role} sees rows of {table} after {scope}"
-                );
+    for database in each_profile().await {
+        two_tenants(&database).await;
+        let owner = database.owner_client().await;
+        let walled = list(
+            &database,
+            &format!(
+                "SELECT c.oid::regclass::text FROM {OUR_TABLES} WHERE c.relrowsecurity AND NOT c.relispartition"
+            ),
+        )
+        .await;
+        assert!(walled.iter().any(|table| table == "tenant"), "{walled:?}");
+        for role in ["weir_app", "weir"] {
+            owner.batch_execute(&format!("SET ROLE {role}")).await.unwrap();
+            for scope in [
+                "RESET weir.scope; RESET weir.tenant_id",
+                "SET weir.scope = ''; SET weir.tenant_id = ''",
+                "SET weir.scope = 'Provider'",
+                "SET weir.scope = 'tenant'; SET weir.tenant_id = ''",
+                "SET weir.scope = ''; SET weir.tenant_id = '00000000-0000-0000-0000-000000000000'",
+            ] {
+                owner.batch_execute(scope).await.unwrap();
+                for table in &walled {
+                    let row = owner
+                        .query_one(&format!("SELECT count(*) FROM {table}"), &[])
+                        .await
+                        .unwrap();
+                    assert_eq!(
+                        row.get::<_, i64>(0),
+                        0,
+                        "{role} sees rows of {table} after {scope}"
+                    );
+                }
             }
         }
     }
@@ -200,91 +201,114 @@ async fn a_connection_that_was_tampered_with_serves_the_next_one_its_own_scope()
 
 #[tokio::test]
 async fn the_application_role_owns_nothing_and_may_change_rows_only() {
-    let database = database().await;
-    let check = async |what: &str, sql: &str| {
-        assert_eq!(list(&database, sql).await, Vec::<String>::new(), "{what}");
-    };
-    check(
-        "it has a privilege of its own",
-        "SELECT rolname::text FROM pg_roles WHERE rolname = 'weir_app'
-         AND (rolsuper OR rolbypassrls OR rolcanlogin OR rolcreaterole OR rolcreatedb OR rolreplication)",
-    )
-    .await;
-    check(
-        "it owns something",
-        "SELECT classid::regclass || ' ' || objid FROM pg_shdepend
-         WHERE refclassid = 'pg_authid'::regclass AND refobjid = 'weir_app'::regrole AND deptype = 'o'",
-    )
-    .await;
-    check(
-        "it is a member of another role",
-        "SELECT roleid::regrole::text FROM pg_auth_members WHERE member = 'weir_app'::regrole",
-    )
-    .await;
-    check(
-        "it may do more than DML",
-        &format!(
-            "SELECT c.relname || ' ' || p.privilege
-             FROM {OUR_TABLES} CROSS JOIN (VALUES ('TRUNCATE'), ('REFERENCES'), ('TRIGGER')) p (privilege)
-             WHERE has_table_privilege('weir_app', c.oid, p.privilege)"
-        ),
-    )
-    .await;
-    check(
-        "it may create",
-        "SELECT 'schema' WHERE has_schema_privilege('weir_app', 'public', 'CREATE')
-         UNION ALL SELECT 'database' WHERE has_database_privilege('weir_app', current_database(), 'CREATE')",
-    )
-    .await;
+    for database in each_profile().await {
+        let check = async |what: &str, sql: &str| {
+            assert_eq!(list(&database, sql).await, Vec::<String>::new(), "{what}");
+        };
+        check(
+            "it has a privilege of its own",
+            "SELECT rolname::text FROM pg_roles WHERE rolname = 'weir_app'
+             AND (rolsuper OR rolbypassrls OR rolcanlogin OR rolcreaterole OR rolcreatedb OR rolreplication)",
+        )
+        .await;
+        check(
+            "it owns something",
+            "SELECT classid::regclass || ' ' || objid FROM pg_shdepend
+             WHERE refclassid = 'pg_authid'::regclass AND refobjid = 'weir_app'::regrole AND deptype = 'o'",
+        )
+        .await;
+        check(
+            "it is a member of another role",
+            "SELECT roleid::regrole::text FROM pg_auth_members WHERE member = 'weir_app'::regrole",
+        )
+        .await;
+        check(
+            "it may do more than DML",
+            &format!(
+                "SELECT c.relname || ' ' || p.privilege
+                 FROM {OUR_TABLES} CROSS JOIN (VALUES ('TRUNCATE'), ('REFERENCES'), ('TRIGGER')) p (privilege)
+                 WHERE has_table_privilege('weir_app', c.oid, p.privilege)"
+            ),
+        )
+        .await;
+        check(
+            "it may create",
+            "SELECT 'schema' WHERE has_schema_privilege('weir_app', 'public', 'CREATE')
+             UNION ALL SELECT 'database' WHERE has_database_privilege('weir_app', current_database(), 'CREATE')",
+        )
+        .await;
+    }
+}
+
+/// One database of each profile that is to be had here.
+async fn each_profile() -> Vec<TestDatabase> {
+    let mut databases = vec![database().await];
+    if has_timescale() {
+        databases.push(database_as(StorageProfile::Timescale).await);
+    }
+    databases
 }
 
 #[tokio::test]
 async fn every_table_that_names_a_tenant_has_forced_walls_with_a_door() {
-    let database = database().await;
-    let naming = format!(
-        "{OUR_TABLES} JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id' AND NOT a.attisdropped"
-    );
-    let check = async |what: &str, condition: &str| {
-        let sql = format!("SELECT c.relname::text FROM {naming} WHERE {condition}");
-        assert_eq!(list(&database, &sql).await, Vec::<String>::new(), "{what}");
-    };
-    check(
-        "walls are missing or the owner passes",
-        "NOT (c.relrowsecurity AND c.relforcerowsecurity)",
-    )
-    .await;
-    check(
-        "tenant_id may be null or is no uuid",
-        "NOT a.attnotnull OR a.atttypid <> 'uuid'::regtype",
-    )
-    .await;
-    check(
-        "no policy: nobody can use it",
-        "NOT c.relispartition AND NOT EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid)",
-    )
-    .await;
-    check(
-        "everybody on the server has a privilege",
-        "EXISTS (SELECT FROM aclexplode(c.relacl) acl WHERE acl.grantee = 0)",
-    )
-    .await;
-    check(
-        "a partition can be reached past the table's walls",
-        "c.relispartition AND has_table_privilege('weir_app', c.oid, 'SELECT, INSERT, UPDATE, DELETE')",
-    )
-    .await;
+    for database in each_profile().await {
+        let naming = format!(
+            "{OUR_TABLES} JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id' AND NOT a.attisdropped"
+        );
+        // Chunks of hypertables lie in a schema of their own.
+        let elsewhere = "SELECT c.oid::regclass::text
+                         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                         JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id'
+                         WHERE n.nspname NOT IN ('public', 'pg_catalog', 'information_schema')
+                           AND has_table_privilege('weir_app', c.oid, 'SELECT, INSERT, UPDATE, DELETE')";
+        assert_eq!(
+            list(&database, elsewhere).await,
+            Vec::<String>::new(),
+            "a side door"
+        );
+        let check = async |what: &str, condition: &str| {
+            let sql = format!("SELECT c.relname::text FROM {naming} WHERE {condition}");
+            assert_eq!(list(&database, &sql).await, Vec::<String>::new(), "{what}");
+        };
+        check(
+            "walls are missing or the owner passes",
+            "NOT (c.relrowsecurity AND c.relforcerowsecurity)",
+        )
+        .await;
+        check(
+            "tenant_id may be null or is no uuid",
+            "NOT a.attnotnull OR a.atttypid <> 'uuid'::regtype",
+        )
+        .await;
+        check(
+            "no policy: nobody can use it",
+            "NOT c.relispartition AND NOT EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid)",
+        )
+        .await;
+        check(
+            "everybody on the server has a privilege",
+            "EXISTS (SELECT FROM aclexplode(c.relacl) acl WHERE acl.grantee = 0)",
+        )
+        .await;
+        check(
+            "a partition can be reached past the table's walls",
+            "c.relispartition AND has_table_privilege('weir_app', c.oid, 'SELECT, INSERT, UPDATE, DELETE')",
+        )
+        .await;
+    }
 }
 
 #[tokio::test]
 async fn no_column_of_a_billing_table_is_a_float() {
-    let database = database().await;
-    let sql = format!(
-        "SELECT c.relname || '.' || a.attname
-         FROM {OUR_TABLES} JOIN pg_attribute a ON a.attrelid = c.oid AND 0 < a.attnum AND NOT a.attisdropped
-         WHERE c.relname ~ '(invoice|rated|price|plan|credit|ledger|budget|usage)'
-           AND a.atttypid IN ('real'::regtype, 'double precision'::regtype, 'money'::regtype)"
-    );
-    assert_eq!(list(&database, &sql).await, Vec::<String>::new());
+    for database in each_profile().await {
+        let sql = format!(
+            "SELECT c.relname || '.' || a.attname
+             FROM {OUR_TABLES} JOIN pg_attribute a ON a.attrelid = c.oid AND 0 < a.attnum AND NOT a.attisdropped
+             WHERE c.relname ~ '(invoice|rated|price|plan|credit|ledger|budget|usage)'
+               AND a.atttypid IN ('real'::regtype, 'double precision'::regtype, 'money'::regtype)"
+        );
+        assert_eq!(list(&database, &sql).await, Vec::<String>::new());
+    }
 }
 
 #[tokio::test]

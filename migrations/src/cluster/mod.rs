@@ -77,6 +77,7 @@ pub struct ClusterOptions {
 pub struct PrivateCluster {
     server: Server,
     layout: Layout,
+    socket_dir: PathBuf,
     url: String,
     superuser_url: String,
 }
@@ -88,7 +89,9 @@ pub(crate) struct Prepared {
     pub(crate) postgres: PathBuf,
     pub(crate) url: String,
     pub(crate) superuser_url: String,
+    pub(crate) has_timescale: bool,
     inner: Layout,
+    socket_dir: PathBuf,
     owner_password: (String, bool),
     lock: File,
 }
@@ -122,6 +125,7 @@ impl PrivateCluster {
             url,
             superuser_url,
             inner: layout,
+            socket_dir,
             owner_password,
             lock,
             ..
@@ -157,6 +161,7 @@ impl PrivateCluster {
         Ok(Self {
             server,
             layout,
+            socket_dir,
             url,
             superuser_url,
         })
@@ -189,6 +194,10 @@ impl PrivateCluster {
             self.server.stop(signal);
             let ended = state.wait_for(|state| *state == ClusterState::Stopped);
             if tokio::time::timeout(at_most, ended).await.is_ok() {
+                if !self.socket_dir.starts_with(&self.layout.data) {
+                    // It lies among other people's; the next start makes it anew.
+                    let _ = std::fs::remove_dir(&self.socket_dir);
+                }
                 return;
             }
             tracing::warn!(?signal, seconds = at_most.as_secs(), "PostgreSQL has not ended");
@@ -206,6 +215,11 @@ impl Prepared {
     pub(crate) fn owner_password(&self) -> &str {
         &self.owner_password.0
     }
+}
+
+/// Whether a new private cluster would have TimescaleDB: it is installed for the newest PostgreSQL.
+pub(crate) fn has_timescale() -> Result<bool, ClusterError> {
+    Ok(Programs::find(None, Path::new("/nonexistent"))?.has_timescale())
 }
 
 /// Everything up to the point of starting. `is_durable` is off for tests only.
@@ -241,8 +255,10 @@ pub(crate) fn prepare(options: &ClusterOptions, is_durable: bool) -> Result<Prep
             secrets: layout.secrets.clone(),
         },
         account,
+        has_timescale: programs.has_timescale(),
         postgres: programs.postgres,
         inner: layout,
+        socket_dir,
         owner_password,
         lock,
     })

@@ -16,10 +16,18 @@ const MIB: u64 = 1024 * 1024;
 const SHARED_BUFFERS_MIN: u64 = 64 * MIB;
 const SHARED_BUFFERS_MAX: u64 = 1024 * MIB;
 
+/// Only where it is installed. The server says nothing to anybody; one launcher, one scheduler and two jobs at once.
+const TIMESCALE: &str = "
+shared_preload_libraries = 'timescaledb'
+timescaledb.telemetry_level = off
+timescaledb.max_background_workers = 4
+max_worker_processes = 16
+";
+
 /// The text of [`FILE`]. `socket_dir` must need no quoting (the layout sees to that).
 pub(crate) fn render(socket_dir: &Path, memory_bytes: u64, has_timescale: bool) -> String {
     let shared_buffers = (memory_bytes / 8).clamp(SHARED_BUFFERS_MIN, SHARED_BUFFERS_MAX) / MIB;
-    let preload = if has_timescale { "timescaledb" } else { "" };
+    let timescale = if has_timescale { TIMESCALE } else { "" };
     format!(
         "# Written by Weir at every start. Change settings with ALTER SYSTEM, which wins over this file.
 
@@ -70,9 +78,7 @@ log_checkpoints = off
 log_min_duration_statement = '1s'
 log_parameter_max_length = 0
 log_parameter_max_length_on_error = 0
-
-shared_preload_libraries = '{preload}'
-",
+{timescale}",
         port = super::layout::PORT,
         socket_dir = socket_dir.display(),
     )
