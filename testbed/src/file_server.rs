@@ -3,7 +3,7 @@
 //! `GET /bytes/N` gives N zero bytes, `POST /sink` takes a body, `GET /mark/NAME` notes that a guest came that far.
 //! It is bound to one address (a test bridge's) and is no general web server: one request per connection.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -35,7 +35,7 @@ pub struct Served {
 #[derive(Debug, Default)]
 struct Log {
     served: Mutex<Vec<Served>>,
-    marks: Mutex<BTreeSet<String>>,
+    marks: Mutex<BTreeMap<String, u64>>,
     received_bytes: AtomicU64,
     stopping: AtomicBool,
 }
@@ -97,10 +97,10 @@ impl FileServer {
         self.log.received_bytes.load(Ordering::Relaxed)
     }
 
-    /// Whether a guest asked for `/mark/NAME`.
+    /// How often `/mark/NAME` was asked for.
     #[must_use]
-    pub fn is_marked(&self, name: &str) -> bool {
-        lock(&self.log.marks).contains(name)
+    pub fn marks(&self, name: &str) -> u64 {
+        lock(&self.log.marks).get(name).copied().unwrap_or(0)
     }
 }
 
@@ -152,7 +152,7 @@ fn answer(mut stream: TcpStream, log: &Log) -> io::Result<()> {
             _ => refuse(&mut stream, "400 Bad Request"),
         },
         ("GET", ["mark", name]) => {
-            lock(&log.marks).insert((*name).to_owned());
+            *lock(&log.marks).entry((*name).to_owned()).or_default() += 1;
             refuse(&mut stream, "200 OK")
         }
         ("POST", ["sink"]) if request.length <= BODY_LIMIT => {
@@ -270,9 +270,10 @@ mod tests {
         let sent = ask(&server, "POST /sink HTTP/1.1\r\ncontent-length: 5\r\n\r\nhello");
         assert!(sent.starts_with(b"HTTP/1.1 200"));
         assert_eq!(server.received_bytes(), 5);
-        assert!(!server.is_marked("one"));
-        ask(&server, "GET /mark/one HTTP/1.1\r\n\r\n");
-        assert!(server.is_marked("one"));
+        for count in 0..3 {
+            assert_eq!(server.marks("one"), count);
+            ask(&server, "GET /mark/one HTTP/1.1\r\n\r\n");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod daemons;
+pub mod demo;
 pub mod file_server;
 pub mod guest;
 pub mod guest_image;

@@ -101,6 +101,12 @@ impl Watcher {
         Ok(Self { virsh, events })
     }
 
+    /// The process that listens.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.virsh.id()
+    }
+
     /// Everything heard so far.
     #[must_use]
     pub fn events(&self) -> Vec<Event> {

@@ -78,7 +78,7 @@ fn ordered_bytes_and_requests_are_counted_exactly_and_stay_when_the_guest_is_idl
         5 * MIB
     );
     assert_eq!(server.received_bytes(), 2 * MIB);
-    assert!(server.is_marked("finished"));
+    assert_eq!(server.marks("finished"), 1);
     assert_eq!(
         (first.state, first.vcpus, first.memory_kib),
         (RunState::Running, Some(1), Some(128 * 1024))
