@@ -28,6 +28,8 @@ const TITLE_MAX: usize = 90;
 const WHY_MAX: usize = 240;
 /// Longest name of an instance: one row of the appendix.
 const INSTANCE_NAME_MAX: usize = 64;
+/// Longest number of an invoice: it stands in the head of every page.
+const NUMBER_MAX: usize = 32;
 /// Longest name of a unit.
 const UNIT_MAX: usize = 16;
 /// Longest of what should be short anyhow: tax number, plan, tax name.
@@ -142,7 +144,7 @@ impl InvoiceView {
     pub(crate) fn of(document: &InvoiceDocument) -> Result<Self, ReportError> {
         let zone = zone(&document.time_zone)?;
         let number = match &document.number {
-            Some(number) => shown_or(number, SHORT_MAX, "(no number)"),
+            Some(number) => shown_or(number, NUMBER_MAX, "(no number)"),
             None => "Draft, without a number".to_owned(),
         };
         let (sums, total) = sums(document);
@@ -349,7 +351,7 @@ fn whole_completeness(document: &InvoiceDocument) -> String {
     match completeness(known) {
         Some(text) => {
             let of = duration(known_ms(known));
-            format!("{text}, of {of} of resource time. Usage in missing time is not charged.")
+            format!("{text}, of {of} of resource time. What is missing is not charged.")
         }
         None => "No resource existed in this period.".to_owned(),
     }

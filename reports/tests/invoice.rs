@@ -106,6 +106,12 @@ fn names_that_are_markup_stay_names() {
 }
 
 #[test]
+fn a_long_name_that_may_break_is_still_found_whole_in_the_pdf() {
+    let text = read::pdf_text(&pdf(&InvoiceDocument::sample()));
+    assert!(text.contains("build-agent-01.eu-central.internal.example.org"));
+}
+
+#[test]
 fn a_name_of_ten_thousand_characters_leaves_no_column_and_no_page() {
     let document = documents::hostile();
     let (words, width) = read::pdf_words(&pdf(&document));
