@@ -385,20 +385,31 @@ async fn hostile_tenant_names_are_refused() {
     assert_eq!(row.get::<_, String>("display_name"), hostile);
 }
 
+const PROBE: &str =
+    "CREATE TABLE probe (tenant_id uuid NOT NULL, at timestamptz NOT NULL) PARTITION BY RANGE (at);
+                     CREATE INDEX probe_at ON probe USING brin (at);
+                     SELECT weir_enforce_tenant('probe')";
+
+const PARTITIONS: &str = "SELECT relname::text FROM pg_class
+                          WHERE relispartition AND relkind = 'r' AND relname LIKE 'probe%' ORDER BY relname";
+
+const PROBE_DAYS: [&str; 4] = [
+    "probe_p20261001",
+    "probe_p20261002",
+    "probe_p20261003",
+    "probe_p20261004",
+];
+
+fn at(text: &str) -> jiff::Timestamp {
+    text.parse().unwrap()
+}
+
 #[tokio::test]
 async fn partitions_that_many_ask_for_at_once_are_made_once_and_closed() {
     let database = database().await;
     assert_eq!(database.storage_profile().await.unwrap(), StorageProfile::Plain);
     let owner = database.owner_client().await;
-    owner
-        .batch_execute(
-            "CREATE TABLE probe (tenant_id uuid NOT NULL, at timestamptz NOT NULL) PARTITION BY RANGE (at);
-             CREATE INDEX probe_at ON probe USING brin (at);
-             SELECT weir_enforce_tenant('probe')",
-        )
-        .await
-        .unwrap();
-    let at = |text: &str| text.parse::<jiff::Timestamp>().unwrap();
+    owner.batch_execute(PROBE).await.unwrap();
     let (start, end) = (at("2026-10-01T23:59:59.999999Z"), at("2026-10-05T00:00:00Z"));
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..6 {
@@ -406,16 +417,19 @@ async fn partitions_that_many_ask_for_at_once_are_made_once_and_closed() {
         tasks.spawn(async move { ensure_partitions(&pool, "probe", start, end).await.unwrap() });
     }
     assert_eq!(tasks.join_all().await.iter().sum::<u32>(), 4);
-    let partitions =
-        "SELECT relname::text FROM pg_class WHERE relispartition AND relkind = 'r' ORDER BY relname";
-    let expected = [
-        "probe_p20261001",
-        "probe_p20261002",
-        "probe_p20261003",
-        "probe_p20261004",
-    ];
-    assert_eq!(list(&database, partitions).await, expected);
+    assert_eq!(list(&database, PARTITIONS).await, PROBE_DAYS);
+}
 
+#[tokio::test]
+async fn a_partition_is_reached_through_its_table_only_and_goes_when_it_is_old() {
+    let database = database().await;
+    let owner = database.owner_client().await;
+    owner.batch_execute(PROBE).await.unwrap();
+    let (start, end) = (at("2026-10-01T23:59:59.999999Z"), at("2026-10-05T00:00:00Z"));
+    assert_eq!(
+        ensure_partitions(&database, "probe", start, end).await.unwrap(),
+        4
+    );
     let tenant = Uuid::new_v4();
     let mut session = database.session().await.unwrap();
     let transaction = session.begin(Scope::Tenant(tenant)).await.unwrap();
@@ -455,7 +469,7 @@ async fn partitions_that_many_ask_for_at_once_are_made_once_and_closed() {
         .unwrap();
     assert_eq!(row.get::<_, i32>(0), 2);
     transaction.commit().await.unwrap();
-    assert_eq!(list(&database, partitions).await, expected[2..]);
+    assert_eq!(list(&database, PARTITIONS).await, PROBE_DAYS[2..]);
 }
 
 #[tokio::test]
@@ -479,4 +493,45 @@ async fn a_pool_that_is_empty_says_so_and_serves_again() {
     }
     drop(held);
     small.session().await.unwrap();
+}
+
+#[tokio::test]
+async fn hypertables_need_no_partitions_and_lose_their_old_days_all_the_same() {
+    if !has_timescale() {
+        // Debian has no package of it; the profile is then not to be had.
+        return;
+    }
+    let database = database_as(StorageProfile::Timescale).await;
+    assert_eq!(
+        database.storage_profile().await.unwrap(),
+        StorageProfile::Timescale
+    );
+    let owner = database.owner_client().await;
+    owner
+        .batch_execute(
+            "CREATE TABLE probe (at timestamptz NOT NULL);
+             SELECT create_hypertable('probe'::regclass, 'at'::name, chunk_time_interval => INTERVAL '1 day');
+             GRANT SELECT, INSERT ON probe TO weir_app;
+             INSERT INTO probe (at) VALUES ('2026-10-01Z'), ('2026-10-02Z'), ('2026-10-03Z')",
+        )
+        .await
+        .unwrap();
+    let (start, end) = (at("2026-10-01T00:00:00Z"), at("2026-10-05T00:00:00Z"));
+    assert_eq!(
+        ensure_partitions(&database, "probe", start, end).await.unwrap(),
+        0
+    );
+    let mut session = database.session().await.unwrap();
+    let transaction = session.begin(Scope::Provider).await.unwrap();
+    let sql = "SELECT weir_drop_partitions('probe', $1)";
+    let row = transaction
+        .query_one(sql, &[&at("2026-10-03T00:00:00Z")])
+        .await
+        .unwrap();
+    assert_eq!(row.get::<_, i32>(0), 2);
+    let row = transaction
+        .query_one("SELECT count(*) FROM probe", &[])
+        .await
+        .unwrap();
+    assert_eq!(row.get::<_, i64>(0), 1);
 }
