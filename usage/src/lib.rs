@@ -1,1 +1,25 @@
-//! usage
+#![doc = include_str!("../README.md")]
+
+/// The text of a statement in `sql/`.
+macro_rules! sql {
+    ($name:literal) => {
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/", $name, ".sql"))
+    };
+}
+
+pub mod audit;
+pub mod bench;
+pub mod derivation;
+pub mod error;
+pub mod ingest;
+mod load;
+mod ownership;
+pub mod readings;
+pub mod records;
+pub mod registry;
+pub mod settings;
+
+pub use derivation::{Derived, derive_dirty, mark_overdue};
+pub use error::UsageError;
+pub use ingest::{IngestError, IngestSettings, Ingested, Ingestor};
+pub use settings::UsageSettings;

@@ -1,0 +1,1 @@
+DELETE FROM instance_tenant WHERE instance_id = $1 AND since >= $2

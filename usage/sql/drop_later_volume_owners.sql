@@ -1,0 +1,1 @@
+DELETE FROM volume_tenant WHERE volume_id = $1 AND since >= $2

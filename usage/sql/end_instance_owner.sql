@@ -1,0 +1,2 @@
+UPDATE instance_tenant SET until = $2
+WHERE instance_id = $1 AND since < $2 AND (until IS NULL OR $2 < until)

@@ -1,0 +1,15 @@
+-- The first and the last reading of each epoch in [$2, $3).
+WITH span AS (
+    SELECT r.volume_id AS resource, '' AS device, r.epoch, min(r.observed_at) AS first_observed_at,
+           max(r.observed_at) AS last_observed_at, count(*) AS readings
+    FROM visible_volume_reading r
+    WHERE r.volume_id IN (SELECT v.volume_id FROM volume v WHERE v.instance_id = $1) AND $2 <= r.observed_at AND r.observed_at < $3
+    GROUP BY 1, 2, 3
+)
+SELECT s.resource, s.device, s.epoch, s.first_observed_at, s.readings, r.born_at, r.observed_at,
+       r.provisioned_kib_s
+FROM span s
+JOIN visible_volume_reading r
+    ON r.volume_id = s.resource AND '' = s.device AND r.epoch = s.epoch
+    AND (r.observed_at = s.first_observed_at OR r.observed_at = s.last_observed_at)
+ORDER BY s.resource, s.device, s.first_observed_at, s.epoch, r.observed_at

@@ -1,0 +1,1 @@
+SELECT DISTINCT resource FROM dirty_window ORDER BY resource

@@ -1,0 +1,16 @@
+-- The latest reading says where and what an instance is, the latest facts what it is called.
+UPDATE instance i SET
+    node_id = CASE WHEN x.seen_at < i.last_seen_at THEN i.node_id ELSE $2 END,
+    state = CASE WHEN i.last_seen_at <= x.seen_at THEN x.state ELSE i.state END,
+    gone_at = CASE WHEN i.last_seen_at <= x.seen_at
+                   THEN CASE WHEN x.state = 'gone' THEN x.seen_at END
+                   ELSE i.gone_at END,
+    first_seen_at = LEAST(i.first_seen_at, x.first_seen_at),
+    last_seen_at = GREATEST(i.last_seen_at, x.seen_at),
+    name = CASE WHEN x.name IS NOT NULL AND COALESCE(i.facts_at, $8) <= $8 THEN x.name ELSE i.name END,
+    tenant_label = CASE WHEN x.name IS NOT NULL AND COALESCE(i.facts_at, $8) <= $8
+                        THEN x.tenant_label ELSE i.tenant_label END,
+    facts_at = CASE WHEN x.name IS NOT NULL THEN GREATEST(i.facts_at, $8) ELSE i.facts_at END
+FROM unnest($1::uuid[], $3::timestamptz[], $4::timestamptz[], $5::text[], $6::text[], $7::text[])
+    AS x (instance_id, first_seen_at, seen_at, state, name, tenant_label)
+WHERE i.instance_id = x.instance_id

@@ -1,0 +1,7 @@
+INSERT INTO node (node_id, name, boot_id, last_observed_at, last_seq)
+VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (node_id) DO UPDATE SET
+    name = CASE WHEN node.last_seq <= EXCLUDED.last_seq THEN EXCLUDED.name ELSE node.name END,
+    boot_id = CASE WHEN node.last_seq <= EXCLUDED.last_seq THEN EXCLUDED.boot_id ELSE node.boot_id END,
+    last_observed_at = GREATEST(node.last_observed_at, EXCLUDED.last_observed_at),
+    last_seq = GREATEST(node.last_seq, EXCLUDED.last_seq)

@@ -1,0 +1,10 @@
+-- Readings of a volume that is there bring back one that was taken for gone only when they are newer.
+UPDATE volume v SET
+    first_seen_at = LEAST(v.first_seen_at, x.first_seen_at),
+    gone_at = CASE WHEN x.is_present IS NULL THEN v.gone_at
+                   WHEN NOT x.is_present THEN GREATEST(v.gone_at, x.seen_at)
+                   WHEN v.gone_at <= x.seen_at THEN NULL
+                   ELSE v.gone_at END
+FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::boolean[])
+    AS x (volume_id, first_seen_at, seen_at, is_present)
+WHERE v.volume_id = x.volume_id

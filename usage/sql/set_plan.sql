@@ -1,0 +1,1 @@
+UPDATE tenant SET plan_name = $2 WHERE tenant_id = $1

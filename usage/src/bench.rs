@@ -1,0 +1,194 @@
+//! Figures for `make bench`: how fast batches are taken in, against bare `COPY` into the same table. It does NOT judge
+//! them, and it fills the database that it is given: give it one of its own.
+
+use std::pin::pin;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use metering::{
+    Batch, BatchSeq, BootId, Epoch, EpochId, InstanceFacts, InstanceId, InstanceReading, InstanceRegisters,
+    InstanceState, NodeId, Readings, WindowLength,
+};
+use migrations::{Database, Scope};
+use tokio_postgres::binary_copy::BinaryCopyInWriter;
+use tokio_postgres::types::{ToSql, Type};
+use uuid::Uuid;
+
+use crate::error::UsageError;
+use crate::ingest::{IngestError, IngestSettings, Ingestor};
+
+/// Instances on one node: a large host.
+const INSTANCES: usize = 200;
+
+/// Between two readings of an instance.
+const INTERVAL_US: i64 = 10_000_000;
+
+/// How fast rows went in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// How many.
+    pub rows: usize,
+    /// In what time, commits included.
+    pub elapsed: Duration,
+}
+
+impl Rate {
+    /// Whole rows per second.
+    #[must_use]
+    pub fn rows_per_second(self) -> u128 {
+        self.rows as u128 * 1_000_000 / self.elapsed.as_micros().max(1)
+    }
+}
+
+/// Takes `rows` readings of 200 instances of a new node in, in batches, as a node that catches up would send them.
+///
+/// # Errors
+/// The database fails.
+pub async fn ingest_rows(db: &Database, rows: usize, batch_size: usize) -> Result<Rate, IngestError> {
+    let batches = batches(rows, batch_size);
+    let settings = IngestSettings {
+        rows_max: batch_size.max(1),
+        ..IngestSettings::new(WindowLength::HOUR)
+    };
+    let ingestor = Ingestor::new(db.clone(), settings);
+    make_partitions(db, &batches).await?;
+    let started = Instant::now();
+    for batch in &batches {
+        ingestor.ingest(batch, batch.collected_at).await?;
+    }
+    Ok(Rate {
+        rows,
+        elapsed: started.elapsed(),
+    })
+}
+
+/// Copies the same rows into the same table, one transaction a batch, and nothing else.
+///
+/// # Errors
+/// The database fails.
+pub async fn bare_copy(db: &Database, rows: usize, batch_size: usize) -> Result<Rate, UsageError> {
+    const TYPES: [Type; 13] = [
+        Type::UUID,
+        Type::UUID,
+        Type::TIMESTAMPTZ,
+        Type::TIMESTAMPTZ,
+        Type::INT8,
+        Type::TIMESTAMPTZ,
+        Type::INT8,
+        Type::INT8,
+        Type::INT8,
+        Type::INT8,
+        Type::INT8,
+        Type::INT8,
+        Type::TEXT,
+    ];
+    let batches = batches(rows, batch_size);
+    make_partitions(db, &batches).await?;
+    let mut session = db.session().await?;
+    let started = Instant::now();
+    for batch in &batches {
+        let transaction = session.begin(Scope::Provider).await?;
+        let statement = transaction.prepare_cached(sql!("copy_instance_reading")).await?;
+        let mut writer = pin!(BinaryCopyInWriter::new(
+            transaction.copy_in(&statement).await?,
+            &TYPES
+        ));
+        for r in &batch.readings.instances {
+            let registers = r.registers;
+            let big = |figure: u64| figure.cast_signed();
+            let row: [&(dyn ToSql + Sync); 13] = [
+                &r.instance_id.uuid(),
+                &batch.node_id.uuid(),
+                &r.observed_at,
+                &batch.collected_at,
+                &r.epoch.id.as_i64(),
+                &r.epoch.born_at,
+                &i64::from(r.vcpus),
+                &big(r.memory_kib),
+                &big(registers.cpu_ns),
+                &big(registers.running_ms),
+                &big(registers.vcpu_ms),
+                &big(registers.memory_kib_s),
+                &r.state.as_str(),
+            ];
+            writer.as_mut().write(&row).await?;
+        }
+        writer.finish().await?;
+        transaction.commit().await?;
+    }
+    Ok(Rate {
+        rows,
+        elapsed: started.elapsed(),
+    })
+}
+
+async fn make_partitions(db: &Database, batches: &[Batch]) -> Result<(), UsageError> {
+    let instants = batches
+        .iter()
+        .flat_map(|b| &b.readings.instances)
+        .map(|r| r.observed_at);
+    let (Some(start), Some(end)) = (instants.clone().min(), instants.max()) else {
+        return Ok(());
+    };
+    let after = end.saturating_add(Duration::from_secs(1)).unwrap_or(end);
+    migrations::ensure_partitions(db, "instance_reading", start, after).await?;
+    Ok(())
+}
+
+/// Readings by time, then by instance, as they come.
+fn batches(rows: usize, batch_size: usize) -> Vec<Batch> {
+    let node_id = NodeId::from_uuid(Uuid::new_v4());
+    let instances: Vec<InstanceId> = (0..INSTANCES)
+        .map(|_| InstanceId::from_uuid(Uuid::new_v4()))
+        .collect();
+    let all: Vec<InstanceReading> = (0..rows).map(|n| reading(instances[n % INSTANCES], n)).collect();
+    all.chunks(batch_size.max(1))
+        .enumerate()
+        .map(|(n, chunk)| Batch {
+            node_id,
+            seq: BatchSeq(n as u64 + 1),
+            node_name: "bench".to_owned(),
+            boot_id: BootId::from_uuid(node_id.uuid()),
+            collected_at: chunk[chunk.len() - 1].observed_at,
+            readings: Readings {
+                instances: chunk.to_vec(),
+                ..Readings::default()
+            },
+            gaps: Vec::new(),
+            instances: if n == 0 { facts(&instances) } else { Vec::new() },
+            volumes: Vec::new(),
+        })
+        .collect()
+}
+
+fn facts(instances: &[InstanceId]) -> Vec<InstanceFacts> {
+    let fact = |id: &InstanceId| InstanceFacts {
+        instance_id: *id,
+        name: id.to_string(),
+        tenant_label: None,
+    };
+    instances.iter().map(fact).collect()
+}
+
+fn reading(instance_id: InstanceId, n: usize) -> InstanceReading {
+    let step = (n / INSTANCES) as u64;
+    // 2026-11-01, midnight UTC.
+    let us = 1_793_491_200_000_000 + INTERVAL_US * i64::try_from(step).unwrap_or(0);
+    InstanceReading {
+        instance_id,
+        observed_at: Timestamp::from_microsecond(us).unwrap_or(Timestamp::UNIX_EPOCH),
+        epoch: Epoch {
+            id: EpochId::of(&[instance_id.uuid().as_bytes()]),
+            born_at: None,
+        },
+        state: InstanceState::Running,
+        vcpus: 2,
+        memory_kib: 4_194_304,
+        registers: InstanceRegisters {
+            cpu_ns: step * 1_700_000_123 + n as u64,
+            running_ms: step * 10_000,
+            vcpu_ms: step * 20_000,
+            memory_kib_s: step * 41_943_040,
+        },
+    }
+}

@@ -1,0 +1,247 @@
+//! Readings in, exactly once. One batch is one transaction: its line in the ledger, facts, readings, gaps and the
+//! windows that it makes dirty are committed together, and only then may the node forget it.
+//!
+//! It does NOT decode bytes (`metering::wire`), authenticate nodes or derive usage.
+
+mod copy;
+mod facts;
+mod heads;
+pub(crate) mod marks;
+mod partitions;
+mod screen;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use metering::{Batch, BatchSeq, NodeId, WindowLength};
+use migrations::{Database, DbError, Scope, Transaction};
+use tokio_postgres::error::SqlState;
+
+use crate::error::UsageError;
+use partitions::Partitions;
+use screen::Screened;
+
+/// The earliest instant that is metered, in seconds since 1970: the beginning of 2020. Anything earlier is a clock
+/// that was never set.
+pub const EARLIEST: i64 = 1_577_836_800;
+
+/// How far ahead of the control plane's clock a reading may be: hosts without time synchronisation drift by seconds a
+/// day, so minutes mean a clock that is wrong.
+pub const FUTURE_MAX: Duration = Duration::from_secs(300);
+
+/// The longest name of a device, in bytes: libvirt's targets and MAC addresses have at most 17, and the name must fit
+/// a key of a B-tree (2,704 bytes).
+pub const DEVICE_MAX: usize = 255;
+
+/// How batches are taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IngestSettings {
+    /// The length of usage windows (`metering.window`).
+    pub window: WindowLength,
+    /// Readings in one batch at most. A batch is held in memory and in one transaction.
+    pub rows_max: usize,
+    /// Days that one batch may touch: each may need new partitions. The latest ones are taken.
+    pub days_max: usize,
+}
+
+impl IngestSettings {
+    /// With the usual limits: 100,000 rows are about 20 MB and a second's work; 62 days are two months offline.
+    #[must_use]
+    pub const fn new(window: WindowLength) -> Self {
+        Self {
+            window,
+            rows_max: 100_000,
+            days_max: 62,
+        }
+    }
+}
+
+/// What became of a batch. Either way the node may forget it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ingested {
+    /// It is committed now.
+    Taken {
+        /// Readings that count.
+        rows: usize,
+        /// Readings that cannot be true and lie in quarantine.
+        quarantined: usize,
+    },
+    /// It had been committed before.
+    Duplicate,
+}
+
+/// Why a batch was not taken. Nothing of it was.
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    /// More rows than a batch may have.
+    #[error("a batch of {rows} readings is too large: send at most {rows_max} at once")]
+    TooLarge {
+        /// How many it has.
+        rows: usize,
+        /// The limit.
+        rows_max: usize,
+    },
+
+    /// The number cannot be stored.
+    #[error("{seq} is no batch number: they count from 1")]
+    BadSeq {
+        /// The number.
+        seq: BatchSeq,
+    },
+
+    /// Another batch came under this number before: the node lost count, and what it sends now would be taken for
+    /// a duplicate.
+    #[error(
+        "node {node_id} sent another batch under the number {seq} before (collected at {known}, this one at {found}): \
+         its spool was lost or copied; let it continue after the highest number known (`weir node list`)"
+    )]
+    Reused {
+        /// Whose.
+        node_id: NodeId,
+        /// Which number.
+        seq: BatchSeq,
+        /// When the known batch was collected.
+        known: Timestamp,
+        /// When this one was.
+        found: Timestamp,
+    },
+
+    /// The database.
+    #[error("the batch could not be stored")]
+    Store(#[source] UsageError),
+}
+
+impl IngestError {
+    /// Whether the same batch, sent again, may be taken.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Store(source) if source.is_transient())
+    }
+}
+
+impl<E: Into<UsageError>> From<E> for IngestError {
+    fn from(source: E) -> Self {
+        Self::Store(source.into())
+    }
+}
+
+/// Takes batches in. Its only state is which days are known to have partitions; several may work beside each other.
+#[derive(Debug)]
+pub struct Ingestor {
+    db: Database,
+    settings: IngestSettings,
+    partitions: Partitions,
+}
+
+impl Ingestor {
+    /// On a migrated database.
+    #[must_use]
+    pub fn new(db: Database, settings: IngestSettings) -> Self {
+        Self {
+            db,
+            settings,
+            partitions: Partitions::default(),
+        }
+    }
+
+    /// Takes one batch in. When this has returned `Ok`, the batch is durable.
+    ///
+    /// # Errors
+    /// See [`IngestError`]; nothing of the batch was stored.
+    pub async fn ingest(&self, batch: &Batch, received_at: Timestamp) -> Result<Ingested, IngestError> {
+        let rows = batch.readings.len();
+        if self.settings.rows_max < rows {
+            return Err(IngestError::TooLarge {
+                rows,
+                rows_max: self.settings.rows_max,
+            });
+        }
+        let received_at = metering::micros(received_at);
+        let screened = screen::screen(batch, received_at, self.settings.days_max);
+        self.partitions.ensure(&self.db, &screened).await?;
+        match self.store(batch, &screened, received_at).await {
+            Err(IngestError::Store(error)) if is_without_partition(&error) => {
+                // Somebody dropped old partitions since they were found.
+                self.partitions.forget();
+                self.partitions.ensure(&self.db, &screened).await?;
+                self.store(batch, &screened, received_at).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn store(
+        &self,
+        batch: &Batch,
+        screened: &Screened<'_>,
+        received_at: Timestamp,
+    ) -> Result<Ingested, IngestError> {
+        let mut session = self.db.session().await?;
+        let transaction = session.begin(Scope::Provider).await?;
+        if !enter(&transaction, batch, received_at).await? {
+            return Ok(Ingested::Duplicate);
+        }
+        let mut marks = marks::Marks::new(self.settings.window);
+        facts::write(&transaction, batch, screened, &mut marks, received_at).await?;
+        copy::write(&transaction, batch.node_id, screened, received_at).await?;
+        heads::write(&transaction, screened, &mut marks).await?;
+        screen::write(&transaction, batch, screened, received_at).await?;
+        marks::write(&transaction, &marks).await?;
+        transaction.commit().await?;
+        let quarantined = screened.refused.len();
+        Ok(Ingested::Taken {
+            rows: batch.readings.len().saturating_sub(quarantined),
+            quarantined,
+        })
+    }
+}
+
+/// `text` as PostgreSQL can store it: it cannot hold NUL.
+fn clean(text: &str) -> String {
+    text.replace('\0', "\u{FFFD}")
+}
+
+/// An instant as PostgreSQL can store it: its calendar begins later than jiff's.
+fn storable(at: Timestamp) -> Timestamp {
+    metering::micros(at).max(Timestamp::UNIX_EPOCH)
+}
+
+/// Writes the batch's line into the ledger; false when it was there before.
+async fn enter(
+    transaction: &Transaction<'_>,
+    batch: &Batch,
+    received_at: Timestamp,
+) -> Result<bool, IngestError> {
+    let seq = i64::try_from(batch.seq.0).map_err(|_| IngestError::BadSeq { seq: batch.seq })?;
+    let rows = i64::try_from(batch.readings.len()).unwrap_or(i64::MAX);
+    let (node_id, collected_at) = (batch.node_id.uuid(), storable(batch.collected_at));
+    let statement = transaction.prepare_cached(sql!("add_batch")).await?;
+    let added = transaction
+        .execute(&statement, &[&node_id, &seq, &collected_at, &received_at, &rows])
+        .await?;
+    if added == 1 {
+        return Ok(true);
+    }
+    let statement = transaction.prepare_cached(sql!("known_batch")).await?;
+    let known = transaction.query_one(&statement, &[&node_id, &seq]).await?;
+    let known_at: Timestamp = known.try_get("collected_at")?;
+    if known_at == collected_at && known.try_get::<_, i64>("rows")? == rows {
+        return Ok(false);
+    }
+    Err(IngestError::Reused {
+        node_id: batch.node_id,
+        seq: batch.seq,
+        known: known_at,
+        found: collected_at,
+    })
+}
+
+/// Whether a reading found no partition. PostgreSQL has no code of its own for that.
+fn is_without_partition(error: &UsageError) -> bool {
+    let UsageError::Database(DbError::Query(error)) = error else {
+        return false;
+    };
+    error
+        .as_db_error()
+        .is_some_and(|error| *error.code() == SqlState::CHECK_VIOLATION && error.constraint().is_none())
+}

@@ -1,0 +1,301 @@
+//! What a batch tells about nodes, instances and volumes besides their registers. Newer facts win, whatever the order
+//! in which they come. It does NOT decide who pays, beyond what a label claims ([`crate::ownership::adopt`]).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use metering::{Batch, Epoch, InstanceFacts, InstanceState, VolumeFacts};
+use migrations::Transaction;
+use uuid::Uuid;
+
+use super::marks::Marks;
+use super::screen::Screened;
+use super::{EARLIEST, clean, storable};
+use crate::error::UsageError;
+use crate::ownership;
+
+/// What a batch tells about an instance.
+#[derive(Debug)]
+struct Seen<'a> {
+    /// When its usage began, as far as this batch knows.
+    first: Timestamp,
+    /// Its latest reading.
+    last: Option<(Timestamp, InstanceState)>,
+    facts: Option<&'a InstanceFacts>,
+}
+
+/// What a batch tells about a volume.
+#[derive(Debug)]
+struct SeenVolume<'a> {
+    first: Timestamp,
+    /// Its latest reading, and whether it was there.
+    last: Option<(Timestamp, bool)>,
+    facts: Option<&'a VolumeFacts>,
+}
+
+/// Writes a batch's facts, and marks the usage of what thereby changed hands.
+pub(super) async fn write(
+    transaction: &Transaction<'_>,
+    batch: &Batch,
+    screened: &Screened<'_>,
+    marks: &mut Marks,
+    received_at: Timestamp,
+) -> Result<(), UsageError> {
+    // A clock that is wrong must not make a beginning that is wrong.
+    let earliest = Timestamp::from_second(EARLIEST).unwrap_or(Timestamp::UNIX_EPOCH);
+    let facts_at = storable(batch.collected_at).clamp(earliest, received_at.max(earliest));
+    write_node(transaction, batch, screened).await?;
+    let instances = seen_instances(batch, screened, facts_at);
+    write_instances(transaction, batch, &instances, facts_at).await?;
+    let volumes = seen_volumes(batch, screened, facts_at);
+    write_volumes(transaction, batch, &volumes, facts_at).await?;
+    let labelled: Vec<Uuid> = batch
+        .instances
+        .iter()
+        .map(|facts| facts.instance_id.uuid())
+        .collect();
+    let described: Vec<Uuid> = batch.volumes.iter().map(|facts| facts.volume_id.uuid()).collect();
+    if labelled.is_empty() && described.is_empty() {
+        return Ok(());
+    }
+    ownership::adopt(transaction, &labelled, &described, marks).await
+}
+
+/// The first instant at which a reading may show usage. A register that rose at the very instant of its birth is
+/// counted in the microsecond before (`metering::derive`).
+pub(super) fn begins(observed_at: Timestamp, epoch: Epoch) -> Timestamp {
+    let just_before = observed_at
+        .saturating_sub(Duration::from_micros(1))
+        .unwrap_or(observed_at);
+    epoch
+        .born_at
+        .map_or(just_before, |born_at| born_at.min(just_before))
+}
+
+async fn write_node(
+    transaction: &Transaction<'_>,
+    batch: &Batch,
+    screened: &Screened<'_>,
+) -> Result<(), UsageError> {
+    let last_observed_at = (screened.instances.iter().map(|r| r.observed_at))
+        .chain(screened.volumes.iter().map(|r| r.observed_at))
+        .chain(screened.node.map(|r| r.observed_at))
+        .max();
+    let seq = i64::try_from(batch.seq.0).unwrap_or(i64::MAX);
+    let statement = transaction.prepare_cached(sql!("put_node")).await?;
+    transaction
+        .execute(
+            &statement,
+            &[
+                &batch.node_id.uuid(),
+                &clean(&batch.node_name),
+                &batch.boot_id.uuid(),
+                &last_observed_at,
+                &seq,
+            ],
+        )
+        .await?;
+    Ok(())
+}
+
+fn seen_instances<'a>(
+    batch: &'a Batch,
+    screened: &Screened<'_>,
+    facts_at: Timestamp,
+) -> BTreeMap<Uuid, Seen<'a>> {
+    let mut seen: BTreeMap<Uuid, Seen<'a>> = BTreeMap::new();
+    let mut touch = |id: Uuid, first: Timestamp, last: Option<(Timestamp, InstanceState)>| {
+        let known = seen.entry(id).or_insert(Seen {
+            first,
+            last,
+            facts: None,
+        });
+        known.first = known.first.min(first);
+        known.last = match (known.last, last) {
+            (Some(known), Some(last)) if last.0 < known.0 => Some(known),
+            (known, last) => last.or(known),
+        };
+    };
+    for r in &screened.instances {
+        let last = Some((r.observed_at, r.state));
+        touch(r.instance_id.uuid(), begins(r.observed_at, r.epoch), last);
+    }
+    for r in &screened.disks {
+        touch(r.instance_id.uuid(), begins(r.observed_at, r.epoch), None);
+    }
+    for r in &screened.nics {
+        touch(r.instance_id.uuid(), begins(r.observed_at, r.epoch), None);
+    }
+    for facts in &batch.volumes {
+        if let Some(id) = facts.instance_id {
+            touch(id.uuid(), facts_at, None);
+        }
+    }
+    for facts in &batch.instances {
+        touch(facts.instance_id.uuid(), facts_at, None);
+    }
+    for facts in &batch.instances {
+        if let Some(known) = seen.get_mut(&facts.instance_id.uuid()) {
+            known.facts = Some(facts);
+        }
+    }
+    seen
+}
+
+async fn write_instances(
+    transaction: &Transaction<'_>,
+    batch: &Batch,
+    seen: &BTreeMap<Uuid, Seen<'_>>,
+    facts_at: Timestamp,
+) -> Result<(), UsageError> {
+    if seen.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<Uuid> = seen.keys().copied().collect();
+    let node_id = batch.node_id.uuid();
+    let firsts: Vec<Timestamp> = seen.values().map(|s| s.first).collect();
+    let mut known = lock(transaction, sql!("lock_instances"), &ids).await?;
+    if known.len() < ids.len() {
+        let statement = transaction.prepare_cached(sql!("add_instances")).await?;
+        transaction
+            .execute(&statement, &[&ids, &node_id, &firsts])
+            .await?;
+        known = lock(transaction, sql!("lock_instances"), &ids).await?;
+    }
+    let seen_at: Vec<Option<Timestamp>> = seen.values().map(|s| s.last.map(|last| last.0)).collect();
+    let states: Vec<Option<&str>> = seen
+        .values()
+        .map(|s| s.last.map(|last| last.1.as_str()))
+        .collect();
+    let names: Vec<Option<String>> = seen.values().map(|s| s.facts.map(|f| clean(&f.name))).collect();
+    let labels: Vec<Option<String>> = seen
+        .values()
+        .map(|s| s.facts.and_then(|f| f.tenant_label.as_deref().map(clean)))
+        .collect();
+    let statement = transaction.prepare_cached(sql!("put_instances")).await?;
+    transaction
+        .execute(
+            &statement,
+            &[
+                &ids, &node_id, &firsts, &seen_at, &states, &names, &labels, &facts_at,
+            ],
+        )
+        .await?;
+    let firsts = seen.iter().map(|(id, seen)| (*id, seen.first));
+    move_owners(transaction, sql!("move_instance_owners"), &known, firsts).await
+}
+
+fn seen_volumes<'a>(
+    batch: &'a Batch,
+    screened: &Screened<'_>,
+    facts_at: Timestamp,
+) -> BTreeMap<Uuid, SeenVolume<'a>> {
+    let mut seen: BTreeMap<Uuid, SeenVolume<'a>> = BTreeMap::new();
+    for r in &screened.volumes {
+        let (first, last) = (begins(r.observed_at, r.epoch), Some((r.observed_at, r.exists)));
+        let known = seen.entry(r.volume_id.uuid()).or_insert(SeenVolume {
+            first,
+            last,
+            facts: None,
+        });
+        known.first = known.first.min(first);
+        if known.last.is_none_or(|known| known.0 <= r.observed_at) {
+            known.last = last;
+        }
+    }
+    for facts in &batch.volumes {
+        let fresh = SeenVolume {
+            first: facts_at,
+            last: None,
+            facts: None,
+        };
+        seen.entry(facts.volume_id.uuid()).or_insert(fresh).facts = Some(facts);
+    }
+    seen
+}
+
+async fn write_volumes(
+    transaction: &Transaction<'_>,
+    batch: &Batch,
+    seen: &BTreeMap<Uuid, SeenVolume<'_>>,
+    facts_at: Timestamp,
+) -> Result<(), UsageError> {
+    if seen.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<Uuid> = seen.keys().copied().collect();
+    let firsts: Vec<Timestamp> = seen.values().map(|s| s.first).collect();
+    let mut known = lock(transaction, sql!("lock_volumes"), &ids).await?;
+    if known.len() < ids.len() {
+        let statement = transaction.prepare_cached(sql!("add_volumes")).await?;
+        transaction.execute(&statement, &[&ids, &firsts]).await?;
+        known = lock(transaction, sql!("lock_volumes"), &ids).await?;
+    }
+    let described: Vec<(&Uuid, &VolumeFacts)> = seen
+        .iter()
+        .filter_map(|(id, s)| s.facts.map(|facts| (id, facts)))
+        .collect();
+    if !described.is_empty() {
+        let ids: Vec<Uuid> = described.iter().map(|(id, _)| **id).collect();
+        let pools: Vec<String> = described.iter().map(|(_, f)| clean(&f.pool)).collect();
+        let names: Vec<String> = described.iter().map(|(_, f)| clean(&f.name)).collect();
+        let instances: Vec<Option<Uuid>> = described
+            .iter()
+            .map(|(_, f)| f.instance_id.map(metering::InstanceId::uuid))
+            .collect();
+        let statement = transaction.prepare_cached(sql!("put_volume_facts")).await?;
+        transaction
+            .execute(&statement, &[&ids, &pools, &names, &instances, &facts_at])
+            .await?;
+    }
+    let seen_at: Vec<Option<Timestamp>> = seen.values().map(|s| s.last.map(|last| last.0)).collect();
+    let present: Vec<Option<bool>> = seen.values().map(|s| s.last.map(|last| last.1)).collect();
+    let statement = transaction.prepare_cached(sql!("put_volumes")).await?;
+    transaction
+        .execute(&statement, &[&ids, &firsts, &seen_at, &present])
+        .await?;
+    tracing::trace!(node = %batch.node_id, volumes = ids.len(), "volumes written");
+    let firsts = seen.iter().map(|(id, seen)| (*id, seen.first));
+    move_owners(transaction, sql!("move_volume_owners"), &known, firsts).await
+}
+
+/// Locks resources in order and returns when the usage of each began, as known so far.
+async fn lock(
+    transaction: &Transaction<'_>,
+    text: &str,
+    ids: &[Uuid],
+) -> Result<BTreeMap<Uuid, Timestamp>, UsageError> {
+    let statement = transaction.prepare_cached(text).await?;
+    let rows = transaction.query(&statement, &[&ids]).await?;
+    // The id is the first column, by whatever name.
+    let known = rows
+        .iter()
+        .map(|row| Ok((row.try_get(0)?, row.try_get("first_seen_at")?)));
+    known
+        .collect::<Result<_, tokio_postgres::Error>>()
+        .map_err(Into::into)
+}
+
+/// Lets whoever held a resource from its beginning hold it from the beginning that is known now.
+async fn move_owners(
+    transaction: &Transaction<'_>,
+    text: &str,
+    known: &BTreeMap<Uuid, Timestamp>,
+    firsts: impl Iterator<Item = (Uuid, Timestamp)>,
+) -> Result<(), UsageError> {
+    let (mut ids, mut was, mut is) = (Vec::new(), Vec::new(), Vec::new());
+    for (id, first) in firsts {
+        if let Some(known) = known.get(&id).filter(|known| first < **known) {
+            ids.push(id);
+            was.push(*known);
+            is.push(first);
+        }
+    }
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let statement = transaction.prepare_cached(text).await?;
+    transaction.execute(&statement, &[&ids, &was, &is]).await?;
+    Ok(())
+}

@@ -1,0 +1,120 @@
+//! Who is metered and who pays: tenants, instances, volumes, nodes. It does NOT create guests (`compute`), price
+//! anything (`billing`) or decide who may ask: the caller's [`migrations::Scope`] does.
+
+mod assets;
+mod instances;
+mod tenants;
+
+use metering::{InstanceId, InvalidName};
+
+use crate::error::UsageError;
+
+pub use assets::{Node, Volume, nodes, volumes};
+pub use instances::{Claim, Instance, assign, claim_instance, find_instance, instances};
+pub use tenants::{DISPLAY_NAME_MAX, NewTenant, Tenant, create_tenant, find_tenant, set_plan, tenants};
+
+/// Why the registry refused. The texts are for the person who asked.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// Not a tenant name at all.
+    #[error(transparent)]
+    Name(#[from] InvalidName),
+
+    /// The name is taken.
+    #[error("there is a tenant {name} already: choose another name")]
+    TenantExists {
+        /// The name.
+        name: String,
+    },
+
+    /// The display name is empty or too long.
+    #[error("a display name has 1 to {max} characters, this one has {found}", max = DISPLAY_NAME_MAX)]
+    DisplayName {
+        /// Its length in characters.
+        found: usize,
+    },
+
+    /// No such tenant, or not for the asker.
+    #[error("there is no tenant {asked:?}: `weir tenant list` shows those that there are")]
+    NoTenant {
+        /// What was asked for, cut.
+        asked: String,
+    },
+
+    /// Not a time zone of the IANA database, or there is no such database.
+    #[error(
+        "{zone:?} is no time zone: write an IANA name such as Europe/Berlin or UTC \
+         (if it is one, install the package tzdata)"
+    )]
+    UnknownZone {
+        /// What was asked for, cut.
+        zone: String,
+    },
+
+    /// Months in this zone would begin within a usage window.
+    #[error(
+        "the offset {offset} of {zone} is no multiple of the usage window of {window_seconds} s: a month would begin \
+         within a window; set metering.window = \"15m\" in the configuration (or any length that divides the offset)"
+    )]
+    ZoneOffWindows {
+        /// The zone.
+        zone: String,
+        /// The first offset that does not fit.
+        offset: String,
+        /// The length of usage windows, in seconds.
+        window_seconds: u32,
+    },
+
+    /// No such instance, or not for the asker.
+    #[error("there is no instance {asked:?}: `weir instance list` shows those that there are")]
+    NoInstance {
+        /// What was asked for, cut.
+        asked: String,
+    },
+
+    /// Several instances have this name.
+    #[error("{asked:?} is the name of {} instances: say which by its id: {}", ids.len(), list(ids))]
+    Ambiguous {
+        /// The name, cut.
+        asked: String,
+        /// Their ids.
+        ids: Vec<InstanceId>,
+    },
+
+    /// The instance belongs to somebody else already.
+    #[error(
+        "instance {instance_id} belongs to another tenant already: assign it with `weir instance assign`"
+    )]
+    Claimed {
+        /// Which.
+        instance_id: InstanceId,
+    },
+
+    /// An instant outside of what can be metered.
+    #[error("{at} is not an instant that usage can begin at: choose one between 2020 and now")]
+    BadInstant {
+        /// Which.
+        at: jiff::Timestamp,
+    },
+
+    /// The database.
+    #[error("the registry could not be asked")]
+    Store(#[source] UsageError),
+}
+
+impl<E: Into<UsageError>> From<E> for RegistryError {
+    fn from(source: E) -> Self {
+        Self::Store(source.into())
+    }
+}
+
+/// How much of what a person typed is repeated to them.
+const SHOWN_MAX: usize = 80;
+
+fn shown(asked: &str) -> String {
+    asked.chars().take(SHOWN_MAX).collect()
+}
+
+fn list(ids: &[InstanceId]) -> String {
+    ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}

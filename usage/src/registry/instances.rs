@@ -1,0 +1,194 @@
+//! Instances and who pays for them. It does NOT start or stop any: `compute` does.
+
+use jiff::Timestamp;
+use metering::{InstanceId, InstanceState, NodeId, TenantId, TenantName};
+use migrations::{Database, Scope};
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::{RegistryError, shown};
+use crate::error::UsageError;
+use crate::ingest::EARLIEST;
+use crate::ownership;
+use crate::settings::UsageSettings;
+
+/// A guest, with who pays for it now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instance {
+    /// Its id.
+    pub id: InstanceId,
+    /// Its name, as libvirt has it.
+    pub name: String,
+    /// The node that it was last seen on.
+    pub node_id: NodeId,
+    /// That node's name; `None` where `scope` may not see nodes.
+    pub node_name: Option<String>,
+    /// Who pays now; `None`: nobody was assigned.
+    pub tenant_id: Option<TenantId>,
+    /// Their name.
+    pub tenant_name: Option<TenantName>,
+    /// What its metadata claims.
+    pub tenant_label: Option<String>,
+    /// What it was last seen doing.
+    pub state: InstanceState,
+    /// When its first usage began, as far as known.
+    pub first_seen_at: Timestamp,
+    /// Its latest reading.
+    pub last_seen_at: Timestamp,
+    /// When it was seen to be gone.
+    pub gone_at: Option<Timestamp>,
+}
+
+/// An instance that Weir is about to create.
+#[derive(Clone, Debug)]
+pub struct Claim<'a> {
+    /// Its id, chosen beforehand.
+    pub instance_id: InstanceId,
+    /// Its name.
+    pub name: &'a str,
+    /// Where it will run.
+    pub node_id: NodeId,
+    /// That node's name.
+    pub node_name: &'a str,
+    /// Who pays.
+    pub tenant_id: TenantId,
+    /// Now.
+    pub at: Timestamp,
+}
+
+/// The instances that `scope` may see, by name.
+pub async fn instances(db: &Database, scope: Scope) -> Result<Vec<Instance>, RegistryError> {
+    select(db, scope, None, None).await
+}
+
+/// The instance of that id or name. Gone ones are found by name only when no other has it.
+///
+/// # Errors
+/// There is none that `scope` may see, or several.
+pub async fn find_instance(db: &Database, scope: Scope, asked: &str) -> Result<Instance, RegistryError> {
+    let none = || RegistryError::NoInstance { asked: shown(asked) };
+    if asked.contains('\0') {
+        return Err(none());
+    }
+    let id: Option<Uuid> = asked.parse().ok();
+    let mut found = select(db, scope, id, Some(asked)).await?;
+    if let Some(by_id) = found.iter().position(|instance| Some(instance.id.uuid()) == id) {
+        return Ok(found.swap_remove(by_id));
+    }
+    if found.iter().any(|instance| instance.gone_at.is_none()) {
+        found.retain(|instance| instance.gone_at.is_none());
+    }
+    match found.len() {
+        0 => Err(none()),
+        1 => Ok(found.swap_remove(0)),
+        _ => Err(RegistryError::Ambiguous {
+            asked: shown(asked),
+            ids: found.iter().map(|instance| instance.id).collect(),
+        }),
+    }
+}
+
+/// Makes `tenant_id` pay for an instance, and for the volumes attached to it, from `since` on; `None`: from its first
+/// usage on. Usage of the windows since then is derived again.
+///
+/// # Errors
+/// There is no such instance or tenant.
+pub async fn assign(
+    db: &Database,
+    instance_id: InstanceId,
+    tenant_id: TenantId,
+    since: Option<Timestamp>,
+    settings: UsageSettings,
+) -> Result<(), RegistryError> {
+    if let Some(at) = since.filter(|at| at.as_second() < EARLIEST || LATEST < at.as_second()) {
+        return Err(RegistryError::BadInstant { at });
+    }
+    let mut session = db.session().await?;
+    let transaction = session.begin(Scope::Provider).await?;
+    ownership::require_tenant(&transaction, tenant_id).await?;
+    let first_seen_at = ownership::lock_instance(&transaction, instance_id)
+        .await?
+        .ok_or_else(|| RegistryError::NoInstance {
+            asked: instance_id.to_string(),
+        })?;
+    let since = since.map_or(first_seen_at, |since| metering::micros(since).max(first_seen_at));
+    ownership::assign(&transaction, instance_id, tenant_id, since, settings.window).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// Writes down who will pay for an instance before it exists, so that it is owned from its first instant. Doing it
+/// twice is doing it once.
+///
+/// # Errors
+/// There is no such tenant, or the instance belongs to another.
+pub async fn claim_instance(db: &Database, claim: &Claim<'_>) -> Result<(), RegistryError> {
+    let mut session = db.session().await?;
+    let transaction = session.begin(Scope::Provider).await?;
+    ownership::require_tenant(&transaction, claim.tenant_id).await?;
+    let statement = transaction.prepare_cached(sql!("claim_node")).await?;
+    transaction
+        .execute(&statement, &[&claim.node_id.uuid(), &claim.node_name])
+        .await?;
+    let statement = transaction.prepare_cached(sql!("claim_instance")).await?;
+    let (id, node, at) = (
+        claim.instance_id.uuid(),
+        claim.node_id.uuid(),
+        metering::micros(claim.at),
+    );
+    transaction
+        .execute(&statement, &[&id, &node, &claim.name, &at])
+        .await?;
+    let statement = transaction.prepare_cached(sql!("claim_owner")).await?;
+    let owner = transaction
+        .query_opt(&statement, &[&id, &claim.tenant_id.uuid(), &at])
+        .await?;
+    if let Some(owner) = owner
+        && owner.try_get::<_, Uuid>("tenant_id")? != claim.tenant_id.uuid()
+    {
+        return Err(RegistryError::Claimed {
+            instance_id: claim.instance_id,
+        });
+    }
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// The latest instant that `assign` takes, in seconds: the end of the year 9999, as far as people write dates.
+const LATEST: i64 = 253_402_300_799;
+
+async fn select(
+    db: &Database,
+    scope: Scope,
+    id: Option<Uuid>,
+    name: Option<&str>,
+) -> Result<Vec<Instance>, RegistryError> {
+    let mut session = db.session().await?;
+    let transaction = session.begin(scope).await?;
+    let statement = transaction.prepare_cached(sql!("instances")).await?;
+    let rows = transaction.query(&statement, &[&id, &name]).await?;
+    Ok(rows.iter().map(instance).collect::<Result<_, _>>()?)
+}
+
+fn instance(row: &Row) -> Result<Instance, UsageError> {
+    let state: String = row.try_get("state")?;
+    Ok(Instance {
+        id: InstanceId::from_uuid(row.try_get("instance_id")?),
+        name: row.try_get("name")?,
+        node_id: NodeId::from_uuid(row.try_get("node_id")?),
+        node_name: row.try_get("node_name")?,
+        tenant_id: row.try_get::<_, Option<_>>("tenant_id")?.map(TenantId::from_uuid),
+        tenant_name: row
+            .try_get::<_, Option<String>>("tenant_name")?
+            .and_then(|name| TenantName::new(&name).ok()),
+        tenant_label: row.try_get("tenant_label")?,
+        state: InstanceState::parse(&state).ok_or(UsageError::Corrupt {
+            table: "instance",
+            column: "state",
+            value: state,
+        })?,
+        first_seen_at: row.try_get("first_seen_at")?,
+        last_seen_at: row.try_get("last_seen_at")?,
+        gone_at: row.try_get("gone_at")?,
+    })
+}

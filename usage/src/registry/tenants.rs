@@ -1,0 +1,220 @@
+//! Tenants: creating, finding, listing, and the price plan that each is on. It does NOT know plans: a plan's name is
+//! text here.
+
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use metering::{TenantId, TenantName};
+use migrations::{Database, Scope};
+use tokio_postgres::Row;
+use tokio_postgres::error::SqlState;
+use uuid::Uuid;
+
+use super::{RegistryError, shown};
+use crate::error::UsageError;
+use crate::settings::UsageSettings;
+
+/// The longest display name, in characters: it must fit the head of an invoice.
+pub const DISPLAY_NAME_MAX: usize = 200;
+
+/// Offsets of a zone are checked from here on: nothing earlier is metered.
+const ZONE_CHECK_FROM: &str = "2020-01-01T00:00:00Z";
+
+/// How many changes of a zone's offset are checked: two a year, for thirty years.
+const ZONE_CHANGES_MAX: usize = 60;
+
+/// Who pays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tenant {
+    /// Its id.
+    pub id: TenantId,
+    /// Its name in commands and metadata.
+    pub name: TenantName,
+    /// Its name on invoices.
+    pub display_name: String,
+    /// The IANA time zone in which its months begin.
+    pub time_zone: String,
+    /// The price plan that it is on; `None`: the default plan.
+    pub plan_name: Option<String>,
+    /// When it was created.
+    pub created_at: Timestamp,
+}
+
+/// A tenant to be.
+#[derive(Clone, Debug)]
+pub struct NewTenant<'a> {
+    /// Its name.
+    pub name: TenantName,
+    /// Its name on invoices.
+    pub display_name: &'a str,
+    /// An IANA time zone.
+    pub time_zone: &'a str,
+}
+
+/// Creates a tenant.
+///
+/// # Errors
+/// The name is taken, the display name or the zone is refused, or the database fails.
+pub async fn create_tenant(
+    db: &Database,
+    new: &NewTenant<'_>,
+    settings: UsageSettings,
+) -> Result<Tenant, RegistryError> {
+    let length = new.display_name.chars().count();
+    if length == 0 || DISPLAY_NAME_MAX < length || new.display_name.contains('\0') {
+        return Err(RegistryError::DisplayName { found: length });
+    }
+    check_zone(new.time_zone, settings)?;
+    let mut session = db.session().await?;
+    let transaction = session.begin(Scope::Provider).await?;
+    let statement = transaction.prepare_cached(sql!("add_tenant")).await?;
+    let added = transaction
+        .query_one(
+            &statement,
+            &[
+                &Uuid::now_v7(),
+                &new.name.as_str(),
+                &new.display_name,
+                &new.time_zone,
+            ],
+        )
+        .await;
+    let row = match added {
+        Ok(row) => row,
+        Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
+            return Err(RegistryError::TenantExists {
+                name: new.name.to_string(),
+            });
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let tenant = tenant(&row)?;
+    transaction.commit().await?;
+    Ok(tenant)
+}
+
+/// The tenants that `scope` may see, by name. [`TenantId::UNASSIGNED`] is one of the provider's.
+pub async fn tenants(db: &Database, scope: Scope) -> Result<Vec<Tenant>, RegistryError> {
+    let mut session = db.session().await?;
+    let transaction = session.begin(scope).await?;
+    let statement = transaction.prepare_cached(sql!("tenants")).await?;
+    let rows = transaction.query(&statement, &[]).await?;
+    Ok(rows.iter().map(tenant).collect::<Result<_, _>>()?)
+}
+
+/// The tenant of that name or id.
+///
+/// # Errors
+/// There is none, or it is not for `scope` to see.
+pub async fn find_tenant(db: &Database, scope: Scope, asked: &str) -> Result<Tenant, RegistryError> {
+    let none = || RegistryError::NoTenant { asked: shown(asked) };
+    if asked.contains('\0') {
+        return Err(none());
+    }
+    let mut session = db.session().await?;
+    let transaction = session.begin(scope).await?;
+    let statement = transaction.prepare_cached(sql!("find_tenant")).await?;
+    let id: Option<Uuid> = asked.parse().ok();
+    let row = transaction
+        .query_opt(&statement, &[&id, &asked])
+        .await?
+        .ok_or_else(none)?;
+    Ok(tenant(&row)?)
+}
+
+/// Puts a tenant on a price plan from now on; `None`: on the default plan.
+///
+/// # Errors
+/// There is no such tenant.
+pub async fn set_plan(
+    db: &Database,
+    tenant_id: TenantId,
+    plan_name: Option<&str>,
+) -> Result<(), RegistryError> {
+    let mut session = db.session().await?;
+    let transaction = session.begin(Scope::Provider).await?;
+    let statement = transaction.prepare_cached(sql!("set_plan")).await?;
+    if transaction
+        .execute(&statement, &[&tenant_id.uuid(), &plan_name])
+        .await?
+        == 0
+    {
+        return Err(RegistryError::NoTenant {
+            asked: tenant_id.to_string(),
+        });
+    }
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// Refuses a zone in which a month would begin within a usage window.
+fn check_zone(zone: &str, settings: UsageSettings) -> Result<(), RegistryError> {
+    let unknown = || RegistryError::UnknownZone { zone: shown(zone) };
+    let time_zone = TimeZone::get(zone).map_err(|_| unknown())?;
+    let from: Timestamp = ZONE_CHECK_FROM.parse().map_err(|_| unknown())?;
+    let changes = time_zone
+        .following(from)
+        .take(ZONE_CHANGES_MAX)
+        .map(|change| change.offset());
+    let window = SignedDuration::from_secs(i64::from(settings.window.seconds()));
+    let misfit = std::iter::once(time_zone.to_offset(from))
+        .chain(changes)
+        .find(|offset| i64::from(offset.seconds()) % window.as_secs() != 0);
+    match misfit {
+        None => Ok(()),
+        Some(offset) => Err(RegistryError::ZoneOffWindows {
+            zone: shown(zone),
+            offset: offset.to_string(),
+            window_seconds: settings.window.seconds(),
+        }),
+    }
+}
+
+fn tenant(row: &Row) -> Result<Tenant, UsageError> {
+    let name: String = row.try_get("name")?;
+    Ok(Tenant {
+        id: TenantId::from_uuid(row.try_get("tenant_id")?),
+        name: TenantName::new(&name).map_err(|_| UsageError::Corrupt {
+            table: "tenant",
+            column: "name",
+            value: shown(&name),
+        })?,
+        display_name: row.try_get("display_name")?,
+        time_zone: row.try_get("time_zone")?,
+        plan_name: row.try_get("plan_name")?,
+        created_at: row.try_get("created_at")?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use metering::WindowLength;
+
+    use super::*;
+
+    fn check(zone: &str, window_minutes: u64, expected: &str) {
+        let window = WindowLength::new(Duration::from_secs(window_minutes * 60)).unwrap();
+        let settings = UsageSettings {
+            window,
+            tolerance: Duration::from_secs(150),
+        };
+        let got = check_zone(zone, settings).map_or_else(|error| error.to_string(), |()| "fine".into());
+        assert!(got.contains(expected), "{zone} {window_minutes}: {got}");
+    }
+
+    #[test]
+    fn a_zone_whose_months_begin_within_a_window_is_refused_with_the_way_out() {
+        check("UTC", 60, "fine");
+        check("Europe/Berlin", 60, "fine");
+        check("America/New_York", 60, "fine");
+        check("Asia/Kolkata", 60, "metering.window = \"15m\"");
+        check("Asia/Kolkata", 15, "fine");
+        check("Asia/Kathmandu", 30, "+05:45");
+        check("Asia/Kathmandu", 15, "fine");
+        check("Australia/Lord_Howe", 60, "Australia/Lord_Howe");
+        check("Mars/Olympus", 60, "no time zone");
+        check("../../etc/passwd", 60, "no time zone");
+        check("", 60, "no time zone");
+    }
+}
