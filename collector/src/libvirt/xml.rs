@@ -52,8 +52,17 @@ pub struct NicDescription {
 
 /// Why a description is none.
 #[derive(Debug, thiserror::Error)]
-#[error("the description is no XML")]
-pub struct XmlError(#[source] Box<quick_xml::Error>);
+pub enum XmlError {
+    /// Not well formed.
+    #[error("the description is no XML")]
+    Malformed(#[source] Box<quick_xml::Error>),
+    /// Elements within elements beyond all reason.
+    #[error("the description is nested deeper than {MAX_DEPTH} elements")]
+    TooDeep,
+}
+
+/// libxml2, by which libvirt reads descriptions, goes no deeper.
+const MAX_DEPTH: usize = 256;
 
 /// Reads a domain's description.
 pub fn parse_domain(xml: &str) -> Result<Description, XmlError> {
@@ -71,8 +80,11 @@ pub fn parse_pool_dir(xml: &str) -> Result<Option<String>, XmlError> {
     let mut path: Vec<String> = Vec::new();
     let mut dir = None;
     loop {
-        match reader.read_event().map_err(|error| XmlError(Box::new(error)))? {
-            Event::Start(element) => path.push(local_name(&element)),
+        match reader
+            .read_event()
+            .map_err(|error| XmlError::Malformed(Box::new(error)))?
+        {
+            Event::Start(element) => push(&mut path, &element)?,
             Event::End(_) => {
                 path.pop();
             }
@@ -166,18 +178,18 @@ fn walk(xml: &str, mut visit: impl FnMut(&[&str], Option<&str>, &BytesStart<'_>)
     loop {
         let (resolved, event) = reader
             .read_resolved_event()
-            .map_err(|error| XmlError(Box::new(error)))?;
+            .map_err(|error| XmlError::Malformed(Box::new(error)))?;
         let namespace = match &resolved {
             ResolveResult::Bound(Namespace(name)) => Some(*name),
             ResolveResult::Unbound | ResolveResult::Unknown(_) => None,
         };
         match event {
             Event::Start(element) => {
-                path.push(local_name(&element));
+                push(&mut path, &element)?;
                 visit(&as_strs(&path), namespace, &element);
             }
             Event::Empty(element) => {
-                path.push(local_name(&element));
+                push(&mut path, &element)?;
                 visit(&as_strs(&path), namespace, &element);
                 path.pop();
             }
@@ -194,8 +206,12 @@ fn as_strs(path: &[String]) -> Vec<&str> {
     path.iter().map(String::as_str).collect()
 }
 
-fn local_name(element: &BytesStart<'_>) -> String {
-    String::from(element.local_name().into_inner())
+fn push(path: &mut Vec<String>, element: &BytesStart<'_>) -> Result<(), XmlError> {
+    if MAX_DEPTH <= path.len() {
+        return Err(XmlError::TooDeep);
+    }
+    path.push(String::from(element.local_name().into_inner()));
+    Ok(())
 }
 
 /// An attribute without its escapes; `None` too when its escapes are broken.
