@@ -2,9 +2,19 @@
 
 pub mod invoice;
 pub mod money;
+pub mod period;
+pub mod plan;
+pub mod rating;
+pub mod store;
+pub mod usage_file;
 
 pub use invoice::document::{
     Completeness, InstanceUsage, InvoiceDocument, InvoiceId, InvoiceLine, InvoiceStatus, Party, PlanRef, Tax,
     Tier, UnpricedUsage,
 };
+pub use invoice::draft::{Buyer, draft, simulate};
+pub use invoice::issue::{IssueError, Issued, issue};
 pub use money::{Currency, Money};
+pub use plan::{PlanErrors, PlanVersion, PriceModel, PricePlan, RateCard, TaxRule};
+pub use rating::{RatedLine, Rating, RatingError, rate};
+pub use store::{invoices, plans};

@@ -1,4 +1,6 @@
-//! Invoices: what they look like to the outside.
+//! Invoices: their outward form, drafts of them, and issuing. Reading them back is [`crate::invoices`].
 
 pub mod document;
+pub mod draft;
+pub mod issue;
 pub mod sample;

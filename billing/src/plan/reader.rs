@@ -1,0 +1,218 @@
+//! Typed access to a parsed TOML table that notes every problem and goes on. It knows no key of a plan.
+
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::problem::{Problems, shown};
+
+/// A value and where it stands.
+pub(super) struct At<T> {
+    pub(super) value: T,
+    pub(super) span: Range<usize>,
+}
+
+/// A table, where it stands, and what it is called in messages (`[tax]`).
+#[derive(Clone)]
+pub(super) struct Table<'a> {
+    pub(super) table: &'a DeTable<'a>,
+    pub(super) span: Range<usize>,
+    pub(super) title: &'static str,
+}
+
+impl<'a> Table<'a> {
+    /// Notes every key that is not in `known`.
+    pub(super) fn only(&self, known: &[&str], problems: &mut Problems<'_>) {
+        for key in self.table.keys() {
+            let name: &str = key.get_ref();
+            if known.contains(&name) {
+                continue;
+            }
+            let mend = match closest(name, known) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("remove it; the keys of {} are {}", self.title, known.join(", ")),
+            };
+            problems.add(
+                &key.span(),
+                format!("{} has no key {}", self.title, shown(name)),
+                mend,
+            );
+        }
+    }
+
+    /// The value of `key`; notes when it is not there.
+    pub(super) fn required(
+        &self,
+        key: &str,
+        example: &str,
+        problems: &mut Problems<'_>,
+    ) -> Option<&'a Spanned<DeValue<'a>>> {
+        let found = self.optional(key);
+        if found.is_none() {
+            let what = format!("{} lacks `{key}`", self.title);
+            problems.add(&self.span, what, format!("add {key} = {example}"));
+        }
+        found
+    }
+
+    /// The value of `key`, if it is there.
+    pub(super) fn optional(&self, key: &str) -> Option<&'a Spanned<DeValue<'a>>> {
+        let found = self.table.iter().find(|(name, _)| name.get_ref() == key);
+        found.map(|(_, value)| value)
+    }
+
+    /// The text of `key`; notes when it is not there or no text.
+    pub(super) fn text(&self, key: &str, example: &str, problems: &mut Problems<'_>) -> Option<At<&'a str>> {
+        let value = self.required(key, example, problems)?;
+        text_of(key, value, example, problems)
+    }
+
+    /// The table of `key`; notes when it is not there or no table.
+    pub(super) fn table(
+        &self,
+        key: &str,
+        title: &'static str,
+        example: &str,
+        problems: &mut Problems<'_>,
+    ) -> Option<Table<'a>> {
+        let Some(value) = self.optional(key) else {
+            let what = format!("{} lacks {title}", self.title);
+            problems.add(&self.span, what, format!("add {example}"));
+            return None;
+        };
+        let DeValue::Table(table) = value.get_ref() else {
+            problems.add(
+                &value.span(),
+                format!("`{key}` is no table"),
+                format!("write {example}"),
+            );
+            return None;
+        };
+        let span = value.span();
+        Some(Table { table, span, title })
+    }
+
+    /// The tables of `key`; notes when there are none, or when something among them is none.
+    pub(super) fn tables(
+        &self,
+        key: &str,
+        title: &'static str,
+        example: &str,
+        problems: &mut Problems<'_>,
+    ) -> Vec<Table<'a>> {
+        let value = self.optional(key);
+        let items = match value.map(Spanned::get_ref) {
+            Some(DeValue::Array(items)) => &items[..],
+            Some(_) => {
+                let span = value.map_or(self.span.clone(), Spanned::span);
+                problems.add(
+                    &span,
+                    format!("`{key}` is no list of tables"),
+                    format!("write {example}"),
+                );
+                return Vec::new();
+            }
+            None => &[],
+        };
+        if items.is_empty() {
+            let span = value.map_or(self.span.clone(), Spanned::span);
+            problems.add(
+                &span,
+                format!("{} has no {title}", self.title),
+                format!("add {example}"),
+            );
+        }
+        let mut tables = Vec::with_capacity(items.len());
+        for item in items {
+            if let DeValue::Table(table) = item.get_ref() {
+                let span = item.span();
+                tables.push(Table { table, span, title });
+            } else {
+                problems.add(
+                    &item.span(),
+                    format!("`{key}` holds what is no table"),
+                    format!("write {example}"),
+                );
+            }
+        }
+        tables
+    }
+}
+
+/// `value` as text; notes when it is none.
+pub(super) fn text_of<'a>(
+    key: &str,
+    value: &'a Spanned<DeValue<'a>>,
+    example: &str,
+    problems: &mut Problems<'_>,
+) -> Option<At<&'a str>> {
+    let span = value.span();
+    let (kind, mend) = match value.get_ref() {
+        DeValue::String(text) => return Some(At { value: text, span }),
+        DeValue::Float(number) => (
+            "a floating-point number, which cannot hold most decimals exactly",
+            format!("write it in quotes: {key} = {:?}", number.as_str()),
+        ),
+        DeValue::Integer(number) => (
+            "a bare number",
+            format!("write it in quotes: {key} = {:?}", number.to_string()),
+        ),
+        DeValue::Boolean(_) => ("true or false", format!("write {key} = {example}")),
+        DeValue::Datetime(_) => ("a date or time", format!("write it in quotes: {key} = {example}")),
+        DeValue::Array(_) => ("a list", format!("write {key} = {example}")),
+        DeValue::Table(_) => ("a table", format!("write {key} = {example}")),
+    };
+    problems.add(&span, format!("`{key}` is {kind}"), mend);
+    None
+}
+
+/// The candidate that `text` most likely means, if one is near enough: up to two slips, fewer for short words.
+pub(super) fn closest<'c>(text: &str, candidates: &[&'c str]) -> Option<&'c str> {
+    // A slip is no longer likely in a word that is much longer than any candidate, and comparing would be slow.
+    if 64 < text.len() {
+        return None;
+    }
+    let near = candidates
+        .iter()
+        .map(|candidate| (slips(text, candidate), *candidate));
+    near.filter(|(slips, candidate)| *slips <= 2.min(candidate.len() / 2))
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+/// How many letters have to be added, left out or replaced to get from one word to the other.
+fn slips(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut above: Vec<usize> = (0..=b.len()).collect();
+    for (row, letter) in a.chars().enumerate() {
+        let mut current = vec![row + 1];
+        for (column, other) in b.iter().enumerate() {
+            let replaced = above[column] + usize::from(letter != *other);
+            current.push(replaced.min(above[column + 1] + 1).min(current[column] + 1));
+        }
+        above = current;
+    }
+    above[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_of_the_pen_is_recognised_and_noise_is_not() {
+        let keys = ["meter", "unit_price", "included"];
+        for (text, expected) in [
+            ("unitprice", Some("unit_price")),
+            ("unit-price", Some("unit_price")),
+            ("metre", Some("meter")),
+            ("incldued", Some("included")),
+            ("minimum", None),
+            ("", None),
+        ] {
+            assert_eq!(closest(text, &keys), expected, "{text}");
+        }
+        assert_eq!(closest(&"x".repeat(1_000_000), &keys), None);
+    }
+}

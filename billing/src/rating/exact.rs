@@ -1,0 +1,126 @@
+//! The product of two decimals, without loss. `Decimal`'s own multiplication rounds silently when the result needs
+//! more than 28 digits, which would be a second rounding; here it is an error instead.
+
+use std::fmt;
+
+use rust_decimal::Decimal;
+
+use crate::money::{Currency, Money};
+
+/// `mantissa x 10^-scale`, up to 38 digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Exact {
+    mantissa: i128,
+    scale: u32,
+}
+
+impl Exact {
+    /// `None` when it needs more than 38 digits.
+    pub(super) fn product(a: Decimal, b: Decimal) -> Option<Self> {
+        Some(Self {
+            mantissa: a.mantissa().checked_mul(b.mantissa())?,
+            scale: a.scale() + b.scale(),
+        })
+    }
+
+    /// Rounded to the currency's coins, half away from zero (`money::HALF_AWAY_FROM_ZERO`, on 38 digits). `None`
+    /// when that needs more than 28 digits.
+    pub(super) fn to_money(self, currency: Currency) -> Option<Money> {
+        let exponent = currency.exponent();
+        let mantissa = if self.scale <= exponent {
+            self.mantissa
+                .checked_mul(10_i128.checked_pow(exponent - self.scale)?)?
+        } else {
+            match 10_i128.checked_pow(self.scale - exponent) {
+                Some(divisor) => divide_half_away(self.mantissa, divisor),
+                // A divisor of 39 digits: no mantissa reaches half of it.
+                None => 0,
+            }
+        };
+        let amount = Decimal::try_from_i128_with_scale(mantissa, exponent).ok()?;
+        Money::exact(amount, currency).ok()
+    }
+
+    /// Whether it is the same number as `amount`.
+    pub(super) fn is(self, amount: Decimal) -> bool {
+        let (a, b) = (self.trimmed(), amount.normalize());
+        a.mantissa == b.mantissa() && (a.mantissa == 0 || a.scale == b.scale())
+    }
+
+    fn trimmed(mut self) -> Self {
+        while 0 < self.scale && self.mantissa % 10 == 0 {
+            self.mantissa /= 10;
+            self.scale -= 1;
+        }
+        self
+    }
+}
+
+impl fmt::Display for Exact {
+    /// All digits, without trailing zeros.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { mantissa, scale } = self.trimmed();
+        let scale = scale as usize;
+        let digits = format!("{:0>width$}", mantissa.unsigned_abs(), width = scale + 1);
+        let (whole, fraction) = digits.split_at(digits.len() - scale);
+        let sign = if mantissa < 0 { "-" } else { "" };
+        let point = if fraction.is_empty() { "" } else { "." };
+        write!(f, "{sign}{whole}{point}{fraction}")
+    }
+}
+
+fn divide_half_away(value: i128, divisor: i128) -> i128 {
+    let (quotient, remainder) = (value / divisor, value % divisor);
+    let remainder = remainder.abs();
+    if remainder < divisor - remainder {
+        quotient
+    } else {
+        quotient + value.signum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `a x b = product ~ rounded currency`
+    fn check(table: &str) {
+        for line in table.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let [a, _, b, _, product, _, rounded, code] = line.split_whitespace().collect::<Vec<_>>()[..]
+            else {
+                panic!("a x b = product ~ rounded currency: {line}");
+            };
+            let exact = Exact::product(a.parse().unwrap(), b.parse().unwrap()).unwrap();
+            assert_eq!(exact.to_string(), product, "{line}");
+            let money = exact.to_money(Currency::parse(code).unwrap()).unwrap();
+            assert_eq!(money.amount().to_string(), rounded, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_product_of_more_than_28_digits_is_not_rounded_twice() {
+        check(
+            "
+            12.345678 x 0.04 = 0.49382712 ~ 0.49 EUR
+            0.125000 x 0.04 = 0.005 ~ 0.01 EUR
+            0.124999 x 0.04 = 0.00499996 ~ 0.00 EUR
+            -0.125 x 0.04 = -0.005 ~ -0.01 EUR
+            0.500000 x 1 = 0.5 ~ 1 JPY
+            0.0005 x 1 = 0.0005 ~ 0.001 BHD
+            7.000000 x 2.00 = 14 ~ 14.00 EUR
+            0 x 0.000000000001 = 0 ~ 0.00 EUR
+            12345678901.999999 x 0.999999999999 = 12345678901.987653321098000001 ~ 12345678901.99 EUR
+            1234567890123.456789 x 1234567.000000000001 = 1524156776406045678.859930890123456789 ~ 1524156776406045678.86 EUR
+            ",
+        );
+    }
+
+    #[test]
+    fn an_amount_beyond_all_digits_is_an_error_and_no_panic() {
+        assert_eq!(Exact::product(Decimal::MAX, Decimal::MAX), None);
+        let huge = Exact::product(Decimal::MAX, Decimal::ONE).unwrap();
+        assert_eq!(huge.to_money(Currency::EUR), None);
+        let tiny = Exact::product(Decimal::new(1, 28), Decimal::new(1, 28)).unwrap();
+        assert!(tiny.to_money(Currency::EUR).unwrap().is_zero());
+    }
+}

@@ -1,0 +1,5 @@
+//! Plans and invoices in PostgreSQL, and every SQL statement of this crate.
+
+pub mod invoices;
+pub mod plans;
+pub mod sql;
