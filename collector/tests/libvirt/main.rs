@@ -1,0 +1,5 @@
+//! The collector on real libvirt and real guests.
+
+mod own_libvirtd;
+mod real_guests;
+mod support;

@@ -1,0 +1,173 @@
+//! A libvirtd of the test's own, in a mount and network namespace, which is killed, stopped and started again.
+//! The system's libvirtd is not touched.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::support::Watch;
+use metering::{GapReason, InstanceState};
+use tempfile::TempDir;
+
+/// Restarts libvirtd whenever it ends, unless it is held back; ends when the directory says so.
+const SCRIPT: &str = r#"
+set -e
+mount --make-rprivate /
+for dir in /run/libvirt /var/lib/libvirt /var/cache/libvirt /etc/libvirt/qemu /etc/libvirt/storage /etc/libvirt/nwfilter; do
+    mkdir -p $dir
+    mount -t tmpfs none $dir
+done
+mount --bind "$1/qemu.conf" /etc/libvirt/qemu.conf
+while [ ! -e "$1/end" ]; do
+    if [ -e "$1/hold" ]; then sleep 0.05; else libvirtd --config "$1/libvirtd.conf" --pid-file "$1/pid" || true; fi
+done
+"#;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+struct OwnLibvirtd {
+    dir: TempDir,
+    shell: Child,
+}
+
+impl OwnLibvirtd {
+    fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let at = dir.path().display();
+        let config = format!("unix_sock_dir = \"{at}\"\nauth_unix_ro = \"none\"\nauth_unix_rw = \"none\"\n");
+        std::fs::write(dir.path().join("libvirtd.conf"), config).unwrap();
+        let qemu =
+            "stdio_handler = \"file\"\nuser = \"root\"\ngroup = \"root\"\nsecurity_driver = \"none\"\n";
+        std::fs::write(dir.path().join("qemu.conf"), qemu).unwrap();
+        let shell = Command::new("unshare")
+            .args(["--mount", "--net", "sh", "-c", SCRIPT, "sh"])
+            .arg(dir.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let own = Self { dir, shell };
+        own.wait_until_it_answers();
+        own
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn uri(&self, socket: &str) -> String {
+        format!("qemu+unix:///system?socket={}", self.path(socket).display())
+    }
+
+    fn virsh(&self, arguments: &[&str]) -> bool {
+        let uri = self.uri("libvirt-sock");
+        let status = Command::new("virsh")
+            .args(["-q", "-c", &uri])
+            .args(arguments)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        status.unwrap().success()
+    }
+
+    fn wait_until_it_answers(&self) {
+        wait_for("libvirtd to answer", || self.virsh(&["list"]));
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = std::fs::read_to_string(self.path("pid")).unwrap();
+        let done = Command::new("kill").args([signal, pid.trim()]).status().unwrap();
+        assert!(done.success());
+    }
+}
+
+impl Drop for OwnLibvirtd {
+    fn drop(&mut self) {
+        std::fs::write(self.path("end"), "").ok();
+        std::fs::remove_file(self.path("hold")).ok();
+        if self.path("pid").exists() {
+            self.virsh(&["destroy", "weirt-coll-own"]);
+            self.signal("-KILL");
+        }
+        self.shell.wait().ok();
+    }
+}
+
+fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
+    let until = Instant::now() + LIMIT;
+    while !is_so() {
+        assert!(Instant::now() < until, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn define_guest(own: &OwnLibvirtd) {
+    let xml = own.path("guest.xml");
+    write_guest(&xml);
+    assert!(own.virsh(&["create", xml.to_str().unwrap()]));
+}
+
+/// It finds nothing to boot and goes on looking, which is all that is needed here.
+fn write_guest(path: &Path) {
+    let xml = "<domain type='qemu'><name>weirt-coll-own</name><memory unit='MiB'>64</memory><vcpu>1</vcpu>\
+               <os><type arch='x86_64'>hvm</type></os></domain>";
+    std::fs::write(path, xml).unwrap();
+}
+
+#[tokio::test]
+async fn a_libvirtd_that_is_killed_hangs_and_comes_back_costs_a_gap_and_no_time() {
+    let own = OwnLibvirtd::start();
+    let mut watch = Watch::start(&own.uri("libvirt-sock-ro"));
+    watch.look().await;
+    define_guest(&own);
+    watch.look().await;
+    assert!(watch.collector.status().is_connected);
+
+    std::fs::write(own.path("hold"), "").unwrap();
+    own.signal("-KILL");
+    wait_for("the collector to notice", || {
+        !watch.collector.status().is_connected
+    });
+    let error = watch.collector.read_now().await.unwrap_err();
+    assert!(error.to_string().contains("could not be read"), "{error}");
+    std::fs::remove_file(own.path("hold")).unwrap();
+    own.wait_until_it_answers();
+    wait_for("the collector to be back", || {
+        watch.collector.status().is_connected
+    });
+
+    // A daemon that hangs: the call that waits for it fails, and the collector goes on without a restart.
+    own.signal("-STOP");
+    wait_for("the collector to notice", || {
+        !watch.collector.status().is_connected
+    });
+    own.signal("-CONT");
+    wait_for("the collector to be back", || {
+        watch.collector.status().is_connected
+    });
+    watch.look().await;
+
+    let batches = watch.batches();
+    let gaps: Vec<_> = batches.iter().flat_map(|batch| &batch.gaps).collect();
+    assert!(
+        gaps.iter()
+            .all(|gap| gap.reason == GapReason::HypervisorAway && gap.instance_id.is_none())
+    );
+    assert!(2 <= gaps.len(), "{gaps:?}");
+    let running: Vec<_> = batches
+        .iter()
+        .flat_map(|batch| &batch.readings.instances)
+        .filter(|reading| reading.state == InstanceState::Running)
+        .collect();
+    let (first, last) = (running[0], running[running.len() - 1]);
+    assert!(
+        running.iter().all(|reading| reading.epoch == first.epoch),
+        "one life"
+    );
+    let passed = last.observed_at.duration_since(first.observed_at).as_millis();
+    let held = i128::from(last.registers.running_ms - first.registers.running_ms);
+    assert!(
+        (passed - held).abs() <= 50,
+        "{passed} ms passed, {held} ms were held"
+    );
+}

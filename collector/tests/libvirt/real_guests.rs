@@ -1,0 +1,276 @@
+//! Real guests that do known work, read by a real collector.
+
+use std::process::Command;
+use std::time::Duration;
+
+use crate::support::{Watch, received, running_ms, written};
+use metering::{EpochId, InstanceId, InstanceState, Point, Readings};
+use testbed::file_server::FileServer;
+use testbed::guest::{DiskSpec, Guest, GuestSpec};
+use testbed::lifecycle::Watcher;
+use testbed::network::Network;
+use testbed::orders::{MIB, Order, Orders};
+
+const URI: &str = "qemu:///system";
+const LIMIT: Duration = Duration::from_secs(90);
+
+fn disk(target: &str, mib: u64) -> DiskSpec {
+    DiskSpec {
+        target: target.into(),
+        mib,
+    }
+}
+
+fn id(guest: &Guest) -> InstanceId {
+    guest.uuid().parse().unwrap()
+}
+
+fn virsh(arguments: &[&str]) {
+    let output = Command::new("virsh").args(arguments).output().unwrap();
+    assert!(
+        output.status.success(),
+        "virsh {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+fn written_ops(instance_id: InstanceId) -> impl Fn(&Readings) -> Vec<Point<1>> {
+    move |readings| {
+        let of_disk = readings
+            .disks
+            .iter()
+            .filter(|disk| disk.instance_id == instance_id);
+        of_disk
+            .map(|disk| Point {
+                observed_at: disk.observed_at,
+                epoch: disk.epoch,
+                registers: [disk.registers.write_ops],
+                is_last: false,
+            })
+            .collect()
+    }
+}
+
+#[tokio::test]
+async fn known_work_is_read_to_the_last_byte_over_a_stop_and_a_restart_of_the_collector() {
+    testbed::daemons::ensure().unwrap();
+    let network = Network::create(&testbed::unique_name("weirt-coll")).unwrap();
+    let server = FileServer::start(network.host_address()).unwrap();
+    let lives = Watcher::start().unwrap();
+    let watch = Watch::start(URI);
+    watch.look().await;
+    let guest = GuestSpec {
+        disks: vec![disk("vda", 64)],
+        networks: vec![network.name().to_owned()],
+        orders: Orders::new([
+            Order::Write("vda".into(), 32),
+            Order::Fetch("eth0".into(), server.bytes_url(5 * MIB)),
+        ]),
+        tenant_metadata: Some("alder".into()),
+        ..GuestSpec::new(&testbed::unique_name("weirt-coll"))
+    }
+    .start()
+    .unwrap();
+    let id = id(&guest);
+
+    guest.wait_for("WEIR all done", LIMIT).unwrap();
+    guest.silence().unwrap();
+    watch.look().await;
+    let first = guest.figures().unwrap();
+    guest.destroy().unwrap();
+    watch.look().await;
+    // Off while the collector is restarted; started again before anybody looks.
+    let mut watch = watch.restart().await;
+    guest.start().unwrap();
+    guest.wait_for("WEIR all done", LIMIT).unwrap();
+    guest.silence().unwrap();
+    watch.look().await;
+    let second = guest.figures().unwrap();
+    guest.destroy().unwrap();
+    watch.look().await;
+
+    assert_eq!(watch.billed(written(id, "vda")), 2 * 33_554_432);
+    assert_eq!(watch.billed(written_ops(id)), 2 * 32);
+    let mac = &guest.macs()[0];
+    let truth = first.nics[mac].rx_bytes + second.nics[mac].rx_bytes;
+    assert!(2 * 5 * MIB < truth, "the guest received what it fetched");
+    assert_eq!(
+        watch.billed(received(id, mac)),
+        truth,
+        "rx is what the guest received"
+    );
+    let truth = lives.lives(guest.name(), jiff::Timestamp::now());
+    let truth: i64 = truth.iter().map(|life| life.running_ms).sum();
+    let billed = i64::try_from(watch.billed(running_ms(id))).unwrap();
+    assert!(
+        (truth - billed).abs() < 2 * 1_500,
+        "two lives, {truth} ms, billed {billed} ms"
+    );
+    check_instance(&mut watch, id, &guest);
+}
+
+/// Facts, states, epochs and the volume of the guest above.
+fn check_instance(watch: &mut Watch, id: InstanceId, guest: &Guest) {
+    let batches = watch.batches();
+    let facts: Vec<_> = batches
+        .iter()
+        .flat_map(|batch| &batch.instances)
+        .filter(|facts| facts.instance_id == id)
+        .collect();
+    assert_eq!(facts.len(), 1, "told once, not at each look");
+    assert_eq!(facts[0].tenant_label.as_deref(), Some("alder"));
+    assert_eq!(facts[0].name, guest.name());
+    let readings = batches.iter().flat_map(|batch| &batch.readings.instances);
+    let of_guest: Vec<_> = readings.filter(|reading| reading.instance_id == id).collect();
+    let mut lives: Vec<EpochId> = of_guest.iter().map(|reading| reading.epoch.id).collect();
+    lives.retain(|epoch| *epoch != EpochId::NONE);
+    lives.dedup();
+    assert_eq!(lives.len(), 2, "{lives:?}");
+    assert!(
+        of_guest
+            .iter()
+            .any(|reading| reading.state == InstanceState::Stopped)
+    );
+    for reading in of_guest
+        .iter()
+        .filter(|reading| reading.state == InstanceState::Running)
+    {
+        assert_eq!((reading.vcpus, reading.memory_kib), (1, 128 * 1_024));
+        assert!(
+            reading
+                .epoch
+                .born_at
+                .is_some_and(|born_at| born_at <= reading.observed_at)
+        );
+    }
+    let path = guest.disk_path("vda").to_string_lossy().into_owned();
+    let volumes = batches.iter().flat_map(|batch| &batch.volumes);
+    let volume = volumes
+        .filter(|volume| volume.instance_id == Some(id))
+        .find(|volume| path.ends_with(&volume.name))
+        .unwrap();
+    let readings = batches.iter().flat_map(|batch| &batch.readings.volumes);
+    let last = readings
+        .filter(|reading| reading.volume_id == volume.volume_id)
+        .last()
+        .unwrap();
+    assert!(last.exists && last.capacity_bytes == 64 * MIB, "{last:?}");
+    assert!(last.epoch.born_at.is_some(), "its file was made while we looked");
+}
+
+#[tokio::test]
+async fn plugging_snapshots_and_pauses_count_every_byte_once() {
+    testbed::daemons::ensure().unwrap();
+    let network = Network::create(&testbed::unique_name("weirt-coll")).unwrap();
+    let server = FileServer::start(network.host_address()).unwrap();
+    let mut watch = Watch::start(URI);
+    let wait = |server: &FileServer, name: &str| Order::Fetch("eth0".into(), server.mark_url(name));
+    let guest = GuestSpec {
+        disks: vec![disk("vda", 64)],
+        networks: vec![network.name().to_owned()],
+        orders: Orders::new([
+            Order::Write("vda".into(), 8),
+            wait(&server, "before"),
+            Order::WaitDisk("vdb".into()),
+            Order::Write("vdb".into(), 4),
+            Order::Write("vda".into(), 8),
+            wait(&server, "written"),
+            Order::GoneDisk("vdb".into()),
+            wait(&server, "gone"),
+            Order::WaitDisk("vdb".into()),
+            Order::Write("vdb".into(), 6),
+            Order::WaitNic("eth1".into()),
+            Order::Fetch("eth1".into(), server.bytes_url(MIB)),
+        ]),
+        ..GuestSpec::new(&testbed::unique_name("weirt-coll"))
+    }
+    .start()
+    .unwrap();
+    let id = id(&guest);
+    let marked = |name: &'static str| {
+        let until = std::time::Instant::now() + LIMIT;
+        while server.marks(name) == 0 {
+            assert!(
+                std::time::Instant::now() < until,
+                "the guest never reached {name}"
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+
+    marked("before");
+    let snapshot = guest.disk_path("vda").with_extension("snapshot");
+    let snapshot = snapshot.to_str().unwrap();
+    let spec = format!("vda,file={snapshot}");
+    let arguments = [
+        "snapshot-create-as",
+        guest.name(),
+        "s",
+        "--disk-only",
+        "--no-metadata",
+        "--diskspec",
+        &spec,
+    ];
+    virsh(&arguments);
+    guest.attach_disk(&disk("vdb", 16)).unwrap();
+    marked("written");
+    watch.look().await;
+    let epoch_in_snapshot = last_disk_epoch(&mut watch, id, "vda");
+    virsh(&[
+        "blockcommit",
+        guest.name(),
+        "vda",
+        "--active",
+        "--pivot",
+        "--wait",
+    ]);
+    watch.look().await;
+    assert_eq!(
+        last_disk_epoch(&mut watch, id, "vda"),
+        epoch_in_snapshot,
+        "a commit is no new disk"
+    );
+    guest.detach_disk("vdb").unwrap();
+    marked("gone");
+    watch.look().await;
+    guest.attach_disk(&disk("vdb", 16)).unwrap();
+    let mac = guest.attach_nic(network.name()).unwrap();
+    guest.wait_for("WEIR all done", LIMIT).unwrap();
+    guest.silence().unwrap();
+    guest.suspend().unwrap();
+    watch.look().await;
+    let truth = guest.figures().unwrap().nics[&mac].rx_bytes;
+    let held = last_instance(&mut watch, id);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    watch.look().await;
+    let later = last_instance(&mut watch, id);
+
+    assert_eq!(
+        watch.billed(written(id, "vda")),
+        16 * MIB,
+        "over a snapshot and its commit"
+    );
+    assert_eq!(watch.billed(written(id, "vdb")), 10 * MIB, "over two attachments");
+    assert_eq!(watch.billed(received(id, &mac)), truth);
+    assert_eq!(
+        (held.state, later.state),
+        (InstanceState::Paused, InstanceState::Paused)
+    );
+    assert_eq!(held.registers.running_ms, later.registers.running_ms);
+    assert!(held.registers.vcpu_ms + 2_000 <= later.registers.vcpu_ms);
+}
+
+fn last_instance(watch: &mut Watch, id: InstanceId) -> metering::InstanceReading {
+    let readings = watch.batches().iter().flat_map(|batch| &batch.readings.instances);
+    readings
+        .filter(|reading| reading.instance_id == id)
+        .last()
+        .unwrap()
+        .clone()
+}
+
+fn last_disk_epoch(watch: &mut Watch, id: InstanceId, target: &str) -> EpochId {
+    let readings = watch.batches().iter().flat_map(|batch| &batch.readings.disks);
+    let of_disk = readings.filter(|reading| reading.instance_id == id && reading.target == target);
+    of_disk.last().unwrap().epoch.id
+}
