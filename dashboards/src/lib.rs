@@ -1,1 +1,6 @@
-//! dashboards
+#![doc = include_str!("../README.md")]
+
+mod pages;
+mod routes;
+
+pub use routes::{Live, configure, headers};

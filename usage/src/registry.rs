@@ -11,7 +11,7 @@ use crate::error::UsageError;
 
 pub use assets::{Node, Volume, nodes, volumes};
 pub use instances::{Claim, Instance, assign, claim_instance, find_instance, instances};
-pub use tenants::{DISPLAY_NAME_MAX, NewTenant, Tenant, create_tenant, find_tenant, set_plan, tenants};
+pub use tenants::{DISPLAY_NAME_MAX, NewTenant, Tenant, create_tenant, find_tenant, set_party, set_plan, tenants};
 
 /// Why the registry refused. The texts are for the person who asked.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +33,14 @@ pub enum RegistryError {
         /// Its length in characters.
         found: usize,
     },
+
+    /// The address cannot be printed.
+    #[error("an address has at most 10 lines of 200 characters, without control characters")]
+    Address,
+
+    /// The tax number cannot be printed.
+    #[error("a tax number has 1 to 64 characters, without control characters")]
+    TaxNumber,
 
     /// No such tenant, or not for the asker.
     #[error("there is no tenant {asked:?}: `weir tenant list` shows those that there are")]

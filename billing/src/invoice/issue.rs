@@ -165,7 +165,8 @@ async fn lock_tenant(transaction: &Transaction<'_>, tenant: TenantId) -> Result<
         tenant: TenantName::new(&name).map_err(|error| StoreError::unreadable("tenant", &name, &error))?,
         party: Party {
             name: row.try_get("display_name")?,
-            ..Party::default()
+            address: row.try_get("address")?,
+            tax_number: row.try_get("tax_number")?,
         },
         time_zone: row.try_get("time_zone")?,
     })

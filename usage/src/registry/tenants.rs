@@ -17,6 +17,12 @@ use crate::settings::UsageSettings;
 pub const DISPLAY_NAME_MAX: usize = 200;
 
 /// Offsets of a zone are checked from here on: nothing earlier is metered.
+/// Address lines: what fits beside a window of an envelope.
+pub const ADDRESS_LINES_MAX: usize = 10;
+
+/// Bytes of a tax number; the longest in use have about 20.
+pub const TAX_NUMBER_MAX: usize = 64;
+
 const ZONE_CHECK_FROM: &str = "2020-01-01T00:00:00Z";
 
 /// How many changes of a zone's offset are checked: two a year, for thirty years.
@@ -35,6 +41,10 @@ pub struct Tenant {
     pub time_zone: String,
     /// The price plan that it is on; `None`: the default plan.
     pub plan_name: Option<String>,
+    /// Its postal address, line by line.
+    pub address: Vec<String>,
+    /// The number under which the tax office knows it.
+    pub tax_number: Option<String>,
     /// When it was created.
     pub created_at: Timestamp,
 }
@@ -147,6 +157,33 @@ pub async fn set_plan(
 }
 
 /// Refuses a zone in which a month would begin within a usage window.
+/// Says what invoices print of a tenant besides its name.
+///
+/// # Errors
+/// Too much to print, no such tenant, or the database fails.
+pub async fn set_party(
+    db: &Database,
+    tenant_id: TenantId,
+    address: &[String],
+    tax_number: Option<&str>,
+) -> Result<(), RegistryError> {
+    let is_fit = |text: &str| text.chars().count() <= DISPLAY_NAME_MAX && !text.chars().any(char::is_control);
+    if ADDRESS_LINES_MAX < address.len() || !address.iter().all(|line| is_fit(line)) {
+        return Err(RegistryError::Address);
+    }
+    if tax_number.is_some_and(|number| !is_fit(number) || number.is_empty() || TAX_NUMBER_MAX < number.len()) {
+        return Err(RegistryError::TaxNumber);
+    }
+    let mut session = db.session().await?;
+    let transaction = session.begin(Scope::Provider).await?;
+    let statement = transaction.prepare_cached(sql!("set_party")).await?;
+    if transaction.execute(&statement, &[&tenant_id.uuid(), &address, &tax_number]).await? == 0 {
+        return Err(RegistryError::NoTenant { asked: tenant_id.to_string() });
+    }
+    transaction.commit().await?;
+    Ok(())
+}
+
 fn check_zone(zone: &str, settings: UsageSettings) -> Result<(), RegistryError> {
     let unknown = || RegistryError::UnknownZone { zone: shown(zone) };
     let time_zone = TimeZone::get(zone).map_err(|_| unknown())?;
@@ -181,6 +218,8 @@ fn tenant(row: &Row) -> Result<Tenant, UsageError> {
         display_name: row.try_get("display_name")?,
         time_zone: row.try_get("time_zone")?,
         plan_name: row.try_get("plan_name")?,
+        address: row.try_get("address")?,
+        tax_number: row.try_get("tax_number")?,
         created_at: row.try_get("created_at")?,
     })
 }

@@ -1,0 +1,206 @@
+//! Instances, their disks and NICs: the tenant's wishes on their way to compute, and whose everything is.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use compute::{Boot, ByteSize, InstanceRef, InstanceSpec};
+use jiff::Timestamp;
+use metering::TenantId;
+use migrations::Scope;
+use serde_json::{Value, json};
+use usage::registry;
+
+use crate::control::request::{InstanceCreate, Request};
+use crate::parts::Parts;
+
+/// The longest time that a guest is given to shut down.
+const GRACE_MAX: Duration = Duration::from_secs(3_600);
+
+/// Does what is asked of instances.
+pub async fn value(parts: &Parts, request: Request) -> Result<Value> {
+    match request {
+        Request::InstanceCreate(asked) => create(parts, asked).await,
+        Request::InstanceStart { instance } => {
+            let started = parts
+                .compute()
+                .await?
+                .start_instance(&reference(&instance))
+                .await?;
+            Ok(acted(&started, "started"))
+        }
+        Request::InstanceStop {
+            instance,
+            grace_seconds,
+        } => {
+            let grace = Duration::from_secs(grace_seconds);
+            if GRACE_MAX < grace {
+                bail!(
+                    "--grace {grace_seconds} is too long; give a guest at most {} s",
+                    GRACE_MAX.as_secs()
+                );
+            }
+            let stopped = parts.compute().await?.stop(&reference(&instance), grace).await?;
+            Ok(acted(&stopped, "stopped"))
+        }
+        Request::InstanceDelete { instance } => {
+            let deleted = parts.compute().await?.delete(&reference(&instance)).await?;
+            Ok(acted(&deleted, "deleted"))
+        }
+        Request::InstanceList { tenant } => list(parts, tenant.as_deref()).await,
+        Request::InstanceAssign {
+            instance,
+            tenant,
+            since,
+        } => assign(parts, &instance, &tenant, since).await,
+        Request::DiskAdd { instance, size } => {
+            let size = size.parse::<ByteSize>()?;
+            let disk = parts
+                .compute()
+                .await?
+                .add_disk(&reference(&instance), size)
+                .await?;
+            with_message(&disk, format!("Disk {} was plugged in.", disk.target))
+        }
+        Request::DiskRemove { instance, target } => {
+            let instance = parts
+                .compute()
+                .await?
+                .remove_disk(&reference(&instance), &target)
+                .await?;
+            Ok(acted(&instance, "now without that disk"))
+        }
+        Request::NicAdd { instance, network } => {
+            let nic = parts
+                .compute()
+                .await?
+                .add_nic(&reference(&instance), &network)
+                .await?;
+            let message = format!(
+                "NIC {} was plugged in.",
+                nic.mac.as_deref().unwrap_or("without an address")
+            );
+            with_message(&nic, message)
+        }
+        Request::NicRemove { instance, mac } => {
+            let instance = parts
+                .compute()
+                .await?
+                .remove_nic(&reference(&instance), &mac)
+                .await?;
+            Ok(acted(&instance, "now without that NIC"))
+        }
+        _ => bail!("this request is not about instances"),
+    }
+}
+
+async fn create(parts: &Parts, asked: InstanceCreate) -> Result<Value> {
+    let tenant = registry::find_tenant(&parts.database, Scope::Provider, &asked.tenant).await?;
+    if tenant.id == TenantId::UNASSIGNED {
+        bail!("an instance must belong to a tenant; name one with --tenant");
+    }
+    let spec = InstanceSpec {
+        instance_id: None,
+        name: asked.name,
+        tenant: tenant.name.clone(),
+        vcpus: asked.vcpus,
+        memory: asked.memory.parse::<ByteSize>()?,
+        boot: boot(asked.image, asked.kernel, asked.initrd, asked.cmdline)?,
+        disk: asked.disk.map(|size| size.parse::<ByteSize>()).transpose()?,
+        network: asked.network,
+        start: asked.start,
+    };
+    // It is the tenant's from its first reading on: the collector finds the name in its metadata.
+    let made = parts.compute().await?.create(spec).await?;
+    with_message(
+        &made,
+        format!("Instance {} was made for {}.", made.name, tenant.name),
+    )
+}
+
+/// What an instance boots from. Exactly one of image and kernel: the command line sees to it, and so do we.
+fn boot(
+    image: Option<PathBuf>,
+    kernel: Option<PathBuf>,
+    initrd: Option<PathBuf>,
+    cmdline: String,
+) -> Result<Boot> {
+    match (image, kernel, initrd) {
+        (Some(image), None, None) => Ok(Boot::Image(image)),
+        (None, Some(kernel), Some(initrd)) => Ok(Boot::Kernel {
+            kernel,
+            initrd,
+            cmdline,
+        }),
+        _ => bail!("say what to boot: --image FILE, or --kernel FILE with --initrd FILE"),
+    }
+}
+
+async fn list(parts: &Parts, tenant: Option<&str>) -> Result<Value> {
+    let scope = match tenant {
+        None => Scope::Provider,
+        Some(name) => {
+            let found = registry::find_tenant(&parts.database, Scope::Provider, name).await?;
+            Scope::Tenant(found.id.uuid())
+        }
+    };
+    let instances = registry::instances(&parts.database, scope).await?;
+    // What libvirt knows now, where it answers: a list must not fail because libvirt is away.
+    let here = match parts.compute().await {
+        Ok(compute) => compute.list().await.unwrap_or_default(),
+        Err(_) => Vec::new(),
+    };
+    let rows: Vec<Value> = instances
+        .iter()
+        .filter(|instance| instance.gone_at.is_none())
+        .map(|instance| {
+            let live = here.iter().find(|live| live.instance_id == instance.id);
+            json!({
+                "instance_id": instance.id,
+                "name": instance.name,
+                "tenant": instance.tenant_name,
+                "tenant_label": instance.tenant_label,
+                "state": live.map_or(instance.state, |live| live.state).as_str(),
+                "node": instance.node_name,
+                "last_observed_at": instance.last_seen_at,
+                "vcpus": live.map(|live| live.vcpus),
+                "memory_kib": live.map(|live| live.memory_kib),
+                "disks": live.map(|live| &live.disks),
+                "nics": live.map(|live| &live.nics),
+            })
+        })
+        .collect();
+    Ok(json!({ "instances": rows }))
+}
+
+async fn assign(parts: &Parts, instance: &str, tenant: &str, since: Option<Timestamp>) -> Result<Value> {
+    let instance = registry::find_instance(&parts.database, Scope::Provider, instance).await?;
+    let tenant = registry::find_tenant(&parts.database, Scope::Provider, tenant).await?;
+    registry::assign(&parts.database, instance.id, tenant.id, since, parts.usage).await?;
+    parts.ingested.notify_one();
+    let since = since.unwrap_or(instance.first_seen_at);
+    Ok(json!({ "message": format!("Instance {} belongs to {} since {since}.", instance.name, tenant.name) }))
+}
+
+fn reference(text: &str) -> InstanceRef {
+    match text.parse() {
+        Ok(reference) => reference,
+    }
+}
+
+fn acted(instance: &compute::Instance, what: &str) -> Value {
+    let mut message = format!("Instance {} is {what}.", instance.name);
+    for warning in &instance.warnings {
+        message.push_str("\nnote: ");
+        message.push_str(warning);
+    }
+    let mut value = serde_json::to_value(instance).unwrap_or_default();
+    value["message"] = Value::String(message);
+    value
+}
+
+fn with_message(thing: &impl serde::Serialize, message: String) -> Result<Value> {
+    let mut value = serde_json::to_value(thing).context("the answer cannot be written as JSON")?;
+    value["message"] = Value::String(message);
+    Ok(value)
+}

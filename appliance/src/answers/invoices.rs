@@ -1,0 +1,129 @@
+//! Invoices: issued, previewed, listed, shown.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use billing::{InvoiceDocument, Issued, invoices};
+use migrations::Scope;
+use serde_json::{Value, json};
+use usage::registry;
+use usage::registry::Tenant;
+
+use super::Answer;
+use crate::cli::args::DocumentFormat;
+use crate::control::request::PeriodRequest;
+use crate::parts::Parts;
+use crate::{invoicing, rate};
+
+/// What is to be invoiced.
+pub struct Asked {
+    pub period: PeriodRequest,
+    pub tenant: Option<String>,
+    pub wait_seconds: u64,
+    pub preview: bool,
+}
+
+/// Issues or previews the invoices of a period. One tenant that fails never stops the rest.
+pub async fn issue(parts: &Parts, asked: &Asked) -> Result<Value> {
+    let tenants = invoicing::tenants(parts, asked.tenant.as_deref()).await?;
+    let wait = Duration::from_secs(asked.wait_seconds);
+    let (mut documents, mut notes, mut failures) = (Vec::new(), Vec::new(), Vec::new());
+    for tenant in tenants {
+        let name = tenant.name.clone();
+        match one(parts, tenant, asked, wait).await {
+            Ok((document, note)) => {
+                documents.push(document_value(&document)?);
+                notes.extend(note);
+            }
+            Err(error) => failures.push(format!("{name}: {error:#}")),
+        }
+    }
+    if documents.is_empty() && !failures.is_empty() {
+        anyhow::bail!(failures.join("\n"));
+    }
+    notes.extend(failures.iter().map(|failure| format!("not invoiced: {failure}")));
+    Ok(json!({ "invoices": documents, "notes": notes, "failed": failures.len() }))
+}
+
+/// All invoices, the newest first.
+pub async fn list(parts: &Parts, tenant: Option<&str>) -> Result<Value> {
+    let scope = match tenant {
+        None => Scope::Provider,
+        Some(name) => {
+            let tenant = registry::find_tenant(&parts.database, Scope::Provider, name).await?;
+            Scope::Tenant(tenant.id.uuid())
+        }
+    };
+    let rows: Vec<Value> = invoices::list(&parts.database, scope, invoices::MAX_LISTED)
+        .await?
+        .iter()
+        .map(|invoice| {
+            json!({
+                "invoice_id": invoice.invoice_id,
+                "number": invoice.number,
+                "tenant": invoice.tenant,
+                "from": invoice.service_period.start(),
+                "to": invoice.service_period.end(),
+                "status": invoice.status,
+                "total": invoice.total,
+                "total_shown": invoice.total.to_string(),
+                "issued_at": invoice.issued_at,
+            })
+        })
+        .collect();
+    Ok(json!({ "invoices": rows }))
+}
+
+/// One invoice as a document.
+pub async fn show(parts: &Parts, number: &str, format: DocumentFormat) -> Result<Answer> {
+    let found = invoices::find(&parts.database, Scope::Provider, number).await?;
+    let invoice = found.with_context(|| {
+        let shown: String = number.chars().take(80).collect();
+        format!("there is no invoice {shown:?}; `weir invoice list` shows all")
+    })?;
+    let document = InvoiceDocument {
+        status: invoice.status,
+        ..invoice.document
+    };
+    // Typesetting takes a second: not on a thread that others wait for.
+    let (bytes, content_type) =
+        tokio::task::spawn_blocking(move || rate::document(&document, format)).await??;
+    Ok(Answer::Document { bytes, content_type })
+}
+
+/// One tenant's invoice, and a note if there is something to say about it.
+async fn one(
+    parts: &Parts,
+    tenant: Tenant,
+    asked: &Asked,
+    wait: Duration,
+) -> Result<(InvoiceDocument, Option<String>)> {
+    if !asked.preview {
+        invoicing::settle_usage(parts, invoicing::end_of(&tenant, &asked.period)?, wait).await?;
+    }
+    let bill = invoicing::gather(parts, tenant, &asked.period).await?;
+    if asked.preview {
+        return Ok((invoicing::preview(parts, &bill)?, None));
+    }
+    let issued = invoicing::issue_bill(parts, &bill).await?;
+    let document = issued.invoice().document.clone();
+    let number = document.number.as_deref().unwrap_or_default();
+    let missing = document.completeness.missing_ms;
+    let note = match issued {
+        Issued::Already(_) => Some(format!("{number} had been issued before; nothing was changed")),
+        Issued::New(_) if 0 < missing => Some(format!(
+            "{number} is for usage of which {missing} ms of resource time are missing; the document says so"
+        )),
+        Issued::New(_) => None,
+    };
+    Ok((document, note))
+}
+
+/// The document, with what the table shows.
+fn document_value(document: &InvoiceDocument) -> Result<Value> {
+    let mut value = serde_json::to_value(document)?;
+    value["total_shown"] = json!(document.total.to_string());
+    value["from"] = json!(document.service_period.start());
+    value["to"] = json!(document.service_period.end());
+    Ok(value)
+}

@@ -1,0 +1,104 @@
+//! What the control channel's requests do, one module for each kind of thing. Answers are the JSON that
+//! `--json` prints.
+//!
+//! Names are checked here (or by the crate that owns them); nothing below trusts a request.
+
+mod instances;
+mod invoices;
+pub mod tenants;
+mod usage;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use crate::control::request::Request;
+use crate::parts::Parts;
+
+/// What goes back.
+pub enum Answer {
+    /// For tables and programs.
+    Json(Value),
+    /// A document.
+    Document {
+        /// Its bytes.
+        bytes: Vec<u8>,
+        /// What they are.
+        content_type: &'static str,
+    },
+}
+
+/// Does what is asked.
+///
+/// # Errors
+/// What is wrong, where, and how to mend it.
+pub async fn answer(parts: &Parts, request: Request) -> Result<Answer> {
+    if let Request::InvoiceShow { number, format } = request {
+        return invoices::show(parts, &number, format).await;
+    }
+    Ok(Answer::Json(value(parts, request).await?))
+}
+
+async fn value(parts: &Parts, request: Request) -> Result<Value> {
+    match request {
+        Request::Status {} => status(parts).await,
+        Request::TenantCreate {
+            name,
+            display_name,
+            address,
+            tax_number,
+            time_zone,
+            plan,
+        } => {
+            let new = tenants::New {
+                name,
+                display_name,
+                address,
+                tax_number,
+                time_zone,
+                plan,
+            };
+            tenants::create(parts, new).await
+        }
+        Request::TenantSetPlan { name, plan } => tenants::set_plan(parts, &name, &plan).await,
+        Request::TenantList {} => tenants::list(parts).await,
+        Request::PlanApply { file, text } => tenants::apply_plan(parts, &file, &text).await,
+        Request::PlanList {} => tenants::plans(parts).await,
+        Request::NodeList {} => usage::nodes(parts).await,
+        Request::ReadingTake {} => usage::take_reading(parts).await,
+        Request::ReadingShow { instance, from, to } => usage::readings(parts, &instance, from, to).await,
+        Request::UsageShow { tenant, from, to } => usage::show(parts, tenant.as_deref(), from, to).await,
+        Request::InvoiceIssue {
+            period,
+            tenant,
+            wait_seconds,
+            preview,
+        } => {
+            let asked = invoices::Asked {
+                period,
+                tenant,
+                wait_seconds,
+                preview,
+            };
+            invoices::issue(parts, &asked).await
+        }
+        Request::InvoiceList { tenant } => invoices::list(parts, tenant.as_deref()).await,
+        Request::InvoiceShow { .. } => anyhow::bail!("a document is not JSON"),
+        other => instances::value(parts, other).await,
+    }
+}
+
+async fn status(parts: &Parts) -> Result<Value> {
+    let collector = parts.collector_status().await.unwrap_or_default();
+    let profile = parts.database.storage_profile().await?;
+    Ok(json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "node": parts.node_name,
+        "metered": parts.config.collector.enabled,
+        "libvirt_connected": collector.is_connected,
+        "last_observed_at": collector.last_observed_at,
+        "last_error": collector.last_error,
+        "instances_seen": collector.instances,
+        "batches_waiting": collector.backlog.batches,
+        "storage_profile": profile.as_sql(),
+    }))
+}

@@ -1,0 +1,407 @@
+//! What can be typed: the commands, their flags and their help. No behaviour.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use jiff::Timestamp;
+
+/// Meters every KVM instance, rates the usage and bills it.
+///
+/// Start with `weir up`; the other commands talk to it. `make demo` shows all of it on real guests.
+#[derive(Debug, Parser)]
+#[command(name = "weir", version, max_term_width = 100, propagate_version = true)]
+pub struct Arguments {
+    /// Where Weir keeps everything [default: /var/lib/weir for root, else ~/.local/share/weir]
+    #[arg(long, global = true, env = "WEIR_DATA", value_name = "DIR")]
+    pub data: Option<PathBuf>,
+
+    /// Print JSON instead of tables
+    #[arg(long, global = true)]
+    pub json: bool,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run everything on this machine: database, collector, billing, pages. Ctrl-C stops it
+    Up(UpArguments),
+    /// What runs, what it sees, and whether anything is behind
+    Status,
+    /// Who pays
+    #[command(subcommand)]
+    Tenant(TenantCommand),
+    /// What things cost
+    #[command(subcommand)]
+    Plan(PlanCommand),
+    /// Guests: make them, run them, say whose they are
+    #[command(subcommand)]
+    Instance(InstanceCommand),
+    /// KVM hosts
+    #[command(subcommand)]
+    Node(NodeCommand),
+    /// What was read
+    #[command(subcommand)]
+    Reading(ReadingCommand),
+    /// What was used
+    #[command(subcommand)]
+    Usage(UsageCommand),
+    /// What is owed
+    #[command(subcommand)]
+    Invoice(InvoiceCommand),
+    /// Rate a usage file by a plan file: a simulation, without a database
+    Rate(RateArguments),
+    /// The configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+/// Flags of `weir up` and `weir config`: the last word, after the file and the environment.
+#[derive(Debug, Default, Args)]
+pub struct UpArguments {
+    /// A TOML file [default: weir.toml in the data directory, else /etc/weir/weir.toml, if there is one]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Where the pages are served
+    #[arg(long, value_name = "IP:PORT")]
+    pub listen: Option<SocketAddr>,
+
+    /// Use this PostgreSQL instead of a private one (its user must be able to create roles)
+    #[arg(long, value_name = "URL")]
+    pub database_url: Option<String>,
+
+    /// Which libvirt to meter
+    #[arg(long, value_name = "URI")]
+    pub libvirt_uri: Option<String>,
+}
+
+/// `weir tenant …`
+#[derive(Debug, Subcommand)]
+pub enum TenantCommand {
+    /// Add a tenant
+    Create {
+        /// a-z, 0-9 and '-', at most 63: what guests' metadata and commands call it
+        name: String,
+        /// What invoices call it [default: the name]
+        #[arg(long)]
+        display_name: Option<String>,
+        /// Address on invoices, a line each
+        #[arg(long, value_name = "LINE")]
+        address: Vec<String>,
+        /// Tax number on invoices
+        #[arg(long, value_name = "NUMBER")]
+        tax_number: Option<String>,
+        /// IANA time zone in which its months begin and end
+        #[arg(long, default_value = "UTC", value_name = "ZONE")]
+        time_zone: String,
+        /// The price plan that it is billed by
+        #[arg(long)]
+        plan: Option<String>,
+    },
+    /// Bill a tenant by another plan, from its next invoice on
+    SetPlan {
+        /// Which tenant
+        name: String,
+        /// Which plan
+        plan: String,
+    },
+    /// All tenants
+    List,
+}
+
+/// `weir plan …`
+#[derive(Debug, Subcommand)]
+pub enum PlanCommand {
+    /// Check a plan file; nothing is stored
+    Validate {
+        /// A TOML file
+        file: PathBuf,
+    },
+    /// Check a plan file and store it
+    Apply {
+        /// A TOML file
+        file: PathBuf,
+    },
+    /// All plans
+    List,
+}
+
+/// `weir instance …`
+#[derive(Debug, Subcommand)]
+pub enum InstanceCommand {
+    /// Make an instance
+    Create(CreateArguments),
+    /// Start an instance
+    Start {
+        /// Name or id
+        instance: String,
+    },
+    /// Stop an instance: ask it, wait, then power it off after a last reading
+    Stop {
+        /// Name or id
+        instance: String,
+        /// How long the guest may take; 0 powers it off at once
+        #[arg(long, default_value = "30", value_name = "SECONDS")]
+        grace: u64,
+    },
+    /// Delete a stopped instance and its volumes
+    Delete {
+        /// Name or id
+        instance: String,
+    },
+    /// All instances of all nodes, adopted ones too
+    List {
+        /// Only this tenant's
+        #[arg(long)]
+        tenant: Option<String>,
+    },
+    /// Say whose an instance is
+    Assign {
+        /// Name or id
+        instance: String,
+        /// Its tenant
+        #[arg(long)]
+        tenant: String,
+        /// From when on [default: since it was first seen]
+        #[arg(long, value_name = "INSTANT")]
+        since: Option<Timestamp>,
+    },
+    /// Disks of a running instance
+    #[command(subcommand)]
+    Disk(DiskCommand),
+    /// NICs of a running instance
+    #[command(subcommand)]
+    Nic(NicCommand),
+}
+
+/// `weir instance create`
+#[derive(Debug, Args)]
+pub struct CreateArguments {
+    /// What it is called
+    pub name: String,
+    /// Whose it is
+    #[arg(long)]
+    pub tenant: String,
+    /// Virtual processors
+    #[arg(long, default_value_t = 1)]
+    pub vcpus: u32,
+    /// Memory, such as 512MiB or 4GiB
+    #[arg(long, default_value = "1GiB", value_name = "SIZE")]
+    pub memory: String,
+    /// A qcow2 or raw image to boot from; the instance gets a copy-on-write volume over it
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with = "kernel",
+        required_unless_present = "kernel"
+    )]
+    pub image: Option<PathBuf>,
+    /// A Linux kernel to boot instead of an image
+    #[arg(long, value_name = "FILE", requires = "initrd")]
+    pub kernel: Option<PathBuf>,
+    /// The kernel's initial file system
+    #[arg(long, value_name = "FILE", requires = "kernel")]
+    pub initrd: Option<PathBuf>,
+    /// The kernel's command line
+    #[arg(long, default_value = "", value_name = "TEXT")]
+    pub cmdline: String,
+    /// Size of its disk, such as 10GiB [default: the image's, or no disk]
+    #[arg(long, value_name = "SIZE")]
+    pub disk: Option<String>,
+    /// The libvirt network of its NIC [default: no NIC]
+    #[arg(long)]
+    pub network: Option<String>,
+    /// Start it at once
+    #[arg(long)]
+    pub start: bool,
+}
+
+/// `weir instance disk …`
+#[derive(Debug, Subcommand)]
+pub enum DiskCommand {
+    /// Make a volume and plug it in
+    Add {
+        /// Name or id
+        instance: String,
+        /// Such as 10GiB
+        #[arg(long)]
+        size: String,
+    },
+    /// Unplug a disk after a last reading and delete its volume
+    Remove {
+        /// Name or id
+        instance: String,
+        /// Such as vdb
+        #[arg(long)]
+        target: String,
+    },
+}
+
+/// `weir instance nic …`
+#[derive(Debug, Subcommand)]
+pub enum NicCommand {
+    /// Plug a NIC in
+    Add {
+        /// Name or id
+        instance: String,
+        /// A libvirt network
+        #[arg(long)]
+        network: String,
+    },
+    /// Unplug a NIC after a last reading
+    Remove {
+        /// Name or id
+        instance: String,
+        /// Its MAC address
+        #[arg(long)]
+        mac: String,
+    },
+}
+
+/// `weir node …`
+#[derive(Debug, Subcommand)]
+pub enum NodeCommand {
+    /// All nodes
+    List,
+}
+
+/// `weir reading …`
+#[derive(Debug, Subcommand)]
+pub enum ReadingCommand {
+    /// The registers of an instance and its devices, epoch by epoch: first and last reading of each
+    Show {
+        /// Name or id
+        instance: String,
+        /// Which time
+        #[command(flatten)]
+        span: SpanArguments,
+    },
+    /// Take a reading of everything now
+    Take,
+}
+
+/// `weir usage …`
+#[derive(Debug, Subcommand)]
+pub enum UsageCommand {
+    /// What a tenant used, to the last unit
+    Show {
+        /// Whose [default: what nobody has been assigned to]
+        #[arg(long)]
+        tenant: Option<String>,
+        /// Which time
+        #[command(flatten)]
+        span: SpanArguments,
+    },
+}
+
+/// A piece of time.
+#[derive(Debug, Args)]
+pub struct SpanArguments {
+    /// From this instant on, such as 2026-10-01T00:00:00Z
+    #[arg(long, value_name = "INSTANT")]
+    pub from: Timestamp,
+    /// Up to, and without, this instant
+    #[arg(long, value_name = "INSTANT")]
+    pub to: Timestamp,
+}
+
+/// A billing period: a month or any span.
+#[derive(Debug, Args)]
+#[group(required = true)]
+pub struct PeriodArguments {
+    /// A month in the tenant's time zone, such as 2026-10
+    #[arg(long, value_name = "YYYY-MM", conflicts_with_all = ["from", "to"])]
+    pub period: Option<String>,
+    /// From this day or instant on: 2026-10-01, 2026-10-01T06:00 (tenant's zone), 2026-10-01T04:00:00Z
+    #[arg(long, value_name = "TIME", requires = "to")]
+    pub from: Option<String>,
+    /// Up to, and without, this day or instant
+    #[arg(long, value_name = "TIME", requires = "from")]
+    pub to: Option<String>,
+}
+
+/// `weir invoice …`
+#[derive(Debug, Subcommand)]
+pub enum InvoiceCommand {
+    /// Issue the invoices of a period, one for each tenant. Issued is final
+    Issue {
+        /// Which time
+        #[command(flatten)]
+        period: PeriodArguments,
+        /// Only this tenant's
+        #[arg(long)]
+        tenant: Option<String>,
+        /// How long to wait for readings that are under way
+        #[arg(long, default_value = "30", value_name = "SECONDS")]
+        wait: u64,
+    },
+    /// What the invoices of a period would be; nothing is stored
+    Preview {
+        /// Which time
+        #[command(flatten)]
+        period: PeriodArguments,
+        /// Only this tenant's
+        #[arg(long)]
+        tenant: Option<String>,
+    },
+    /// All invoices
+    List {
+        /// Only this tenant's
+        #[arg(long)]
+        tenant: Option<String>,
+    },
+    /// One invoice, as a document
+    Show {
+        /// Its number
+        number: String,
+        /// The document's form
+        #[arg(long, value_enum, default_value_t = DocumentFormat::Json)]
+        format: DocumentFormat,
+        /// Into this file instead of standard output
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+}
+
+/// Forms of a document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DocumentFormat {
+    /// For people, to keep.
+    Pdf,
+    /// For people, on a screen.
+    Html,
+    /// For programs.
+    Json,
+}
+
+/// `weir rate`
+#[derive(Debug, Args)]
+pub struct RateArguments {
+    /// A plan file (TOML)
+    #[arg(long, value_name = "FILE")]
+    pub plan: PathBuf,
+    /// A usage file (CSV): resource,instance_id,name,device,meter,window_start,window_end,quantity
+    #[arg(long, value_name = "FILE")]
+    pub usage: PathBuf,
+    /// Which time; a month is one of the plan's time zone
+    #[command(flatten)]
+    pub period: PeriodArguments,
+    /// Also write the draft as a document, by its ending: .pdf, .html or .json
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// `weir config …`
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Whether the configuration is right
+    Check(UpArguments),
+    /// The configuration as `weir up` would use it
+    Show(UpArguments),
+}

@@ -1,0 +1,241 @@
+//! The command line: from arguments to requests, from answers to tables.
+//!
+//! Commands that need data ask the running `weir up` on the control channel; only `up`, `rate`, `plan
+//! validate`, `config` and `bench` work by themselves.
+
+pub mod args;
+mod output;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use self::args::{
+    Arguments, Command, ConfigCommand, CreateArguments, DiskCommand, InstanceCommand, InvoiceCommand,
+    NicCommand, NodeCommand, PeriodArguments, PlanCommand, ReadingCommand, TenantCommand, UpArguments,
+    UsageCommand,
+};
+use crate::config::{Config, default_data_dir};
+use crate::control::client::Client;
+use crate::control::request::{InstanceCreate, PeriodRequest, Request};
+use crate::{rate, up};
+
+/// Does what was typed.
+///
+/// # Errors
+/// What the user should read, as a chain.
+pub fn run(arguments: Arguments) -> Result<()> {
+    let data_dir = match arguments.data {
+        Some(path) => std::path::absolute(&path).with_context(|| format!("{} is no path", path.display()))?,
+        None => default_data_dir()?,
+    };
+    let json = arguments.json;
+    match arguments.command {
+        Command::Up(flags) => up::run(data_dir, &flags),
+        Command::Rate(arguments) => rate::run(&arguments, json),
+        Command::Config(ConfigCommand::Check(flags)) => check_config(&data_dir, &flags),
+        Command::Config(ConfigCommand::Show(flags)) => show_config(&data_dir, &flags, json),
+        Command::Plan(PlanCommand::Validate { file }) => rate::validate_plan(&file, json),
+        Command::Invoice(InvoiceCommand::Show {
+            number,
+            format,
+            output,
+        }) => {
+            let request = Request::InvoiceShow { number, format };
+            let bytes = runtime()?.block_on(async { Client::new(&data_dir)?.ask_bytes(&request).await })?;
+            output::document(&bytes, format, output.as_deref())
+        }
+        command => {
+            let request = request(command)?;
+            let working = output::Working::begin(&request);
+            let answer = runtime()?.block_on(async { Client::new(&data_dir)?.ask(&request).await });
+            working.end();
+            output::answer(&request, &answer?, json)
+        }
+    }
+}
+
+/// A runtime for a command: it waits for one answer.
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?)
+}
+
+fn check_config(data_dir: &Path, flags: &UpArguments) -> Result<()> {
+    Config::load(data_dir, flags)?;
+    println!("The configuration is right.");
+    Ok(())
+}
+
+fn show_config(data_dir: &Path, flags: &UpArguments, json: bool) -> Result<()> {
+    let config = Config::load(data_dir, flags)?;
+    if json {
+        let value: toml::Value = toml::from_str(&config.to_toml()?)?;
+        println!("{}", serde_json::to_string_pretty(&value)?);
+    } else {
+        print!("{}", config.to_toml()?);
+    }
+    Ok(())
+}
+
+/// The request of a command that needs a running Weir.
+fn request(command: Command) -> Result<Request> {
+    Ok(match command {
+        Command::Status => Request::Status {},
+        Command::Tenant(command) => tenant(command),
+        Command::Plan(PlanCommand::Apply { file }) => {
+            let text = rate::read_plan(&file)?;
+            Request::PlanApply {
+                file: file.display().to_string(),
+                text,
+            }
+        }
+        Command::Plan(_) => Request::PlanList {},
+        Command::Instance(command) => instance(command)?,
+        Command::Node(NodeCommand::List) => Request::NodeList {},
+        Command::Reading(ReadingCommand::Take) => Request::ReadingTake {},
+        Command::Reading(ReadingCommand::Show { instance, span }) => Request::ReadingShow {
+            instance,
+            from: span.from,
+            to: span.to,
+        },
+        Command::Usage(UsageCommand::Show { tenant, span }) => Request::UsageShow {
+            tenant,
+            from: span.from,
+            to: span.to,
+        },
+        Command::Invoice(command) => invoice(command)?,
+        Command::Up(_) | Command::Rate(_) | Command::Config(_) => {
+            anyhow::bail!("this command needs no running Weir")
+        }
+    })
+}
+
+fn tenant(command: TenantCommand) -> Request {
+    match command {
+        TenantCommand::Create {
+            name,
+            display_name,
+            address,
+            tax_number,
+            time_zone,
+            plan,
+        } => Request::TenantCreate {
+            name,
+            display_name,
+            address,
+            tax_number,
+            time_zone,
+            plan,
+        },
+        TenantCommand::SetPlan { name, plan } => Request::TenantSetPlan { name, plan },
+        TenantCommand::List => Request::TenantList {},
+    }
+}
+
+fn instance(command: InstanceCommand) -> Result<Request> {
+    Ok(match command {
+        InstanceCommand::Create(arguments) => Request::InstanceCreate(create(arguments)?),
+        InstanceCommand::Start { instance } => Request::InstanceStart { instance },
+        InstanceCommand::Stop { instance, grace } => Request::InstanceStop {
+            instance,
+            grace_seconds: grace,
+        },
+        InstanceCommand::Delete { instance } => Request::InstanceDelete { instance },
+        InstanceCommand::List { tenant } => Request::InstanceList { tenant },
+        InstanceCommand::Assign {
+            instance,
+            tenant,
+            since,
+        } => Request::InstanceAssign {
+            instance,
+            tenant,
+            since,
+        },
+        InstanceCommand::Disk(DiskCommand::Add { instance, size }) => Request::DiskAdd { instance, size },
+        InstanceCommand::Disk(DiskCommand::Remove { instance, target }) => {
+            Request::DiskRemove { instance, target }
+        }
+        InstanceCommand::Nic(NicCommand::Add { instance, network }) => Request::NicAdd { instance, network },
+        InstanceCommand::Nic(NicCommand::Remove { instance, mac }) => Request::NicRemove { instance, mac },
+    })
+}
+
+fn create(arguments: CreateArguments) -> Result<InstanceCreate> {
+    Ok(InstanceCreate {
+        name: arguments.name,
+        tenant: arguments.tenant,
+        vcpus: arguments.vcpus,
+        memory: arguments.memory,
+        image: file(arguments.image, "image")?,
+        kernel: file(arguments.kernel, "kernel")?,
+        initrd: file(arguments.initrd, "initrd")?,
+        cmdline: arguments.cmdline,
+        disk: arguments.disk,
+        network: arguments.network,
+        start: arguments.start,
+    })
+}
+
+/// The absolute path of a file that was named here, for a server that runs elsewhere.
+fn file(path: Option<PathBuf>, what: &str) -> Result<Option<PathBuf>> {
+    path.map(|path| {
+        path.canonicalize()
+            .with_context(|| format!("the {what} {} cannot be read", path.display()))
+    })
+    .transpose()
+}
+
+fn invoice(command: InvoiceCommand) -> Result<Request> {
+    Ok(match command {
+        InvoiceCommand::Issue {
+            period: asked,
+            tenant,
+            wait,
+        } => Request::InvoiceIssue {
+            period: period(&asked)?,
+            tenant,
+            wait_seconds: wait,
+            preview: false,
+        },
+        InvoiceCommand::Preview {
+            period: asked,
+            tenant,
+        } => Request::InvoiceIssue {
+            period: period(&asked)?,
+            tenant,
+            wait_seconds: 0,
+            preview: true,
+        },
+        InvoiceCommand::List { tenant } => Request::InvoiceList { tenant },
+        InvoiceCommand::Show { number, format, .. } => Request::InvoiceShow { number, format },
+    })
+}
+
+/// The period that was asked for.
+///
+/// # Errors
+/// Neither a month nor both ends; clap lets neither through.
+pub fn period(arguments: &PeriodArguments) -> Result<PeriodRequest> {
+    match (&arguments.period, &arguments.from, &arguments.to) {
+        (Some(month), _, _) => Ok(PeriodRequest::Month(month.clone())),
+        (None, Some(from), Some(to)) => Ok(PeriodRequest::Span {
+            from: from.clone(),
+            to: to.clone(),
+        }),
+        _ => anyhow::bail!("say which time: --period 2026-10, or --from and --to"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,230 @@
+//! What people see: tables on standard output, progress on standard error; with `--json` the answer as it is.
+
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use comfy_table::presets::UTF8_FULL_CONDENSED;
+use comfy_table::{CellAlignment, ContentArrangement, Table};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::Value;
+
+use super::args::DocumentFormat;
+use crate::control::request::Request;
+
+/// A column: its head, the key of its value, and whether it is a number.
+type Column = (&'static str, &'static str, bool);
+
+/// Says what is going on while a request takes its time.
+pub struct Working(Option<ProgressBar>);
+
+impl Working {
+    /// Shows a spinner when somebody is looking and the request may be slow.
+    pub fn begin(request: &Request) -> Self {
+        let what = match request {
+            Request::InstanceCreate(_) => "making the instance",
+            Request::InstanceStart { .. } => "starting",
+            Request::InstanceStop { .. } => "stopping, after a last reading",
+            Request::InstanceDelete { .. } => "deleting, after a last reading",
+            Request::DiskRemove { .. } | Request::NicRemove { .. } => "unplugging, after a last reading",
+            Request::InvoiceIssue { .. } => "waiting for readings, deriving usage, rating",
+            _ => return Self(None),
+        };
+        if !std::io::stderr().is_terminal() {
+            return Self(None);
+        }
+        let bar = ProgressBar::new_spinner().with_message(what);
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(Duration::from_millis(100));
+        Self(Some(bar))
+    }
+
+    /// Takes it away again.
+    pub fn end(self) {
+        if let Some(bar) = self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Prints an answer.
+///
+/// # Errors
+/// Standard output is closed.
+pub fn answer(request: &Request, answer: &Value, json: bool) -> Result<()> {
+    let text = if json {
+        serde_json::to_string_pretty(answer)?
+    } else {
+        in_words(request, answer)
+    };
+    // `weir … | head` closes the pipe: that is no failure of ours.
+    match writeln!(std::io::stdout(), "{}", text.trim_end()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Writes a document to a file, or to standard output.
+///
+/// # Errors
+/// A PDF onto a terminal, or a file that cannot be written.
+pub fn document(bytes: &[u8], format: DocumentFormat, output: Option<&Path>) -> Result<()> {
+    if let Some(path) = output {
+        std::fs::write(path, bytes).with_context(|| format!("failed to write {}", path.display()))?;
+        eprintln!("wrote {} ({} bytes)", path.display(), bytes.len());
+        return Ok(());
+    }
+    if format == DocumentFormat::Pdf && std::io::stdout().is_terminal() {
+        bail!("a PDF does not belong on a terminal; say where to: --output FILE.pdf");
+    }
+    std::io::stdout().write_all(bytes)?;
+    Ok(())
+}
+
+fn in_words(request: &Request, answer: &Value) -> String {
+    match request {
+        Request::Status {} => status(answer),
+        Request::TenantList {} => list(
+            &answer["tenants"],
+            &[
+                ("NAME", "name", false),
+                ("CALLED", "display_name", false),
+                ("TIME ZONE", "time_zone", false),
+                ("PLAN", "plan", false),
+                ("ID", "tenant_id", false),
+            ],
+            "No tenants yet. Add one: weir tenant create NAME --plan PLAN",
+        ),
+        Request::PlanList {} => list(
+            &answer["plans"],
+            &[
+                ("NAME", "name", false),
+                ("CURRENCY", "currency", false),
+                ("VERSIONS", "versions", true),
+                ("APPLIED", "applied_at", false),
+            ],
+            "No plans yet. Store one: weir plan apply FILE.toml (see billing/plans/)",
+        ),
+        Request::InstanceList { .. } => list(
+            &answer["instances"],
+            &[
+                ("NAME", "name", false),
+                ("TENANT", "tenant", false),
+                ("STATE", "state", false),
+                ("NODE", "node", false),
+                ("LAST READING", "last_observed_at", false),
+                ("ID", "instance_id", false),
+            ],
+            "No instances. Make one (weir instance create), or start any libvirt guest: it will be metered.",
+        ),
+        Request::NodeList {} => list(
+            &answer["nodes"],
+            &[
+                ("NAME", "name", false),
+                ("LAST READING", "last_observed_at", false),
+                ("BATCHES", "last_seq", true),
+                ("ID", "node_id", false),
+            ],
+            "No node has reported yet.",
+        ),
+        Request::InvoiceList { .. } => list(
+            &answer["invoices"],
+            &INVOICE_COLUMNS,
+            "No invoices yet. Issue last month's: weir invoice issue --period YYYY-MM",
+        ),
+        Request::InvoiceIssue { .. } => issued(answer),
+        Request::UsageShow { .. } => list(
+            &answer["records"],
+            &[
+                ("RESOURCE", "resource", false),
+                ("NAME", "name", false),
+                ("DEVICE", "device", false),
+                ("METER", "meter", false),
+                ("QUANTITY", "quantity", true),
+                ("UNIT", "unit", false),
+                ("MISSING MS", "missing_ms", true),
+            ],
+            "No usage in that time.",
+        ),
+        Request::ReadingShow { .. } => serde_json::to_string_pretty(answer).unwrap_or_default(),
+        _ => answer["message"].as_str().unwrap_or("Done.").to_owned(),
+    }
+}
+
+const INVOICE_COLUMNS: [Column; 6] = [
+    ("NUMBER", "number", false),
+    ("TENANT", "tenant", false),
+    ("FROM", "from", false),
+    ("TO", "to", false),
+    ("STATUS", "status", false),
+    ("TOTAL", "total_shown", true),
+];
+
+fn issued(answer: &Value) -> String {
+    let rows = answer["invoices"].clone();
+    let mut text = list(
+        &rows,
+        &INVOICE_COLUMNS,
+        "Nothing to invoice: no tenant with a plan.",
+    );
+    for note in answer["notes"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+    {
+        text.push_str("\nnote: ");
+        text.push_str(note);
+    }
+    text
+}
+
+fn status(answer: &Value) -> String {
+    let mut table = empty_table();
+    for (name, value) in answer.as_object().into_iter().flatten() {
+        table.add_row([name.replace('_', " "), shown(value)]);
+    }
+    table.to_string()
+}
+
+/// A table of a JSON array, or a sentence when it is empty.
+fn list(rows: &Value, columns: &[Column], when_empty: &str) -> String {
+    let rows = rows.as_array().map_or(&[][..], Vec::as_slice);
+    if rows.is_empty() {
+        return when_empty.to_owned();
+    }
+    let mut table = empty_table();
+    table.set_header(columns.iter().map(|(head, _, _)| *head));
+    for row in rows {
+        table.add_row(columns.iter().map(|(_, key, _)| shown(&row[*key])));
+    }
+    for (position, (_, _, is_number)) in columns.iter().enumerate() {
+        if let Some(column) = table.column_mut(position).filter(|_| *is_number) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table.to_string()
+}
+
+fn empty_table() -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(UTF8_FULL_CONDENSED)
+        .set_content_arrangement(ContentArrangement::Dynamic);
+    table
+}
+
+/// A value for people; control characters of names do nothing to the terminal.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text
+            .chars()
+            .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+            .collect(),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,184 @@
+//! From a period to an invoice: waits for readings, derives usage, cuts the period at price changes, and lets
+//! billing rate and issue. The steps are other crates'; the order is this one's.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use billing::{Buyer, InvoiceDocument, Issued, Party, PricePlan, draft, issue};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use metering::{TenantId, UsageRecord, Window};
+use migrations::Scope;
+use usage::registry::Tenant;
+use usage::{derivation, readings, records, registry};
+
+use crate::answers::tenants::find_plan;
+use crate::control::request::PeriodRequest;
+use crate::parts::Parts;
+use crate::period;
+
+/// How often is looked whether the nodes have reported.
+const LOOK: Duration = Duration::from_millis(200);
+/// The longest wait for them that makes sense to ask for.
+const WAIT_MAX: Duration = Duration::from_secs(3_600);
+/// A connection that was lost in the middle of an issue is tried again so often: issuing twice is issuing once.
+const ISSUE_TRIES: u32 = 5;
+
+/// The tenants that are to be invoiced: one, or all that have a plan.
+///
+/// # Errors
+/// There is no such tenant.
+pub async fn tenants(parts: &Parts, only: Option<&str>) -> Result<Vec<Tenant>> {
+    if let Some(name) = only {
+        return Ok(vec![
+            registry::find_tenant(&parts.database, Scope::Provider, name).await?,
+        ]);
+    }
+    let mut tenants = registry::tenants(&parts.database, Scope::Provider).await?;
+    tenants.retain(|tenant| tenant.id != TenantId::UNASSIGNED && tenant.plan_name.is_some());
+    Ok(tenants)
+}
+
+/// What a tenant is to be billed for: everything that rating needs.
+pub struct Bill {
+    tenant: Tenant,
+    plan: PricePlan,
+    period: Window,
+    usage: Vec<UsageRecord>,
+}
+
+/// Gathers a tenant's bill of a period.
+///
+/// # Errors
+/// The tenant has no plan, or the period is none.
+pub async fn gather(parts: &Parts, tenant: Tenant, asked: &PeriodRequest) -> Result<Bill> {
+    let zone =
+        TimeZone::get(&tenant.time_zone).context("the tenant's time zone is not known to this machine")?;
+    let period = period::window(asked, &zone)?;
+    let Some(plan_name) = &tenant.plan_name else {
+        bail!(
+            "tenant {0} has no price plan; give it one: weir tenant set-plan {0} PLAN",
+            tenant.name
+        );
+    };
+    let plan = find_plan(parts, plan_name).await?;
+    let pieces = period.split_at(&plan.cuts(period));
+    let now = Timestamp::now();
+    let usage = records::usage_of(&parts.database, tenant.id, &pieces, parts.usage, now).await?;
+    Ok(Bill {
+        tenant,
+        plan,
+        period,
+        usage,
+    })
+}
+
+/// Issues it, or finds that it was issued before.
+///
+/// # Errors
+/// See [`billing::IssueError`].
+pub async fn issue_bill(parts: &Parts, bill: &Bill) -> Result<Issued> {
+    let seller = seller(parts);
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let (tenant, now) = (bill.tenant.id, Timestamp::now());
+        match issue(
+            &parts.database,
+            tenant,
+            &bill.plan,
+            &bill.usage,
+            bill.period,
+            &seller,
+            now,
+        )
+        .await
+        {
+            Err(error) if error.is_transient() && tries < ISSUE_TRIES => {
+                tokio::time::sleep(LOOK * tries).await
+            }
+            issued => return Ok(issued?),
+        }
+    }
+}
+
+/// What the invoice would be.
+///
+/// # Errors
+/// The usage cannot be rated.
+pub fn preview(parts: &Parts, bill: &Bill) -> Result<InvoiceDocument> {
+    let buyer = Buyer {
+        tenant: bill.tenant.name.clone(),
+        party: Party {
+            name: bill.tenant.display_name.clone(),
+            address: bill.tenant.address.clone(),
+            tax_number: bill.tenant.tax_number.clone(),
+        },
+        time_zone: bill.tenant.time_zone.clone(),
+    };
+    let id = billing::InvoiceId::new();
+    Ok(draft(
+        id,
+        &seller(parts),
+        buyer,
+        &bill.plan,
+        &bill.usage,
+        bill.period,
+    )?)
+}
+
+/// Waits until every live node has reported past the period's end (and is given up on after `wait`), then
+/// derives what is dirty.
+///
+/// # Errors
+/// The nodes are behind: an invoice now would lack readings that are under way.
+pub async fn settle_usage(parts: &Parts, end: Timestamp, wait: Duration) -> Result<()> {
+    let give_up = tokio::time::Instant::now() + wait.min(WAIT_MAX);
+    loop {
+        let now = Timestamp::now();
+        if now < end {
+            bail!(
+                "the period ends at {end}, which is still to come; only what is over can be invoiced (see weir invoice preview)"
+            );
+        }
+        let reported = readings::reported_until(&parts.database, now).await?;
+        // No live node at all: nothing is under way that could be waited for.
+        if reported.is_none_or(|until| end <= until) {
+            break;
+        }
+        if give_up <= tokio::time::Instant::now() {
+            let until = reported.map_or_else(|| "never".to_owned(), |until| until.to_string());
+            bail!(
+                "the readings have come in only up to {until}, the period ends at {end}; wait for the next reading, see `weir status`, or give it longer: --wait SECONDS"
+            );
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    let derived = derivation::derive_dirty(&parts.database, parts.usage, Timestamp::now()).await?;
+    if 0 < derived.failed {
+        bail!(
+            "the usage of {} resource(s) could not be derived; see the log of `weir up`",
+            derived.failed
+        );
+    }
+    Ok(())
+}
+
+/// The end of the period in the tenant's zone.
+///
+/// # Errors
+/// The period is none.
+pub fn end_of(tenant: &Tenant, asked: &PeriodRequest) -> Result<Timestamp> {
+    let zone =
+        TimeZone::get(&tenant.time_zone).context("the tenant's time zone is not known to this machine")?;
+    Ok(period::window(asked, &zone)?.end())
+}
+
+fn seller(parts: &Parts) -> Party {
+    let seller = &parts.config.billing.seller;
+    Party {
+        name: seller.name.clone(),
+        address: seller.address.clone(),
+        tax_number: seller.tax_number.clone(),
+    }
+}

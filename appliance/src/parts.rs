@@ -1,0 +1,221 @@
+//! The parts of a running Weir, wired: database, collector, compute. Everybody in this crate works on them.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use collector::{Collector, CollectorError};
+use compute::{BoxFuture, Compute, Readings};
+use jiff::Timestamp;
+use migrations::Database;
+use tokio::sync::{Notify, RwLock};
+use usage::{IngestSettings, Ingestor, UsageSettings};
+
+use crate::config::{self, Config};
+
+/// How many reading intervals may pass between two readings of time that still counts as measured: one lost
+/// reading is no estimate yet.
+const TOLERANCE_INTERVALS: u32 = 5;
+/// The same in halves: 2.5 intervals.
+const TOLERANCE_DIVISOR: u32 = 2;
+
+/// The parts.
+pub struct Parts {
+    /// The configuration that it was started with.
+    pub config: Config,
+    /// The database, by scope.
+    pub database: Database,
+    /// Readings in.
+    pub ingestor: Ingestor,
+    /// How usage is derived.
+    pub usage: UsageSettings,
+    /// Rung when readings have come in.
+    pub ingested: Arc<Notify>,
+    /// What this node is called.
+    pub node_name: String,
+    reader: Arc<Reader>,
+    compute: RwLock<Option<Compute>>,
+}
+
+/// The collector, for those who need a reading now.
+struct Reader {
+    collector: RwLock<Option<Collector>>,
+}
+
+impl Parts {
+    /// Starts the collector and compute.
+    ///
+    /// # Errors
+    /// A setting is not right, or the spool cannot be opened.
+    pub fn start(data_dir: &Path, config: &Config, database: Database) -> Result<Self> {
+        let window = config.window()?;
+        let interval = config.collector.reading_interval.0;
+        let node_name = config.collector.node_name.clone().unwrap_or_else(host_name);
+        let collector = match config.collector.enabled {
+            true => Some(start_collector(data_dir, config, &node_name)?),
+            false => None,
+        };
+        let reader = Arc::new(Reader {
+            collector: RwLock::new(collector),
+        });
+        let settings = compute::Settings {
+            libvirt_uri: config.collector.libvirt_uri.clone(),
+            pool: config.compute.pool.clone(),
+            pool_path: config.compute.pool_path.clone(),
+            virtualization: virtualization(config.compute.virtualization),
+        };
+        let readings: Arc<dyn Readings> = Arc::<Reader>::clone(&reader);
+        let compute = Compute::start(settings, readings).context("failed to start compute")?;
+        Ok(Self {
+            config: config.clone(),
+            ingestor: Ingestor::new(database.clone(), IngestSettings::new(window)),
+            database,
+            usage: UsageSettings {
+                window,
+                tolerance: interval * TOLERANCE_INTERVALS / TOLERANCE_DIVISOR,
+            },
+            ingested: Arc::new(Notify::new()),
+            node_name,
+            reader,
+            compute: RwLock::new(Some(compute)),
+        })
+    }
+
+    /// Compute, while Weir runs.
+    ///
+    /// # Errors
+    /// Weir is being stopped.
+    pub async fn compute(&self) -> Result<tokio::sync::RwLockReadGuard<'_, Compute>> {
+        tokio::sync::RwLockReadGuard::try_map(self.compute.read().await, Option::as_ref)
+            .map_err(|_| anyhow::anyhow!("Weir is being stopped"))
+    }
+
+    /// The collector's state; `None` when this node is not metered.
+    pub async fn collector_status(&self) -> Option<collector::Status> {
+        self.reader.collector.read().await.as_ref().map(Collector::status)
+    }
+
+    /// The node's id; `None` when this node is not metered.
+    pub async fn node_id(&self) -> Option<metering::NodeId> {
+        self.reader
+            .collector
+            .read()
+            .await
+            .as_ref()
+            .map(Collector::node_id)
+    }
+
+    /// What shipping needs; `None` when this node is not metered.
+    pub async fn spool(&self) -> Option<(collector::Spool, Arc<Notify>)> {
+        self.reader
+            .collector
+            .read()
+            .await
+            .as_ref()
+            .map(|collector| (collector.spool().clone(), collector.notify()))
+    }
+
+    /// Takes a reading of everything now.
+    ///
+    /// # Errors
+    /// It could not be taken.
+    pub async fn read_now(&self) -> Result<metering::BatchSeq> {
+        let collector = self.reader.collector.read().await;
+        let collector = collector
+            .as_ref()
+            .context("this node is not metered (collector.enabled = false)")?;
+        Ok(collector.read_now().await?)
+    }
+
+    /// Lets compute finish what it does and ends its thread.
+    pub async fn stop_compute(&self) {
+        if let Some(compute) = self.compute.write().await.take() {
+            compute.stop_thread().await;
+        }
+    }
+
+    /// Takes a last reading and ends the collector's thread.
+    ///
+    /// # Errors
+    /// The last reading could not be made durable. That libvirt is away is no error.
+    pub async fn stop_collector(&self) -> Result<()> {
+        match self.reader.collector.write().await.take() {
+            None => Ok(()),
+            Some(collector) => match collector.stop().await {
+                Ok(()) | Err(CollectorError::Hypervisor(_)) => Ok(()),
+                Err(error) => Err(error).context("the last reading was not stored"),
+            },
+        }
+    }
+}
+
+impl Readings for Reader {
+    fn take(&self) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(async move {
+            match self.collector.read().await.as_ref() {
+                None => Ok(()),
+                Some(collector) => collector
+                    .read_now()
+                    .await
+                    .map(|_| ())
+                    .map_err(|error| format!("{:#}", anyhow::Error::from(error))),
+            }
+        })
+    }
+}
+
+impl dashboards::Live for Parts {
+    fn waiting_batches(&self) -> u64 {
+        self.with_status(|status| status.backlog.batches).unwrap_or(0)
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let enabled = self.config.collector.enabled;
+        if !enabled {
+            return vec!["This node is not metered: collector.enabled is false.".to_owned()];
+        }
+        self.with_status(|status| status.last_error)
+            .flatten()
+            .map(|error| format!("The collector reports: {error}"))
+            .into_iter()
+            .collect()
+    }
+}
+
+impl Parts {
+    /// The collector's state for those who cannot wait.
+    fn with_status<T>(&self, take: impl FnOnce(collector::Status) -> T) -> Option<T> {
+        let collector = self.reader.collector.try_read().ok()?;
+        collector.as_ref().map(|collector| take(collector.status()))
+    }
+}
+
+/// The instant by which a node that works must have reported what happened at `at`.
+#[must_use]
+pub fn due(at: Timestamp, interval: Duration) -> Timestamp {
+    at.checked_add(interval * 2).unwrap_or(at)
+}
+
+fn start_collector(data_dir: &Path, config: &Config, node_name: &str) -> Result<Collector> {
+    collector::start(collector::Settings {
+        libvirt_uri: config.collector.libvirt_uri.clone(),
+        reading_interval: config.collector.reading_interval.0,
+        state_dir: data_dir.join("spool"),
+        node_name: node_name.to_owned(),
+    })
+    .context("failed to start the collector")
+}
+
+const fn virtualization(asked: config::Virtualization) -> compute::Virtualization {
+    match asked {
+        config::Virtualization::Auto => compute::Virtualization::Auto,
+        config::Virtualization::Kvm => compute::Virtualization::Kvm,
+        config::Virtualization::Emulated => compute::Virtualization::Emulated,
+    }
+}
+
+fn host_name() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    if name.is_empty() { "node".to_owned() } else { name }
+}

@@ -1,0 +1,113 @@
+//! What runs by itself while Weir is up: shipping readings into the database, and deriving usage from them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use collector::{Sink, SinkError};
+use jiff::Timestamp;
+use metering::Batch;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tracing::{debug, error, warn};
+use usage::{Ingested, derivation};
+
+use crate::parts::Parts;
+
+/// Usage is derived at most this often: readings come every second at the most, and people look less often.
+const DERIVE_PAUSE: Duration = Duration::from_secs(2);
+/// ... and at least this often, to see resources that have fallen silent.
+const DERIVE_INTERVAL: Duration = Duration::from_secs(60);
+/// How long a stop waits for readings that are still on their way; they are safe in the spool.
+const DRAIN_MAX: Duration = Duration::from_secs(5);
+const DRAIN_LOOK: Duration = Duration::from_millis(50);
+
+/// The jobs.
+pub struct Jobs {
+    spool: Option<collector::Spool>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Jobs {
+    /// Starts them; they end when `stop` turns true.
+    pub async fn start(parts: &Arc<Parts>, stop: &watch::Receiver<bool>) -> Self {
+        let mut tasks = vec![tokio::spawn(derive(Arc::clone(parts), stop.clone()))];
+        let source = parts.spool().await;
+        let spool = source.as_ref().map(|(spool, _)| spool.clone());
+        if let Some((spool, wake)) = source {
+            let sink = Ingest {
+                parts: Arc::clone(parts),
+            };
+            tasks.push(tokio::spawn(collector::ship(spool, wake, sink, stop.clone())));
+        }
+        Self { spool, tasks }
+    }
+
+    /// Waits a little until the spool is empty.
+    pub async fn drain(&self) {
+        let Some(spool) = &self.spool else { return };
+        let empty = async {
+            while spool.backlog().is_ok_and(|backlog| 0 < backlog.batches) {
+                tokio::time::sleep(DRAIN_LOOK).await;
+            }
+        };
+        if tokio::time::timeout(DRAIN_MAX, empty).await.is_err() {
+            warn!("readings are left in the spool; they will be stored at the next start");
+        }
+    }
+
+    /// Waits for their ends.
+    pub async fn stop(self) {
+        for task in self.tasks {
+            if let Err(error) = task.await {
+                error!("a job failed: {error}");
+            }
+        }
+    }
+}
+
+/// The collector's sink: the database.
+struct Ingest {
+    parts: Arc<Parts>,
+}
+
+impl Sink for Ingest {
+    async fn deliver(&self, batch: Batch) -> Result<(), SinkError> {
+        match self.parts.ingestor.ingest(&batch, Timestamp::now()).await {
+            Ok(Ingested::Duplicate) => debug!(seq = %batch.seq, "a batch came again"),
+            Ok(Ingested::Taken { rows, quarantined }) => {
+                debug!(seq = %batch.seq, rows, "a batch was stored");
+                if 0 < quarantined {
+                    warn!(seq = %batch.seq, quarantined, "readings that cannot be true lie in quarantine");
+                }
+                self.parts.ingested.notify_one();
+            }
+            Err(error) => return Err(SinkError(Box::new(error))),
+        }
+        Ok(())
+    }
+}
+
+/// Derives usage whenever readings have come in, and now and then.
+async fn derive(parts: Arc<Parts>, mut stop: watch::Receiver<bool>) {
+    while !*stop.borrow_and_update() {
+        tokio::select! {
+            () = parts.ingested.notified() => {}
+            () = tokio::time::sleep(DERIVE_INTERVAL) => {}
+            _ = stop.changed() => return,
+        }
+        if let Err(failure) = derive_once(&parts).await {
+            error!("usage was not derived: {:#}", anyhow::Error::from(failure));
+        }
+        tokio::select! {
+            () = tokio::time::sleep(DERIVE_PAUSE) => {}
+            _ = stop.changed() => return,
+        }
+    }
+}
+
+async fn derive_once(parts: &Parts) -> Result<(), usage::UsageError> {
+    let now = Timestamp::now();
+    derivation::mark_overdue(&parts.database, parts.usage, now).await?;
+    derivation::derive_dirty(&parts.database, parts.usage, now).await?;
+    Ok(())
+}

@@ -1,0 +1,3 @@
+UPDATE tenant
+SET address = $2, tax_number = $3
+WHERE tenant_id = $1
