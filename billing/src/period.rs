@@ -114,7 +114,12 @@ pub fn instant(text: &str, zone: &TimeZone) -> Result<Timestamp, PeriodError> {
     if let Some(day) = day(text) {
         return Ok(day.to_zoned(zone.clone()).map_err(|_| no_instant())?.timestamp());
     }
-    let local: DateTime = text.parse().map_err(|_| no_instant())?;
+    // jiff would also take a day without dashes.
+    let local = text
+        .get(..10)
+        .and_then(day)
+        .and_then(|_| text.parse::<DateTime>().ok());
+    let local = local.ok_or_else(no_instant)?;
     zone.to_ambiguous_timestamp(local)
         .unambiguous()
         .map_err(|_| PeriodError::Ambiguous {

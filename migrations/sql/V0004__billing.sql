@@ -49,7 +49,7 @@ CREATE TABLE invoice (
     issued_at     timestamptz NULL CHECK (period_end <= issued_at),
     settled_at    timestamptz NULL CHECK (issued_at <= settled_at),
     -- The document as it was sent. Text, because json would do, but jsonb would reorder it.
-    document      text        NULL CHECK (document::json IS NOT NULL),
+    document      text        NULL CHECK (document IS NULL OR document::json IS NOT NULL),
     UNIQUE (invoice_id, tenant_id),
     UNIQUE (series, series_number),
     FOREIGN KEY (plan_name, plan_revision) REFERENCES price_plan (plan_name, revision),

@@ -22,32 +22,38 @@ pub(super) fn why(
     let of_all = if part.base_quantity == used.base_quantity {
         String::new()
     } else {
-        format!(" of {}", used.base_quantity)
+        format!(" of {}", grouped(used.base_quantity))
     };
     let metered = format!(
-        "{}{of_all} {} at {} {} to the {unit} are {quantity} {unit}",
-        part.base_quantity,
-        meter.unit.symbol(),
-        meter.priced_unit.base_units,
-        meter.unit.symbol(),
+        "{}{of_all} {base_unit} metered, at {} {base_unit} for one {unit}, are {quantity} {unit}",
+        grouped(part.base_quantity),
+        grouped(meter.priced_unit.base_units.into()),
+        base_unit = meter.unit.symbol(),
     );
+    let (price, currency) = (part.unit_price, amount.currency());
     match part.tier {
-        Tier::Included => format!(
-            "{metered}, free within the {} {unit} that the plan includes in each period.",
-            card.included.normalize()
-        ),
-        Tier::Standard if exact.is(amount.amount()) => {
-            format!(
-                "{metered}, times {} {} is {amount}.",
-                part.unit_price,
-                amount.currency()
-            )
+        Tier::Included => {
+            let included = card.included.normalize();
+            format!("{metered}, within the {included} {unit} that each period includes.")
         }
-        Tier::Standard => format!(
-            "{metered}, times {} {} is {exact} {}, rounded to {amount}.",
-            part.unit_price,
-            amount.currency(),
-            amount.currency(),
-        ),
+        Tier::Standard if exact.is(amount.amount()) => {
+            format!("{metered}; {quantity} x {price} {currency} = {amount}.")
+        }
+        Tier::Standard => {
+            format!("{metered}; {quantity} x {price} {currency} = {exact} {currency}, rounded to {amount}.")
+        }
     }
+}
+
+/// A whole number with its thousands apart: `1,234,567`.
+fn grouped(number: u128) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (n, digit) in digits.chars().enumerate() {
+        if 0 < n && (digits.len() - n).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }

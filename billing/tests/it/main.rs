@@ -1,0 +1,10 @@
+//! Tests of billing from the outside, in one binary (linking is most of the waiting).
+
+mod common;
+mod documents;
+mod final_invoices;
+mod issuing;
+mod plan_errors;
+mod rating_properties;
+mod rating_tables;
+mod statements;
