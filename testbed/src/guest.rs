@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::daemons::wait_for;
 use crate::guest_image::{self, GuestImage};
+use crate::network::silence;
 use crate::orders::Orders;
 use crate::process::{run, virsh};
 use crate::truth::{Figures, figures};
@@ -229,6 +230,11 @@ impl Guest {
     /// Ends it like a power cut; its counters are gone, it stays defined.
     pub fn destroy(&self) -> Result<()> {
         self.virsh("destroy", &[])
+    }
+
+    /// Cuts it off from its networks; see [`crate::network::silence`].
+    pub fn silence(&self) -> Result<()> {
+        silence(&self.name)
     }
 
     /// What libvirt counts for it now.

@@ -46,6 +46,8 @@ pub struct Life {
     pub started_at: Timestamp,
     /// When it was off; none while it lives.
     pub stopped_at: Option<Timestamp>,
+    /// Since when its vCPUs stand still; none while they run. Kept when it is off: nothing ran in between.
+    pub paused_at: Option<Timestamp>,
     /// Milliseconds that it really ran (suspended time is not running time), up to its end or to `now`.
     pub running_ms: i64,
 }
@@ -139,13 +141,20 @@ pub fn lives<'a>(events: impl IntoIterator<Item = &'a Event>, now: Timestamp) ->
                 lives.push(Life {
                     started_at: event.at,
                     stopped_at: None,
+                    paused_at: None,
                     running_ms: 0,
                 });
                 running_since = Some(event.at);
             }
             (Change::Started, Some(_)) => {}
-            (Change::Resumed, Some(_)) => running_since = running_since.or(Some(event.at)),
-            (Change::Suspended, Some(life)) => life.running_ms += since(running_since.take(), event.at),
+            (Change::Resumed, Some(life)) => {
+                running_since = running_since.or(Some(event.at));
+                life.paused_at = None;
+            }
+            (Change::Suspended, Some(life)) => {
+                life.running_ms += since(running_since.take(), event.at);
+                life.paused_at = Some(event.at);
+            }
             (Change::Stopped, Some(life)) => {
                 life.running_ms += since(running_since.take(), event.at);
                 life.stopped_at = Some(event.at);

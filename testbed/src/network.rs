@@ -18,7 +18,7 @@ const SECOND_OCTETS: u8 = 16;
 const TRIES: u16 = 64;
 
 /// From the bridge through the tap into QEMU; far below a millisecond on an idle machine.
-const SETTLE_TIME: Duration = Duration::from_millis(300);
+const DELIVERY_TIME: Duration = Duration::from_millis(300);
 
 /// A /24 of the form 10.x.y.0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,19 +117,16 @@ impl Network {
         self.subnet
     }
 
-    /// Sends one small broadcast frame to everybody on the network.
-    ///
-    /// QEMU takes exactly one more frame for a NIC whose guest let go of it, and counts it. After this call that has
-    /// happened, and the NIC's figures are final.
-    pub fn settle(&self) -> Result<()> {
+    /// Sends one small broadcast frame to everybody on the network: whoever counts it is not silent ([`silence`]).
+    pub fn broadcast(&self) -> Result<()> {
         let socket =
             UdpSocket::bind((self.host_address(), 0)).context("cannot open a socket on the bridge")?;
         socket.set_broadcast(true)?;
         let discard = (self.subnet.address(255), 9);
         socket
-            .send_to(b"settle", discard)
+            .send_to(b"anybody?", discard)
             .with_context(|| format!("cannot send to network {}", self.name))?;
-        std::thread::sleep(SETTLE_TIME);
+        std::thread::sleep(DELIVERY_TIME);
         Ok(())
     }
 
@@ -146,6 +143,25 @@ impl Drop for Network {
             eprintln!("testbed: {error:#}");
         }
     }
+}
+
+/// Cuts an idle guest off, so that the counters of its NICs stand still: its ports of the bridge are disabled (turning off
+/// flooding is not enough, the host's own broadcasts pass), and the host sends no IPv6 solicitations on its taps any more.
+pub fn silence(guest: &str) -> Result<()> {
+    let interfaces = virsh(&["domiflist", guest])?;
+    let taps = interfaces
+        .lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|tap| *tap != "-");
+    for tap in taps {
+        run("bridge", &["link", "set", "dev", tap, "state", "disabled"])
+            .with_context(|| format!("cannot cut {guest} off"))?;
+        let setting = format!("/proc/sys/net/ipv6/conf/{tap}/disable_ipv6");
+        if std::fs::exists(&setting)? {
+            std::fs::write(&setting, "1").with_context(|| format!("cannot write {setting}"))?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes every network whose name starts with `prefix`, whoever made it; returns their names.

@@ -42,8 +42,6 @@ pub enum Order {
     GoneDisk(String),
     /// Wait until the NIC is unplugged.
     GoneNic(String),
-    /// Let go of the NIC: after one more frame (`Network::settle`) not even a broadcast is counted.
-    NetOff(String),
     /// The guest turns itself off.
     PowerOff,
 }
@@ -173,7 +171,6 @@ impl fmt::Display for Order {
             Self::WaitNic(nic) => write!(f, "waitnic:{nic}"),
             Self::GoneDisk(disk) => write!(f, "gonedisk:{disk}"),
             Self::GoneNic(nic) => write!(f, "gonenic:{nic}"),
-            Self::NetOff(nic) => write!(f, "netoff:{nic}"),
             Self::PowerOff => f.write_str("poweroff"),
         }
     }

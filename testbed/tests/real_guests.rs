@@ -42,7 +42,6 @@ fn ordered_bytes_and_requests_are_counted_exactly_and_stay_when_the_guest_is_idl
         Order::Fetch("eth0".into(), server.bytes_url(5 * MIB)),
         Order::Send("eth0".into(), 2, server.sink_url()),
         Order::Fetch("eth0".into(), server.mark_url("finished")),
-        Order::NetOff("eth0".into()),
     ]);
     let guest = GuestSpec {
         disks: vec![disk("vda")],
@@ -54,7 +53,7 @@ fn ordered_bytes_and_requests_are_counted_exactly_and_stay_when_the_guest_is_idl
     .start()
     .unwrap();
     guest.wait_for(ALL_DONE, PATIENCE).unwrap();
-    network.settle().unwrap();
+    guest.silence().unwrap();
 
     let first = guest.figures().unwrap();
     let vda = first.disks["vda"];
@@ -84,7 +83,7 @@ fn ordered_bytes_and_requests_are_counted_exactly_and_stay_when_the_guest_is_idl
         (RunState::Running, Some(1), Some(128 * 1024))
     );
 
-    // Another guest's DHCP is broadcast to everybody on the bridge: it must not move the figures of one that let go.
+    // Another guest's DHCP is broadcast to everybody on the bridge: it must not move the figures of a silenced one.
     let noisy = GuestSpec {
         networks: vec![network.name().into()],
         orders: Orders::new([Order::Fetch("eth0".into(), server.mark_url("noisy"))]),
@@ -93,6 +92,8 @@ fn ordered_bytes_and_requests_are_counted_exactly_and_stay_when_the_guest_is_idl
     .start()
     .unwrap();
     noisy.wait_for(ALL_DONE, PATIENCE).unwrap();
+    network.broadcast().unwrap();
+    guest.suspend().unwrap();
     let second = guest.figures().unwrap();
     assert_eq!((&second.disks, &second.nics), (&first.disks, &first.nics));
     assert!(second.cpu_ns > first.cpu_ns);
@@ -148,8 +149,8 @@ fn a_disk_and_a_nic_can_be_plugged_in_used_and_unplugged() {
     guest.wait_for("order=1 waitdisk:vdb begin", PATIENCE).unwrap();
     guest.attach_disk(&disk("vdb")).unwrap();
     let mac = guest.attach_nic(network.name()).unwrap();
-    guest.wait_for("netoff:eth1 done", PATIENCE).unwrap();
-    network.settle().unwrap();
+    guest.wait_for("order=6 sleep:0 done", PATIENCE).unwrap();
+    guest.silence().unwrap();
 
     let figures = guest.detach_disk("vdb").unwrap();
     let vdb = figures.disks["vdb"];
@@ -160,10 +161,7 @@ fn a_disk_and_a_nic_can_be_plugged_in_used_and_unplugged() {
     );
     let last = guest.detach_nic(&mac).unwrap().nics[&mac];
     assert!(last.rx_bytes >= 3 * MIB, "{last:?}");
-    assert_eq!(
-        last, figures.nics[&mac],
-        "a NIC that was let go counts nothing more"
-    );
+    assert_eq!(last, figures.nics[&mac], "a silenced NIC counts nothing more");
     assert!(
         figures.nics[&guest.macs()[0]].rx_bytes < MIB,
         "the bytes came over the new NIC"
@@ -180,7 +178,7 @@ fn hotplug_guest(network: &Network, server: &FileServer) -> Guest {
         Order::Read("vdb".into(), 2),
         Order::WaitNic("eth1".into()),
         Order::Fetch("eth1".into(), server.bytes_url(3 * MIB)),
-        Order::NetOff("eth1".into()),
+        Order::Sleep(0),
         Order::GoneDisk("vdb".into()),
     ]);
     GuestSpec {

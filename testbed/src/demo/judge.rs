@@ -33,7 +33,7 @@ pub enum Rule {
     /// CPU time goes on until the stop itself.
     #[serde(
         rename = "read = used = invoiced exactly; between libvirt's last figure before each stop and that plus what all \
-                  CPUs of the host can burn until the stop returned"
+                  CPUs of the host can burn until the vCPUs stood still, and 0.1 s of QEMU itself"
     )]
     CpuTime,
     /// Time and what is held over time.

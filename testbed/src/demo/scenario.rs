@@ -1,7 +1,7 @@
 //! The play: three guests of two tenants, their orders, and what is done to them while they are metered.
 //!
-//! It records libvirt's own figures just before everything that ends a counter. A guest has let go of its NICs by then
-//! and does nothing more, so that those figures are the last ones.
+//! It records libvirt's own figures just before everything that ends a counter. A guest has done all its orders by then
+//! and is shielded from others' broadcasts, so that those figures are the last ones.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -15,6 +15,7 @@ use super::show::{GuestLine, Show};
 use super::stage::Platform;
 use super::weir::Weir;
 use crate::guest_image::GuestImage;
+use crate::network;
 use crate::orders::{MIB, Order, Orders};
 use crate::process::virsh;
 use crate::truth::{DiskFigures, Figures, NicFigures, figures};
@@ -212,7 +213,6 @@ fn orders(plan: &GuestPlan, platform: &Platform) -> Orders {
         Order::Read(vda(), plan.read_mib),
         Order::Send(eth0(), plan.send_mib, server.sink_url()),
         Order::Fetch(eth0(), server.mark_url(&mark(plan, "done"))),
-        Order::NetOff(eth0()),
     ];
     if plan.play == Play::Hotplugged {
         let (vdb, eth1) = (|| "vdb".to_owned(), || "eth1".to_owned());
@@ -223,9 +223,7 @@ fn orders(plan: &GuestPlan, platform: &Platform) -> Orders {
             Order::WaitNic(eth1()),
             Order::Fetch(eth1(), server.bytes_url(PLUGGED_FETCH_MIB * MIB)),
             Order::Fetch(eth1(), server.mark_url(&mark(plan, "plugged"))),
-            Order::NetOff(eth1()),
             Order::GoneDisk(vdb()),
-            Order::GoneNic(eth1()),
         ]);
     }
     Orders::new(orders)
@@ -339,9 +337,9 @@ impl Actor<'_> {
         let end = Instant::now() + QUIET_LIMIT;
         loop {
             self.set.interrupt.check()?;
-            network.settle()?;
+            network::silence(&record.libvirt_name)?;
             let first = figures(&record.libvirt_name)?;
-            network.settle()?;
+            network.broadcast()?;
             let second = figures(&record.libvirt_name)?;
             if first.disks == second.disks && first.nics == second.nics {
                 return Ok(second);

@@ -13,6 +13,9 @@ use crate::truth::{DiskFigures, NicFigures};
 /// One reading, the distance between what happened and the reading next to it.
 const SAMPLE_MS: u64 = 1000;
 
+/// What QEMU burns for a paused guest until it is ended: answering monitor commands, measured below 20 ms.
+const PAUSED_CPU_NS: u64 = 100_000_000;
+
 /// A meter: its name, its unit, the resource that it is measured on and the register that it is read from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Meter {
@@ -76,7 +79,7 @@ impl GuestRecord {
             "running_ms" => held(sum(lives.iter().map(running))),
             "vcpu_ms" => held(self.held_by_lives(lives, |end| end.before.vcpus.unwrap_or(0), 1)),
             "memory_kib_s" => held(self.held_by_lives(lives, |end| end.before.memory_kib.unwrap_or(0), 1000)),
-            "cpu_ns" => (Rule::CpuTime, None, self.cpu()),
+            "cpu_ns" => (Rule::CpuTime, None, self.cpu(lives)),
             "provisioned_kib_s" => (Rule::HeldStorage, None, sum(self.volumes.iter().map(provisioned))),
             "disk_read_bytes" => self.ordered_disk(
                 |disk| disk.read_bytes,
@@ -144,14 +147,16 @@ impl GuestRecord {
         self.lives_count() * (work + at_boot + plugged)
     }
 
-    /// No process uses more than all CPUs of the host: that is what can be burnt between the look and the end.
-    fn cpu(&self) -> Bounds {
+    /// No process uses more than all CPUs of the host: that is what can be burnt between the look and the end of the
+    /// vCPUs; after it only QEMU's main loop goes on, for [`PAUSED_CPU_NS`] at most.
+    fn cpu(&self, lives: &[Life]) -> Bounds {
         let cpus = available_parallelism().map_or(1, |cpus| cpus.get() as u64);
-        sum(self.lives.iter().map(|end| {
+        sum(self.lives.iter().zip(lives).map(|(end, life)| {
             let lower = end.before.cpu_ns.unwrap_or(0);
+            let burning = milliseconds(end.before.asked_at, life.paused_at.unwrap_or(end.stopped));
             Bounds {
                 lower,
-                upper: lower + milliseconds(end.before.asked_at, end.stopped) * 1_000_000 * cpus,
+                upper: lower + burning * 1_000_000 * cpus + PAUSED_CPU_NS,
             }
         }))
     }
@@ -266,6 +271,7 @@ mod tests {
         let life = |from, to, running_ms| Life {
             started_at: at(from),
             stopped_at: Some(at(to)),
+            paused_at: (from == 0).then(|| at(to - 300)),
             running_ms,
         };
         vec![life(0, 10_500, 10_000), life(20_000, 30_500, 10_000)]
@@ -286,11 +292,12 @@ mod tests {
         check("running_ms", None, 18_000, 22_000);
         check("vcpu_ms", None, 2 * 18_000, 2 * 23_000);
         check("memory_kib_s", None, 18_000, 23_000);
+        // Paused 200 ms after the look; and never paused, but stopped 500 ms after it.
         check(
             "cpu_ns",
             None,
             10_000_000_000,
-            10_000_000_000 + 1_000_000_000 * cpus,
+            10_000_000_000 + 700_000_000 * cpus + 2 * PAUSED_CPU_NS,
         );
         check("provisioned_kib_s", None, 2 * 9, 2 * 13);
         check("disk_write_bytes", Some(Ordered::Exactly(8 * MIB)), 6, 6);
