@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use metering::{InstanceId, InstanceState};
 use uuid::Uuid;
+use virt::connect::Connect;
 use virt::domain::Domain;
 use virt::error::ErrorNumber;
 use virt::network::Network;
@@ -136,20 +137,26 @@ impl Session {
         Ok(())
     }
 
-    /// Suspends the guest, so that its figures stand still. The call into libvirt waits for QEMU without an end, so it
-    /// is made on a thread of its own and given up after a while; destroying the guest ends it.
+    /// Suspends the guest, so that its figures stand still. libvirt waits for QEMU without an end, so the call is made
+    /// on a thread and a connection of its own (on one connection, libvirt 9.0 lets other calls wait for it) and given
+    /// up after a while; destroying the guest ends it.
     pub(crate) fn suspend(&mut self, id: InstanceId) -> Result<(), ComputeError> {
-        let domain = self.domain(&id.into())?;
+        let uri = self.settings.libvirt_uri.clone();
         let (answer, answered) = mpsc::channel();
+        let suspend = move || -> Result<(), virt::error::Error> {
+            let connection = Connect::open(Some(&uri))?;
+            Domain::lookup_by_uuid(&connection, id.uuid())?.suspend()?;
+            Ok(())
+        };
         std::thread::Builder::new()
             .name("compute-suspend".to_owned())
-            .spawn(move || answer.send(domain.suspend()))
+            .spawn(move || answer.send(suspend()))
             .map_err(|source| ComputeError::System {
                 doing: "start a thread".to_owned(),
                 source,
             })?;
         match answered.recv_timeout(SUSPEND_LIMIT) {
-            Ok(Ok(_)) => Ok(()),
+            Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(failed("suspend the guest")(error)),
             Err(_) => Err(ComputeError::Conflict(format!(
                 "QEMU did not suspend the guest within {} s",
