@@ -137,9 +137,14 @@ pub async fn settle_usage(parts: &Parts, end: Timestamp, wait: Duration) -> Resu
     loop {
         let now = Timestamp::now();
         if now < end {
-            bail!(
-                "the period ends at {end}, which is still to come; only what is over can be invoiced (see weir invoice preview)"
-            );
+            let to_come = Duration::try_from(now.duration_until(end)).unwrap_or(WAIT_MAX);
+            if give_up < tokio::time::Instant::now() + to_come {
+                bail!(
+                    "the period ends at {end}, which is still to come; only what is over can be invoiced (see weir invoice preview)"
+                );
+            }
+            tokio::time::sleep(to_come).await;
+            continue;
         }
         let reported = readings::reported_until(&parts.database, now).await?;
         // No live node at all: nothing is under way that could be waited for.

@@ -2,12 +2,10 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use collector::{Collector, CollectorError};
 use compute::{BoxFuture, Compute, Readings};
-use jiff::Timestamp;
 use migrations::Database;
 use tokio::sync::{Notify, RwLock};
 use usage::{IngestSettings, Ingestor, UsageSettings};
@@ -96,16 +94,6 @@ impl Parts {
         self.reader.collector.read().await.as_ref().map(Collector::status)
     }
 
-    /// The node's id; `None` when this node is not metered.
-    pub async fn node_id(&self) -> Option<metering::NodeId> {
-        self.reader
-            .collector
-            .read()
-            .await
-            .as_ref()
-            .map(Collector::node_id)
-    }
-
     /// What shipping needs; `None` when this node is not metered.
     pub async fn spool(&self) -> Option<(collector::Spool, Arc<Notify>)> {
         self.reader
@@ -189,12 +177,6 @@ impl Parts {
         let collector = self.reader.collector.try_read().ok()?;
         collector.as_ref().map(|collector| take(collector.status()))
     }
-}
-
-/// The instant by which a node that works must have reported what happened at `at`.
-#[must_use]
-pub fn due(at: Timestamp, interval: Duration) -> Timestamp {
-    at.checked_add(interval * 2).unwrap_or(at)
 }
 
 fn start_collector(data_dir: &Path, config: &Config, node_name: &str) -> Result<Collector> {
