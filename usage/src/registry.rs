@@ -11,7 +11,9 @@ use crate::error::UsageError;
 
 pub use assets::{Node, Volume, nodes, volumes};
 pub use instances::{Claim, Instance, assign, claim_instance, find_instance, instances};
-pub use tenants::{DISPLAY_NAME_MAX, NewTenant, Tenant, create_tenant, find_tenant, set_party, set_plan, tenants};
+pub use tenants::{
+    DISPLAY_NAME_MAX, NewTenant, Tenant, create_tenant, find_tenant, set_party, set_plan, tenants,
+};
 
 /// Why the registry refused. The texts are for the person who asked.
 #[derive(Debug, thiserror::Error)]

@@ -127,13 +127,14 @@ fn seen_instances<'a>(
     for r in &screened.nics {
         touch(r.instance_id.uuid(), begins(r.observed_at, r.epoch), None);
     }
-    for facts in &batch.volumes {
-        if let Some(id) = facts.instance_id {
-            touch(id.uuid(), facts_at, None);
-        }
-    }
-    for facts in &batch.instances {
-        touch(facts.instance_id.uuid(), facts_at, None);
+    // What was not read begins when it was described.
+    let described = batch.instances.iter().map(|facts| facts.instance_id);
+    for id in described.chain(batch.volumes.iter().filter_map(|facts| facts.instance_id)) {
+        seen.entry(id.uuid()).or_insert(Seen {
+            first: facts_at,
+            last: None,
+            facts: None,
+        });
     }
     for facts in &batch.instances {
         if let Some(known) = seen.get_mut(&facts.instance_id.uuid()) {

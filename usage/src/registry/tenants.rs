@@ -171,14 +171,21 @@ pub async fn set_party(
     if ADDRESS_LINES_MAX < address.len() || !address.iter().all(|line| is_fit(line)) {
         return Err(RegistryError::Address);
     }
-    if tax_number.is_some_and(|number| !is_fit(number) || number.is_empty() || TAX_NUMBER_MAX < number.len()) {
+    if tax_number.is_some_and(|number| !is_fit(number) || number.is_empty() || TAX_NUMBER_MAX < number.len())
+    {
         return Err(RegistryError::TaxNumber);
     }
     let mut session = db.session().await?;
     let transaction = session.begin(Scope::Provider).await?;
     let statement = transaction.prepare_cached(sql!("set_party")).await?;
-    if transaction.execute(&statement, &[&tenant_id.uuid(), &address, &tax_number]).await? == 0 {
-        return Err(RegistryError::NoTenant { asked: tenant_id.to_string() });
+    if transaction
+        .execute(&statement, &[&tenant_id.uuid(), &address, &tax_number])
+        .await?
+        == 0
+    {
+        return Err(RegistryError::NoTenant {
+            asked: tenant_id.to_string(),
+        });
     }
     transaction.commit().await?;
     Ok(())

@@ -1,0 +1,144 @@
+//! A batch counts once, whatever happens to it.
+
+use std::sync::Arc;
+
+use metering::Batch;
+use migrations::{Database, Scope};
+use usage::{IngestError, Ingested};
+
+use crate::story::*;
+
+fn simple(node: &mut Node) -> Batch {
+    let (id, a) = (instance_id(), epoch("a", Some(0)));
+    node.instances(vec![reading(id, 10, a, 10), reading(id, 20, a, 25)])
+}
+
+async fn state(db: &Database) -> (i64, i64, i64) {
+    derive(db, 20).await;
+    (
+        count(db, Scope::Provider, "visible_instance_reading").await,
+        count(db, Scope::Provider, "batch_ledger").await,
+        count(db, Scope::Provider, "usage_record").await,
+    )
+}
+
+#[tokio::test]
+async fn a_batch_that_comes_again_changes_nothing_even_a_month_later() {
+    let db = migrations::testing::database().await;
+    let mut node = Node::new(&db);
+    let batch = simple(&mut node);
+    assert_eq!(
+        node.send(&batch).await.unwrap(),
+        Ingested::Taken {
+            rows: 2,
+            quarantined: 0
+        }
+    );
+    let before = state(&db).await;
+    assert_eq!(before, (2, 1, 4));
+    assert_eq!(node.send(&batch).await.unwrap(), Ingested::Duplicate);
+    let month_later = at(30 * 86_400);
+    assert_eq!(
+        node.ingestor.ingest(&batch, month_later).await.unwrap(),
+        Ingested::Duplicate
+    );
+    assert_eq!(count(&db, Scope::Provider, "dirty_window").await, 0);
+    assert_eq!(state(&db).await, before);
+    check(&db, "cpu_ns", "unassigned 0 25 20 0 0").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_comes_on_many_connections_at_once_counts_once() {
+    let db = migrations::testing::database().await;
+    let mut node = Node::new(&db);
+    let batch = Arc::new(simple(&mut node));
+    let node = Arc::new(node);
+    let mut tasks = Vec::new();
+    for _ in 0..6 {
+        let (node, batch) = (Arc::clone(&node), Arc::clone(&batch));
+        tasks.push(tokio::spawn(async move { node.send(&batch).await.unwrap() }));
+    }
+    let mut taken = 0;
+    for task in tasks {
+        taken += usize::from(task.await.unwrap() != Ingested::Duplicate);
+    }
+    assert_eq!(taken, 1);
+    assert_eq!(state(&db).await, (2, 1, 4));
+}
+
+#[tokio::test]
+async fn a_node_that_lost_count_is_refused_instead_of_being_taken_for_a_duplicate() {
+    let db = migrations::testing::database().await;
+    let mut node = Node::new(&db);
+    let batch = simple(&mut node);
+    node.must_send(&batch).await;
+    let other = Batch {
+        collected_at: at(999),
+        ..batch.clone()
+    };
+    let error = node.send(&other).await.unwrap_err();
+    assert!(
+        matches!(error, IngestError::Reused { .. }) && !error.is_transient(),
+        "{error}"
+    );
+    let shorter = Batch {
+        readings: metering::Readings::default(),
+        ..batch
+    };
+    assert!(matches!(
+        node.send(&shorter).await,
+        Err(IngestError::Reused { .. })
+    ));
+    assert_eq!(state(&db).await, (2, 1, 4));
+}
+
+#[tokio::test]
+async fn a_batch_that_is_too_large_is_refused_whole() {
+    let db = migrations::testing::database().await;
+    let mut node = Node::new(&db);
+    let settings = usage::IngestSettings {
+        rows_max: 1,
+        ..usage::IngestSettings::new(settings().window)
+    };
+    let error = usage::Ingestor::new(db.database(), settings)
+        .ingest(&simple(&mut node), at(100))
+        .await;
+    assert!(matches!(
+        error,
+        Err(IngestError::TooLarge { rows: 2, rows_max: 1 })
+    ));
+    assert_eq!(count(&db, Scope::Provider, "batch_ledger").await, 0);
+}
+
+#[tokio::test]
+async fn partitions_that_were_dropped_behind_our_back_are_made_again() {
+    let db = migrations::testing::database().await;
+    let mut node = Node::new(&db);
+    let first = simple(&mut node);
+    node.must_send(&first).await;
+    query(
+        &db,
+        Scope::Provider,
+        "SELECT weir_drop_partitions('instance_reading', '2026-12-01')",
+    )
+    .await;
+    let mut session = db.session().await.unwrap();
+    let transaction = session.begin(Scope::Provider).await.unwrap();
+    transaction
+        .query(
+            "SELECT weir_drop_partitions('instance_reading', '2026-12-01')",
+            &[],
+        )
+        .await
+        .unwrap();
+    transaction.commit().await.unwrap();
+    let second = simple(&mut node);
+    assert_eq!(
+        node.send(&second).await.unwrap(),
+        Ingested::Taken {
+            rows: 2,
+            quarantined: 0
+        }
+    );
+    assert_eq!(count(&db, Scope::Provider, "visible_instance_reading").await, 2);
+}

@@ -1,0 +1,14 @@
+//! Usage against a real PostgreSQL. A database of its own for each test; none is skipped.
+
+mod bench;
+mod derivation;
+mod exactly_once;
+mod hostile;
+mod isolation;
+mod looking;
+mod orders;
+mod ownership;
+mod power_cut;
+mod statements;
+mod story;
+mod timescale;
