@@ -1,4 +1,5 @@
-//! From the text of a plan to a [`PricePlan`], or to everything that is wrong with it. It opens no file.
+//! From the text of a plan to a [`PricePlan`], or to everything that is wrong with it. It opens no
+//! plan file; the zone's rules come from the system's time zone database.
 
 use std::ops::Range;
 

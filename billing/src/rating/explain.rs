@@ -3,6 +3,7 @@
 
 use super::exact::Exact;
 use super::gather::MeterUsage;
+use super::quantity;
 use super::tiers::TierPart;
 use crate::invoice::document::Tier;
 use crate::money::Money;
@@ -18,14 +19,19 @@ pub(super) fn why(
 ) -> String {
     let meter = card.meter.meter();
     let unit = &meter.priced_unit.symbol;
-    let quantity = super::quantity::decimal(part.micro_units).normalize();
+    let shown = quantity::decimal(part.micro_units).normalize();
     let of_all = if part.base_quantity == used.base_quantity {
         String::new()
     } else {
         format!(" of {}", grouped(used.base_quantity))
     };
+    let rounded = if quantity::is_exact(part.base_quantity, part.micro_units, card.meter) {
+        ""
+    } else {
+        " (rounded to 6 decimals)"
+    };
     let metered = format!(
-        "{}{of_all} {base_unit} metered, at {} {base_unit} for one {unit}, are {quantity} {unit}",
+        "{}{of_all} {base_unit} metered, at {} {base_unit} for one {unit}, are {shown} {unit}{rounded}",
         grouped(part.base_quantity),
         grouped(meter.priced_unit.base_units.into()),
         base_unit = meter.unit.symbol(),
@@ -37,10 +43,10 @@ pub(super) fn why(
             format!("{metered}, within the {included} {unit} that each period includes.")
         }
         Tier::Standard if exact.is(amount.amount()) => {
-            format!("{metered}; {quantity} x {price} {currency} = {amount}.")
+            format!("{metered}; {shown} x {price} {currency} = {amount}.")
         }
         Tier::Standard => {
-            format!("{metered}; {quantity} x {price} {currency} = {exact} {currency}, rounded to {amount}.")
+            format!("{metered}; {shown} x {price} {currency} = {exact} {currency}, rounded to {amount}.")
         }
     }
 }

@@ -39,6 +39,12 @@ pub(super) fn base_units(micro_units: i128, meter: MeterName) -> Result<u128, Ra
         .ok_or(RatingError::TooLarge { meter })
 }
 
+/// Whether `base_quantity` is `micro_units` without any rounding.
+pub(super) fn is_exact(base_quantity: u128, micro_units: i128, meter: MeterName) -> bool {
+    let factor = u128::from(meter.meter().priced_unit.base_units);
+    base_quantity.checked_mul(MICRO) == micro_units.unsigned_abs().checked_mul(factor)
+}
+
 /// Micro-units as a decimal with all its decimals.
 pub(super) fn decimal(micro_units: i128) -> Decimal {
     Decimal::try_from_i128_with_scale(micro_units, QUANTITY_SCALE)

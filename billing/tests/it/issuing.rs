@@ -111,6 +111,26 @@ async fn issuing_twice_gives_one_invoice_and_the_same_bytes() {
     assert_eq!(listed[0].total, first.document.total);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn eight_who_issue_the_same_period_at_once_get_one_invoice() {
+    let world = Arc::new(world().await);
+    let tenant = world.tenant("acme").await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let world = Arc::clone(&world);
+        tasks.spawn(async move { world.issue(tenant, october()).await.unwrap() });
+    }
+    let issued = tasks.join_all().await;
+    assert_eq!(
+        issued
+            .iter()
+            .filter(|issued| matches!(issued, Issued::New(_)))
+            .count(),
+        1
+    );
+    assert!(issued.iter().all(|one| one.invoice() == issued[0].invoice()));
+}
+
 #[tokio::test]
 async fn two_periods_that_overlap_are_never_both_invoiced() {
     let world = world().await;
