@@ -297,3 +297,126 @@ pub(crate) fn shown(text: &str) -> String {
 fn invalid(message: String) -> ComputeError {
     ComputeError::Invalid(message)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec() -> InstanceSpec {
+        let this = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
+        InstanceSpec {
+            instance_id: None,
+            name: "web-1".to_owned(),
+            tenant: TenantName::new("acme").unwrap(),
+            vcpus: 1,
+            memory: ByteSize::from_mib(128),
+            boot: Boot::Kernel {
+                kernel: this.clone(),
+                initrd: this,
+                cmdline: "quiet".to_owned(),
+            },
+            disk: None,
+            network: None,
+            start: false,
+        }
+    }
+
+    async fn refusal(change: impl FnOnce(&mut InstanceSpec)) -> String {
+        let mut spec = spec();
+        change(&mut spec);
+        let error = admit(spec).await.unwrap_err().to_string();
+        assert!(error.len() < 500, "{error}");
+        assert!(!error.contains('\n'), "{error}");
+        error
+    }
+
+    #[test]
+    fn names_that_would_break_a_path_an_argument_or_a_page_are_refused() {
+        let long = "a".repeat(10_000);
+        let id = Uuid::nil().to_string();
+        for bad in [
+            "",
+            " ",
+            ".",
+            "..",
+            "-a",
+            "a/b",
+            "../a",
+            "a\nb",
+            "a\0b",
+            "a b",
+            "a\"b",
+            "a'b",
+            "<a>",
+            "a&b",
+            "a,b=c",
+            "😀",
+            "é",
+            "\u{202e}a",
+            &long,
+            &"a".repeat(65),
+            &id,
+        ] {
+            let error = check_name(bad).unwrap_err().to_string();
+            assert!(error.len() < 400 && !error.contains('\n'), "{error}");
+        }
+        for good in ["a", "0", "web-1.example_2", "A", &"a".repeat(64)] {
+            check_name(good).unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_had_is_refused_with_the_limits() {
+        admit(spec()).await.unwrap();
+        assert!(refusal(|spec| spec.vcpus = 0).await.contains("1 to 128"));
+        assert!(refusal(|spec| spec.vcpus = u32::MAX).await.contains("1 to 128"));
+        for bytes in [0, 1, (128 << 20) + 1, u64::MAX] {
+            assert!(
+                refusal(|spec| spec.memory = ByteSize::from_bytes(bytes))
+                    .await
+                    .contains("whole MiB")
+            );
+            assert!(
+                refusal(|spec| spec.disk = Some(ByteSize::from_bytes(bytes)))
+                    .await
+                    .contains("whole MiB")
+            );
+        }
+        for network in ["", "a\nb", "a\0", &"n".repeat(10_000)] {
+            assert!(
+                refusal(|spec| spec.network = Some(network.to_owned()))
+                    .await
+                    .contains("no network name")
+            );
+        }
+        for (cmdline, expected) in [
+            ("a\nb", "on one line"),
+            ("a\u{FFFE}", "cannot be passed on"),
+            (" a", "white space"),
+            (&"a".repeat(10_000), "too long"),
+        ] {
+            let boot = |spec: &mut InstanceSpec| {
+                if let Boot::Kernel { cmdline: text, .. } = &mut spec.boot {
+                    *text = cmdline.to_owned();
+                }
+            };
+            assert!(refusal(boot).await.contains(expected), "{expected}");
+        }
+        for (path, expected) in [
+            ("/", "no regular file"),
+            ("/dev/null", "no regular file"),
+            ("/no/such", "No such file"),
+            ("", "No such file"),
+            ("a\0b", "cannot be used"),
+        ] {
+            let boot = |spec: &mut InstanceSpec| spec.boot = Boot::Image(path.into());
+            assert!(refusal(boot).await.contains(expected), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_grace_of_a_day_is_refused() {
+        check_grace(MAX_GRACE).unwrap();
+        assert!(check_grace(Duration::MAX).is_err());
+    }
+}

@@ -70,3 +70,26 @@ impl Taker {
         self.warnings
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Hung;
+
+    impl Readings for Hung {
+        fn take(&self) -> BoxFuture<'_, Result<(), String>> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_collector_that_hangs_is_waited_for_only_so_long_and_reported_once() {
+        let mut taker = Taker::new(Arc::new(Hung), Duration::from_millis(10));
+        taker.take("before the stop").await;
+        taker.take("before the stop").await;
+        let warnings = taker.into_warnings();
+        assert_eq!(warnings.len(), 1);
+        assert!(warnings[0].contains("did not answer"), "{warnings:?}");
+    }
+}

@@ -368,3 +368,132 @@ fn standard_devices(id: InstanceId) -> Vec<Element> {
 fn path_text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::admission::AdmittedDisk;
+
+    fn admitted(cmdline: &str, network: &str) -> Admitted {
+        Admitted {
+            instance_id: InstanceId::from_uuid(Uuid::from_u128(7)),
+            name: "web-1".to_owned(),
+            tenant: TenantName::new("acme").unwrap(),
+            vcpus: 2,
+            memory: ByteSize::from_mib(512),
+            boot: AdmittedBoot::Kernel {
+                kernel: "/k".to_owned(),
+                initrd: "/i".to_owned(),
+                cmdline: cmdline.to_owned(),
+            },
+            disk: Some(AdmittedDisk {
+                capacity: ByteSize::from_gib(1),
+                backing: None,
+            }),
+            network: Some(network.to_owned()),
+            start: true,
+        }
+    }
+
+    fn written(cmdline: &str, network: &str) -> String {
+        instance(
+            &admitted(cmdline, network),
+            "weir",
+            Some("52:54:00:00:00:01"),
+            Accelerator::Emulated,
+        )
+        .to_xml()
+    }
+
+    #[test]
+    fn the_definition_is_what_was_reviewed() {
+        assert_eq!(
+            written("console=ttyS0", "lan"),
+            include_str!("golden/instance.xml").trim_end()
+        );
+        let image = Image {
+            path: "/b".into(),
+            format: crate::image::ImageFormat::Raw,
+            virtual_size: ByteSize::from_mib(1),
+        };
+        let volume = volume("v.qcow2", ByteSize::from_mib(2), Some(&image)).to_xml();
+        assert_eq!(volume, include_str!("golden/volume.xml").trim_end());
+        assert_eq!(
+            pool("weir", "/p").to_xml(),
+            include_str!("golden/pool.xml").trim_end()
+        );
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let read = describe(&written("quiet", "lan")).unwrap();
+        assert_eq!(
+            (read.name.as_str(), read.vcpus, read.memory_kib, read.boots_kernel),
+            ("web-1", 2, 512 * 1024, true)
+        );
+        assert_eq!(read.tenant, TenantName::new("acme").ok());
+        let name = volume_name(read.instance_id, "vda");
+        assert_eq!(
+            read.disks[0].source,
+            DiskSource::Volume {
+                pool: "weir".to_owned(),
+                name
+            }
+        );
+        assert_eq!(read.nics[0].mac.as_deref(), Some("52:54:00:00:00:01"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_command_line_or_network_adds_an_element(cmdline in "[^\\p{Cc}\\s\u{FFFE}\u{FFFF}]{1,60}", network in "[<>&\"'\\]a-z😀 -]{1,30}") {
+            let xml = written(&cmdline, &network);
+            let tree = Element::parse(&xml).unwrap();
+            prop_assert_eq!(tree.text_at(&["os", "cmdline"]), Some(cmdline.as_str()));
+            prop_assert_eq!(tree.attribute_at(&["devices", "interface", "source"], "network"), Some(network.as_str()));
+            let plain = Element::parse(&written("x", "y")).unwrap();
+            prop_assert_eq!(tree.to_xml().lines().count(), plain.to_xml().lines().count());
+        }
+    }
+
+    #[test]
+    fn guests_that_somebody_else_made_are_described_as_far_as_they_can_be() {
+        let guest = |inner: &str| {
+            format!(
+                "<domain><name>a &amp; &quot;b&quot;</name><uuid>{}</uuid><memory unit='KiB'>2048</memory><vcpu current='1'>4</vcpu>{inner}</domain>",
+                Uuid::nil()
+            )
+        };
+        let check = |inner: &str| describe(&guest(inner)).unwrap();
+        let bare = check("");
+        assert_eq!(
+            (bare.name.as_str(), bare.vcpus, bare.memory_kib, bare.tenant),
+            ("a & \"b\"", 1, 2048, None)
+        );
+        assert!(bare.disks.is_empty() && bare.nics.is_empty());
+        let odd = check(
+            "<metadata><x:instance xmlns:x='urn:weir:instance:1' tenant='No Tenant!'/></metadata><devices>\
+             <disk type='block'><source dev='/dev/sdb'/><target dev='sda'/></disk>\
+             <disk type='file' device='cdrom'><target dev='hdc'/></disk>\
+             <disk type='network'><source protocol='rbd' name='p/i'/><target dev='vdb'/></disk>\
+             <interface type='hostdev'><source><address type='pci'/></source></interface>\
+             <interface type='bridge'><mac address='52:54:00:AA:BB:CC'/><source bridge='br0'/></interface></devices>",
+        );
+        assert_eq!(odd.tenant, None);
+        let sources: Vec<_> = odd.disks.iter().map(|disk| disk.source.clone()).collect();
+        assert_eq!(
+            sources,
+            [
+                DiskSource::Path("/dev/sdb".to_owned()),
+                DiskSource::None,
+                DiskSource::None
+            ]
+        );
+        let macs: Vec<_> = odd.nics.iter().map(|nic| nic.mac.as_deref()).collect();
+        assert_eq!(macs, [None, Some("52:54:00:aa:bb:cc")]);
+        for unreadable in ["", "<domain/>", "<domain><uuid>x</uuid></domain>"] {
+            assert!(describe(unreadable).is_err());
+        }
+    }
+}

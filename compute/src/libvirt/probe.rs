@@ -24,6 +24,8 @@ pub const PROBE_NAME: &str = "weir-kvm-probe";
 pub const PROBE_INSTANCE_ID: metering::InstanceId =
     metering::InstanceId::from_uuid(Uuid::from_u128(0x7765_6972_6b76_4d00_8000_7072_6f62_6500));
 
+/// Without it there is nothing to try.
+const KVM_DEVICE: &str = "/dev/kvm";
 /// How long the guest may take. Under emulation it takes 0.2 s, so a KVM that needs longer than this is of no use.
 const PROBE_LIMIT: Duration = Duration::from_secs(3);
 const PROBE_PAUSE: Duration = Duration::from_millis(50);
@@ -71,7 +73,7 @@ impl Session {
         let decided = match self.settings.virtualization {
             Virtualization::Kvm => Accelerator::Kvm,
             Virtualization::Emulated => Accelerator::Emulated,
-            Virtualization::Auto if !Path::new("/dev/kvm").exists() => Accelerator::Emulated,
+            Virtualization::Auto if !Path::new(KVM_DEVICE).exists() => Accelerator::Emulated,
             Virtualization::Auto => self.probe_kvm()?,
         };
         self.accelerator = Some(decided);
@@ -87,11 +89,11 @@ impl Session {
                 source,
             }
         };
-        // One probe at a time on this machine: its name and id are the same for all.
-        let lock = File::create(directory.join(".weir-kvm-probe.lock"))
-            .map_err(system("make the lock of the KVM probe"))?;
-        flock(&lock, FlockOperation::LockExclusive)
-            .map_err(|error| system("lock the KVM probe")(error.into()))?;
+        // One probe at a time on this machine: its name and id are the same for all. The lock is on the device, which
+        // is there for all and leaves no file behind; who may not open it goes without.
+        let _lock = File::open(KVM_DEVICE)
+            .ok()
+            .filter(|device| flock(device, FlockOperation::LockExclusive).is_ok());
         let disk = directory.join(".weir-kvm-probe.img");
         fs::write(&disk, boot_disk()).map_err(system("write the disk of the KVM probe"))?;
         let began = Instant::now();
@@ -180,4 +182,19 @@ fn boot_disk() -> Vec<u8> {
     disk[..CODE.len()].copy_from_slice(CODE);
     disk[510..512].copy_from_slice(&[0x55, 0xaa]);
     disk
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_boot_sector_has_room_for_its_code_and_its_addresses_are_right() {
+        assert!(CODE.len() < 510);
+        // The jump's target and the descriptor table, at the addresses that the code names.
+        assert_eq!(CODE[0x61..0x63], [0xb9, 0x00]);
+        assert_eq!(CODE[0x78..0x80], [0; 8]);
+        assert_eq!(CODE[0x88..], [0x0f, 0x00, 0x78, 0x7c, 0x00, 0x00]);
+        assert_eq!(boot_disk()[510..512], [0x55, 0xaa]);
+    }
 }

@@ -1,12 +1,6 @@
 //! What the tests on real guests share: a recorder that looks at the guest whenever a reading is asked for, and a
 //! compute of their own.
 
-#![allow(
-    clippy::allow_attributes,
-    dead_code,
-    reason = "each test program uses a part of this"
-)]
-
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};

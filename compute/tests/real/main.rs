@@ -1,0 +1,5 @@
+//! Compute on a real libvirt, with real guests.
+
+mod common;
+mod images_and_daemons;
+mod instances;
