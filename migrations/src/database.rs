@@ -2,12 +2,20 @@
 //! migrate, start servers or know any table.
 
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 
-use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime};
+use deadpool_postgres::{
+    Connect, Hook, HookError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime,
+};
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{BorrowToSql, ToSql};
-use tokio_postgres::{CopyInSink, CopyOutStream, NoTls, Row, RowStream, Statement, ToStatement};
+use tokio_postgres::{
+    Client, Config, CopyInSink, CopyOutStream, Error, NoTls, Row, RowStream, Statement, ToStatement,
+};
 use uuid::Uuid;
 
 use crate::error::DbError;
@@ -94,23 +102,59 @@ pub struct Transaction<'a> {
     inner: deadpool_postgres::Transaction<'a>,
 }
 
+type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Lets every connection live on the runtime that opened the pool. Otherwise it would live on the runtime of whoever
+/// happened to be first to need it, such as a web server's worker, and die with that.
+struct AtHome {
+    runtime: Handle,
+}
+
+impl Connect for AtHome {
+    fn connect(&self, config: &Config) -> BoxFuture<'_, Result<(Client, JoinHandle<()>), Error>> {
+        let config = config.clone();
+        let opening = self.runtime.spawn(async move {
+            let (client, connection) = config.connect(NoTls).await?;
+            let driver = tokio::spawn(async move {
+                if let Err(error) = connection.await {
+                    tracing::debug!("a connection to the database ended: {error}");
+                }
+            });
+            Ok((client, driver))
+        });
+        Box::pin(async move {
+            match opening.await {
+                Ok(opened) => opened,
+                // The runtime is gone, and the process with it; the pool's time limit ends this wait.
+                Err(_) => std::future::pending().await,
+            }
+        })
+    }
+}
+
 impl Database {
     /// Opens a pool on a migrated database and proves it by one connection.
     ///
+    /// The runtime that this is called on must live as long as the pool: connections live on it.
+    ///
+    ///
     /// `url` is what [`tokio_postgres::Config`] reads: a URL or `key=value` pairs, over TCP or a Unix socket.
     pub async fn connect(url: &str, limits: PoolLimits) -> Result<Self, DbError> {
-        let mut config: tokio_postgres::Config = url.parse().map_err(DbError::Url)?;
+        let mut config: Config = url.parse().map_err(DbError::Url)?;
         if config.get_application_name().is_none() {
             config.application_name("weir");
         }
         config.connect_timeout(limits.wait);
         // Fast recycling is enough: nothing outlives a transaction but what ON_CONNECT set.
-        let manager = Manager::from_config(
+        let recycling = ManagerConfig {
+            recycling_method: RecyclingMethod::Fast,
+        };
+        let manager = Manager::from_connect(
             config,
-            NoTls,
-            ManagerConfig {
-                recycling_method: RecyclingMethod::Fast,
+            AtHome {
+                runtime: Handle::current(),
             },
+            recycling,
         );
         let pool = Pool::builder(manager)
             .max_size(limits.max_connections)
@@ -193,7 +237,7 @@ impl Transaction<'_> {
         &self,
         statement: &T,
         params: &[&(dyn ToSql + Sync)],
-    ) -> Result<Vec<Row>, tokio_postgres::Error> {
+    ) -> Result<Vec<Row>, Error> {
         self.inner.query(statement, params).await
     }
 
@@ -202,7 +246,7 @@ impl Transaction<'_> {
         &self,
         statement: &T,
         params: &[&(dyn ToSql + Sync)],
-    ) -> Result<Row, tokio_postgres::Error> {
+    ) -> Result<Row, Error> {
         self.inner.query_one(statement, params).await
     }
 
@@ -211,16 +255,12 @@ impl Transaction<'_> {
         &self,
         statement: &T,
         params: &[&(dyn ToSql + Sync)],
-    ) -> Result<Option<Row>, tokio_postgres::Error> {
+    ) -> Result<Option<Row>, Error> {
         self.inner.query_opt(statement, params).await
     }
 
     /// A stream of rows, for results too large to hold. See [`tokio_postgres::Transaction::query_raw`].
-    pub async fn query_raw<T, P, I>(
-        &self,
-        statement: &T,
-        params: I,
-    ) -> Result<RowStream, tokio_postgres::Error>
+    pub async fn query_raw<T, P, I>(&self, statement: &T, params: I) -> Result<RowStream, Error>
     where
         T: ?Sized + ToStatement,
         P: BorrowToSql,
@@ -235,13 +275,13 @@ impl Transaction<'_> {
         &self,
         statement: &T,
         params: &[&(dyn ToSql + Sync)],
-    ) -> Result<u64, tokio_postgres::Error> {
+    ) -> Result<u64, Error> {
         self.inner.execute(statement, params).await
     }
 
     /// See [`tokio_postgres::Transaction::copy_in`]. PostgreSQL refuses `COPY FROM` into a table with row-level
     /// security: copy into a temporary or unprotected table and `INSERT ... SELECT` from there.
-    pub async fn copy_in<T, U>(&self, statement: &T) -> Result<CopyInSink<U>, tokio_postgres::Error>
+    pub async fn copy_in<T, U>(&self, statement: &T) -> Result<CopyInSink<U>, Error>
     where
         T: ?Sized + ToStatement,
         U: 'static + Send + bytes::Buf,
@@ -250,25 +290,22 @@ impl Transaction<'_> {
     }
 
     /// See [`tokio_postgres::Transaction::copy_out`].
-    pub async fn copy_out<T: ?Sized + ToStatement>(
-        &self,
-        statement: &T,
-    ) -> Result<CopyOutStream, tokio_postgres::Error> {
+    pub async fn copy_out<T: ?Sized + ToStatement>(&self, statement: &T) -> Result<CopyOutStream, Error> {
         self.inner.copy_out(statement).await
     }
 
     /// Prepares a statement once per connection. See [`deadpool_postgres::Transaction::prepare_cached`].
-    pub async fn prepare_cached(&self, query: &str) -> Result<Statement, tokio_postgres::Error> {
+    pub async fn prepare_cached(&self, query: &str) -> Result<Statement, Error> {
         self.inner.prepare_cached(query).await
     }
 
     /// Makes the work durable. Only after this has returned may anybody be told that it is done.
-    pub async fn commit(self) -> Result<(), tokio_postgres::Error> {
+    pub async fn commit(self) -> Result<(), Error> {
         self.inner.commit().await
     }
 
     /// Throws the work away and waits until the server has done so.
-    pub async fn rollback(self) -> Result<(), tokio_postgres::Error> {
+    pub async fn rollback(self) -> Result<(), Error> {
         self.inner.rollback().await
     }
 }
