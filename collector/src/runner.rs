@@ -70,9 +70,15 @@ impl Runner {
             let wait = retry_in.map_or(until_due, |wait: Duration| wait.min(until_due));
             match commands.recv_timeout(wait) {
                 Ok(command) => {
-                    if self.obey(command, commands, &mut node) {
+                    let (is_end, is_read) = self.obey(command, commands, &mut node);
+                    if is_end {
                         return;
                     }
+                    retry = if is_read {
+                        None
+                    } else {
+                        retry.or(Some((0, FIRST_RETRY)))
+                    };
                 }
                 Err(RecvTimeoutError::Disconnected) => {
                     self.scheduled_look(&mut node, &mut retry);
@@ -91,8 +97,8 @@ impl Runner {
         }
     }
 
-    /// Looks for all who have asked by now. True: it is time to end.
-    fn obey(&mut self, command: Command, commands: &Receiver<Command>, node: &mut NodeView) -> bool {
+    /// Looks for all who have asked by now. Gives whether it is time to end, and whether the look worked.
+    fn obey(&mut self, command: Command, commands: &Receiver<Command>, node: &mut NodeView) -> (bool, bool) {
         let mut asked = vec![command];
         asked.extend(commands.try_iter());
         let result = self.look(node, true);
@@ -108,7 +114,7 @@ impl Runner {
             // Whoever asked may have gone away; the look is in the spool all the same.
             let _ = answer.send(result.clone());
         }
-        is_end
+        (is_end, result.is_ok())
     }
 
     fn scheduled_look(&mut self, node: &mut NodeView, retry: &mut Option<(u32, Duration)>) {
@@ -251,7 +257,126 @@ fn until(now: Timestamp, due: Timestamp) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+    use std::sync::mpsc;
+
+    use metering::{GapReason, NodeId};
+    use uuid::Uuid;
+
     use super::*;
+    use crate::clock::SystemClock;
+    use crate::observation::Observation;
+
+    /// Shows what the script says, one entry a look, and an empty node when the script is over.
+    struct Script(VecDeque<Result<(), &'static str>>);
+
+    impl Hypervisor for Script {
+        fn observe(&mut self, clock: &dyn Clock) -> Result<Observation, HypervisorError> {
+            match self.0.pop_front() {
+                Some(Err(message)) => Err(HypervisorError {
+                    doing: "opening".into(),
+                    message: message.into(),
+                }),
+                Some(Ok(())) | None => Ok(Observation {
+                    boot_id: BootId::from_uuid(Uuid::from_u128(1)),
+                    at: clock.now(),
+                    instances: Vec::new(),
+                    volumes: Some(Vec::new()),
+                    storage_dirs: Vec::new(),
+                }),
+            }
+        }
+    }
+
+    /// Runs a script, and does `work` meanwhile; gives back the spool.
+    fn run(
+        script: impl IntoIterator<Item = Result<(), &'static str>>,
+        work: impl FnOnce(&mpsc::Sender<Command>, &Mutex<Status>),
+    ) -> (tempfile::TempDir, Spool) {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Spool::open(dir.path()).unwrap();
+        let status = Arc::new(Mutex::new(Status::default()));
+        let runner = Runner {
+            hypervisor: Box::new(Script(script.into_iter().collect())),
+            clock: Arc::new(SystemClock),
+            spool: spool.clone(),
+            state: State::new(Uuid::from_u128(1)),
+            node_name: "node".into(),
+            boot_id: BootId::from_uuid(Uuid::from_u128(1)),
+            reading_interval: Duration::from_secs(3_600),
+            status: Arc::clone(&status),
+            notify: Arc::new(Notify::new()),
+        };
+        let (commands, receiver) = mpsc::channel();
+        let thread = std::thread::spawn(move || runner.run(&receiver));
+        work(&commands, &status);
+        drop(commands);
+        thread.join().unwrap();
+        (dir, spool)
+    }
+
+    fn ask(commands: &mpsc::Sender<Command>) -> oneshot::Receiver<Answer> {
+        let (sender, answer) = oneshot::channel();
+        commands.send(Command::Look(sender)).unwrap();
+        answer
+    }
+
+    fn gaps(spool: &Spool) -> Vec<usize> {
+        let mut gaps = Vec::new();
+        while let Some(batch) = spool.oldest().unwrap() {
+            assert_ne!(batch.node_id, NodeId::from_uuid(Uuid::nil()));
+            assert!(
+                batch
+                    .gaps
+                    .iter()
+                    .all(|gap| gap.reason == GapReason::HypervisorAway)
+            );
+            gaps.push(batch.gaps.len());
+            spool.acknowledge(batch.seq).unwrap();
+        }
+        gaps
+    }
+
+    #[test]
+    fn whoever_asks_for_a_look_gets_one_that_began_after_the_question_and_is_durable() {
+        let (_dir, spool) = run([], |commands, status| {
+            let first = ask(commands).blocking_recv().unwrap().unwrap();
+            let second = ask(commands).blocking_recv().unwrap().unwrap();
+            assert!(first < second);
+            assert_eq!(status.lock().unwrap().last_seq, Some(second));
+        });
+        assert_eq!(
+            gaps(&spool),
+            [0, 0, 0, 0],
+            "at the start, twice asked, and at the end"
+        );
+    }
+
+    #[test]
+    fn a_look_that_failed_is_an_error_for_whoever_asked_and_a_gap_for_the_books() {
+        let (_dir, spool) = run([Ok(()), Err("no socket")], |commands, status| {
+            let error = ask(commands).blocking_recv().unwrap().unwrap_err();
+            assert!(matches!(error, CollectorError::Hypervisor(_)));
+            let status = status.lock().unwrap();
+            assert!(!status.is_connected);
+            assert_eq!(status.last_error.as_deref(), Some("opening failed: no socket"));
+        });
+        assert_eq!(gaps(&spool), [0, 1, 0]);
+    }
+
+    #[test]
+    fn a_hypervisor_that_comes_back_is_read_long_before_the_next_reading_is_due() {
+        let (_dir, spool) = run([Err("away"), Err("still away")], |_, status| {
+            while !status.lock().unwrap().is_connected {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        assert_eq!(
+            gaps(&spool),
+            [1, 0, 0],
+            "tries between two readings leave no gap of their own"
+        );
+    }
 
     #[test]
     fn looks_lie_on_the_full_minute_wherever_the_collector_was_started() {

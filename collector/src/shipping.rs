@@ -110,7 +110,80 @@ fn jitter() -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
+    use jiff::Timestamp;
+    use metering::{BatchSeq, BootId, Readings};
+    use uuid::Uuid;
+
     use super::*;
+    use crate::tracker::State;
+
+    /// Refuses the first deliveries, then takes everything; keeps what it was given.
+    struct Shaky {
+        refusals: Mutex<u32>,
+        seen: Arc<Mutex<Vec<(u64, bool)>>>,
+        all_taken: watch::Sender<bool>,
+    }
+
+    impl Sink for Shaky {
+        async fn deliver(&self, batch: Batch) -> Result<(), SinkError> {
+            let mut refusals = self.refusals.lock().unwrap();
+            let is_taken = *refusals == 0;
+            *refusals = refusals.saturating_sub(1);
+            self.seen.lock().unwrap().push((batch.seq.0, is_taken));
+            if !is_taken {
+                return Err(SinkError("the other side is away".into()));
+            }
+            if batch.seq == BatchSeq(3) {
+                self.all_taken.send_replace(true);
+            }
+            Ok(())
+        }
+    }
+
+    fn commit(spool: &Spool) {
+        let batch = Batch {
+            node_id: spool.node_id(),
+            seq: BatchSeq(0),
+            node_name: "node".into(),
+            boot_id: BootId::from_uuid(Uuid::nil()),
+            collected_at: Timestamp::UNIX_EPOCH,
+            readings: Readings::default(),
+            gaps: Vec::new(),
+            instances: Vec::new(),
+            volumes: Vec::new(),
+        };
+        spool.commit(batch, &State::new(Uuid::nil())).unwrap();
+    }
+
+    #[tokio::test]
+    async fn batches_arrive_in_order_and_again_until_they_are_taken_and_a_new_one_wakes_the_loop() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Spool::open(dir.path()).unwrap();
+        commit(&spool);
+        commit(&spool);
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let (stop, stopped) = watch::channel(false);
+        let sink = Shaky {
+            refusals: Mutex::new(2),
+            seen: Arc::clone(&seen),
+            all_taken: stop,
+        };
+        let wake = Arc::new(Notify::new());
+        let shipping = tokio::spawn(ship(spool.clone(), Arc::clone(&wake), sink, stopped));
+        while seen.lock().unwrap().len() < 4 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        commit(&spool);
+        wake.notify_one();
+        shipping.await.unwrap();
+        assert_eq!(
+            *seen.lock().unwrap(),
+            [(1, false), (1, false), (1, true), (2, true), (3, true)]
+        );
+        assert_eq!(spool.backlog().unwrap().batches, 0);
+    }
 
     #[test]
     fn a_sink_that_stays_away_is_asked_ever_less_often_but_never_given_up() {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use metering::{DiskRegisters, InstanceId, NicRegisters};
 use uuid::Uuid;
 
+use super::Hypervisor as _;
 use super::ffi::{DomainRecord, Params, PoolRecord, Value, VolumeRecord};
 use super::stats::{self, State};
 use super::storage::{DiskUse, Storage};
@@ -68,8 +69,8 @@ fn the_tenant_is_read_from_our_namespace_whatever_its_prefix() {
 #[test]
 fn names_with_quotes_brackets_newlines_and_emoji_come_through_and_endless_ones_are_cut() {
     let description = xml::parse_domain(&format!(
-        "<domain><metadata><w:instance xmlns:w='urn:weir:instance:1' tenant='{}'/></metadata></domain>",
-        format!("&quot;&lt;b&gt;&amp;&#10;😀{}", "x".repeat(10_000))
+        "<domain><metadata><w:instance xmlns:w='urn:weir:instance:1' tenant='&quot;&lt;b&gt;&amp;&#10;😀{}'/></metadata></domain>",
+        "x".repeat(10_000)
     ))
     .unwrap();
     let label = description.tenant_label.unwrap();
@@ -313,4 +314,31 @@ fn a_pool_without_a_directory_has_none() {
     assert_eq!(xml::parse_pool_dir("<pool><name>x</name></pool>").unwrap(), None);
     let odd = "<pool><target><path>/a&amp;b</path></target></pool>";
     assert_eq!(xml::parse_pool_dir(odd).unwrap().as_deref(), Some("/a&b"));
+}
+
+#[test]
+fn a_driver_that_gives_nothing_but_states_gives_no_figures() {
+    let boot_id = crate::clock::boot_id().unwrap();
+    let mut libvirt = super::Libvirt::new("test:///default", boot_id, BTreeMap::new());
+    for _ in 0..2 {
+        let observation = libvirt.observe(&crate::clock::SystemClock).unwrap();
+        let run = observation.instances[0].run.as_ref().unwrap();
+        assert_eq!(run.is_executing, Some(true));
+        let figures = run.figures.as_ref().unwrap();
+        assert_eq!((figures.cpu_ns, figures.memory_kib), (None, None));
+        assert!(observation.volumes.is_some());
+    }
+}
+
+#[test]
+fn a_libvirt_that_is_not_there_is_an_error_that_says_what_was_tried() {
+    let boot_id = crate::clock::boot_id().unwrap();
+    for uri in ["qemu+unix:///system?socket=/nowhere/sock", "nonsense://", "a\0b"] {
+        let mut libvirt = super::Libvirt::new(uri, boot_id, BTreeMap::new());
+        let error = libvirt.observe(&crate::clock::SystemClock).unwrap_err();
+        assert!(
+            error.doing.contains("opening") && !error.message.is_empty(),
+            "{error}"
+        );
+    }
 }

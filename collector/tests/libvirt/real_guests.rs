@@ -152,10 +152,48 @@ fn check_instance(watch: &mut Watch, id: InstanceId, guest: &Guest) {
     let readings = batches.iter().flat_map(|batch| &batch.readings.volumes);
     let last = readings
         .filter(|reading| reading.volume_id == volume.volume_id)
-        .last()
+        .next_back()
         .unwrap();
     assert!(last.exists && last.capacity_bytes == 64 * MIB, "{last:?}");
     assert!(last.epoch.born_at.is_some(), "its file was made while we looked");
+}
+
+/// Writes, waits for plugs and unplugs, and says on the server how far it is.
+fn plugging_orders(server: &FileServer) -> Orders {
+    let say = |name: &str| Order::Fetch("eth0".into(), server.mark_url(name));
+    Orders::new([
+        Order::Write("vda".into(), 8),
+        say("before"),
+        Order::WaitDisk("vdb".into()),
+        Order::Write("vdb".into(), 4),
+        Order::Write("vda".into(), 8),
+        say("written"),
+        Order::GoneDisk("vdb".into()),
+        say("gone"),
+        Order::WaitDisk("vdb".into()),
+        Order::Write("vdb".into(), 6),
+        Order::WaitNic("eth1".into()),
+        Order::Fetch("eth1".into(), server.bytes_url(MIB)),
+    ])
+}
+
+fn wait_for_mark(server: &FileServer, name: &str) {
+    let until = std::time::Instant::now() + LIMIT;
+    while server.marks(name) == 0 {
+        assert!(
+            std::time::Instant::now() < until,
+            "the guest never reached {name}"
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Puts a new image on top of the guest's first disk while it runs.
+fn snapshot(guest: &Guest) {
+    let file = guest.disk_path("vda").with_extension("snapshot");
+    let spec = format!("vda,file={}", file.display());
+    let how = ["--disk-only", "--no-metadata", "--diskspec", &spec];
+    virsh(&[&["snapshot-create-as", guest.name(), "s"], how.as_slice()].concat());
 }
 
 #[tokio::test]
@@ -164,58 +202,22 @@ async fn plugging_snapshots_and_pauses_count_every_byte_once() {
     let network = Network::create(&testbed::unique_name("weirt-coll")).unwrap();
     let server = FileServer::start(network.host_address()).unwrap();
     let mut watch = Watch::start(URI);
-    let wait = |server: &FileServer, name: &str| Order::Fetch("eth0".into(), server.mark_url(name));
     let guest = GuestSpec {
         disks: vec![disk("vda", 64)],
         networks: vec![network.name().to_owned()],
-        orders: Orders::new([
-            Order::Write("vda".into(), 8),
-            wait(&server, "before"),
-            Order::WaitDisk("vdb".into()),
-            Order::Write("vdb".into(), 4),
-            Order::Write("vda".into(), 8),
-            wait(&server, "written"),
-            Order::GoneDisk("vdb".into()),
-            wait(&server, "gone"),
-            Order::WaitDisk("vdb".into()),
-            Order::Write("vdb".into(), 6),
-            Order::WaitNic("eth1".into()),
-            Order::Fetch("eth1".into(), server.bytes_url(MIB)),
-        ]),
+        orders: plugging_orders(&server),
         ..GuestSpec::new(&testbed::unique_name("weirt-coll"))
     }
     .start()
     .unwrap();
     let id = id(&guest);
-    let marked = |name: &'static str| {
-        let until = std::time::Instant::now() + LIMIT;
-        while server.marks(name) == 0 {
-            assert!(
-                std::time::Instant::now() < until,
-                "the guest never reached {name}"
-            );
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    };
 
-    marked("before");
-    let snapshot = guest.disk_path("vda").with_extension("snapshot");
-    let snapshot = snapshot.to_str().unwrap();
-    let spec = format!("vda,file={snapshot}");
-    let arguments = [
-        "snapshot-create-as",
-        guest.name(),
-        "s",
-        "--disk-only",
-        "--no-metadata",
-        "--diskspec",
-        &spec,
-    ];
-    virsh(&arguments);
+    wait_for_mark(&server, "before");
+    snapshot(&guest);
     guest.attach_disk(&disk("vdb", 16)).unwrap();
-    marked("written");
+    wait_for_mark(&server, "written");
     watch.look().await;
-    let epoch_in_snapshot = last_disk_epoch(&mut watch, id, "vda");
+    let epoch = last_disk_epoch(&mut watch, id, "vda");
     virsh(&[
         "blockcommit",
         guest.name(),
@@ -227,23 +229,18 @@ async fn plugging_snapshots_and_pauses_count_every_byte_once() {
     watch.look().await;
     assert_eq!(
         last_disk_epoch(&mut watch, id, "vda"),
-        epoch_in_snapshot,
+        epoch,
         "a commit is no new disk"
     );
     guest.detach_disk("vdb").unwrap();
-    marked("gone");
+    wait_for_mark(&server, "gone");
     watch.look().await;
     guest.attach_disk(&disk("vdb", 16)).unwrap();
     let mac = guest.attach_nic(network.name()).unwrap();
     guest.wait_for("WEIR all done", LIMIT).unwrap();
     guest.silence().unwrap();
-    guest.suspend().unwrap();
     watch.look().await;
     let truth = guest.figures().unwrap().nics[&mac].rx_bytes;
-    let held = last_instance(&mut watch, id);
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    watch.look().await;
-    let later = last_instance(&mut watch, id);
 
     assert_eq!(
         watch.billed(written(id, "vda")),
@@ -252,6 +249,17 @@ async fn plugging_snapshots_and_pauses_count_every_byte_once() {
     );
     assert_eq!(watch.billed(written(id, "vdb")), 10 * MIB, "over two attachments");
     assert_eq!(watch.billed(received(id, &mac)), truth);
+    check_pause(&mut watch, &guest, id).await;
+}
+
+/// What is held goes on in a pause, running time does not.
+async fn check_pause(watch: &mut Watch, guest: &Guest, id: InstanceId) {
+    guest.suspend().unwrap();
+    watch.look().await;
+    let held = last_instance(watch, id);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    watch.look().await;
+    let later = last_instance(watch, id);
     assert_eq!(
         (held.state, later.state),
         (InstanceState::Paused, InstanceState::Paused)
@@ -264,13 +272,13 @@ fn last_instance(watch: &mut Watch, id: InstanceId) -> metering::InstanceReading
     let readings = watch.batches().iter().flat_map(|batch| &batch.readings.instances);
     readings
         .filter(|reading| reading.instance_id == id)
-        .last()
+        .next_back()
         .unwrap()
         .clone()
 }
 
 fn last_disk_epoch(watch: &mut Watch, id: InstanceId, target: &str) -> EpochId {
     let readings = watch.batches().iter().flat_map(|batch| &batch.readings.disks);
-    let of_disk = readings.filter(|reading| reading.instance_id == id && reading.target == target);
-    of_disk.last().unwrap().epoch.id
+    let mut of_disk = readings.filter(|reading| reading.instance_id == id && reading.target == target);
+    of_disk.next_back().unwrap().epoch.id
 }
