@@ -5,6 +5,7 @@
 
 pub(crate) mod ffi;
 mod process;
+mod session;
 mod stats;
 mod storage;
 #[cfg(test)]
@@ -19,6 +20,7 @@ use metering::{BootId, InstanceId};
 use uuid::Uuid;
 
 use self::ffi::{Connection, DomainRecord};
+use self::session::{Session, Threads};
 use self::stats::State;
 pub use self::storage::VolumeKey;
 use self::storage::{DiskUse, Storage};
@@ -32,6 +34,9 @@ use crate::observation::{
 /// figures do not show, such as another tenant in the metadata.
 const DESCRIPTION_LIFETIME: Duration = Duration::from_secs(60);
 
+/// The libvirt whose pid files `process` reads. Another one's guests may have the same names.
+const PID_FILES_OF: &str = "qemu:///system";
+
 /// `/proc/<pid>/stat` is exact to a tick, which is 10 ms.
 const START_PRECISION: Duration = Duration::from_millis(10);
 
@@ -39,7 +44,8 @@ const START_PRECISION: Duration = Duration::from_millis(10);
 pub struct Libvirt {
     uri: String,
     boot_id: BootId,
-    connection: Option<Connection>,
+    session: Option<Session>,
+    threads: Threads,
     descriptions: HashMap<[u8; 16], Cached>,
     starts: HashMap<([u8; 16], u32), ProcessStart>,
     storage: Storage,
@@ -61,21 +67,22 @@ impl Libvirt {
         Self {
             uri: uri.to_owned(),
             boot_id,
-            connection: None,
+            session: None,
+            threads: Threads::default(),
             descriptions: HashMap::new(),
             starts: HashMap::new(),
             storage: Storage::new(known),
         }
     }
 
-    fn look(&mut self, connection: &Connection, clock: &dyn Clock) -> Result<Observation, HypervisorError> {
+    fn look(&mut self, session: &Session, clock: &dyn Clock) -> Result<Observation, HypervisorError> {
         let began = clock.now();
-        let records = connection.all_domain_stats()?;
+        let records = session.call("asking for all figures", Connection::all_domain_stats)?;
         let at = clock.now();
         let mut uses = Vec::new();
         let mut instances = Vec::with_capacity(records.len());
         for record in &records {
-            let description = self.description(connection, record, at.boot);
+            let description = self.description(session, record, at.boot);
             uses.extend(disk_uses(record, description));
             let has_description = description.is_some();
             let tenant_label = description.and_then(|description| description.tenant_label.clone());
@@ -89,7 +96,7 @@ impl Libvirt {
             });
         }
         self.forget_all_but(&records);
-        let (volumes, storage_dirs) = match connection.active_pools() {
+        let (volumes, storage_dirs) = match session.call("listing storage pools", Connection::active_pools) {
             Ok(pools) => {
                 let view = self.storage.view(&pools, &uses);
                 (Some(view.volumes), view.dirs)
@@ -131,6 +138,9 @@ impl Libvirt {
         if let Some(start) = self.starts.get(&key) {
             return Some(*start);
         }
+        if !self.uri.starts_with(PID_FILES_OF) {
+            return None;
+        }
         let start = process::start_of(&record.name).filter(|start| start.boot + START_PRECISION < began)?;
         self.starts.insert(key, start);
         Some(start)
@@ -139,7 +149,7 @@ impl Libvirt {
     /// The description of a domain, read again when it may have changed. `None`: it could not be read.
     fn description(
         &mut self,
-        connection: &Connection,
+        session: &Session,
         record: &DomainRecord,
         now: Duration,
     ) -> Option<&Description> {
@@ -154,7 +164,11 @@ impl Libvirt {
                 && now.saturating_sub(cached.read_at) < DESCRIPTION_LIFETIME
         });
         if !is_fresh {
-            let description = connection.domain_xml(&record.uuid).and_then(|xml| {
+            let uuid = record.uuid;
+            let xml = session.call("reading an instance's description", move |connection| {
+                connection.domain_xml(&uuid)
+            });
+            let description = xml.and_then(|xml| {
                 xml::parse_domain(&xml).map_err(|error| HypervisorError {
                     doing: "understanding an instance's description".to_owned(),
                     message: error.to_string(),
@@ -195,18 +209,18 @@ impl Libvirt {
 
 impl Hypervisor for Libvirt {
     fn observe(&mut self, clock: &dyn Clock) -> Result<Observation, HypervisorError> {
-        let connection = match self.connection.take() {
-            Some(connection) => connection,
+        let session = match self.session.take() {
+            Some(session) => session,
             None => {
                 // A daemon that was away may number runs from 1 again.
                 self.starts.clear();
                 self.descriptions.clear();
-                Connection::open(&self.uri)?
+                Session::open(&self.uri, &self.threads)?
             }
         };
-        // On an error the connection is dropped, and the next look opens another.
-        let observation = self.look(&connection, clock)?;
-        self.connection = Some(connection);
+        // On an error the session is dropped, and the next look opens another.
+        let observation = self.look(&session, clock)?;
+        self.session = Some(session);
         Ok(observation)
     }
 }

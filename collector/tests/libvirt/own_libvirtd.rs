@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::Watch;
-use metering::{GapReason, InstanceState};
+use metering::{GapReason, InstanceFacts, InstanceReading, InstanceState};
 use tempfile::TempDir;
 
 /// Restarts libvirtd whenever it ends, unless it is held back; ends when the directory says so.
@@ -75,9 +75,14 @@ impl OwnLibvirtd {
     }
 
     fn signal(&self, signal: &str) {
-        let pid = std::fs::read_to_string(self.path("pid")).unwrap();
-        let done = Command::new("kill").args([signal, pid.trim()]).status().unwrap();
-        assert!(done.success());
+        send(signal, std::fs::read_to_string(self.path("pid")).unwrap().trim());
+    }
+
+    /// The process of a guest, from the pid file in the daemon's own /run.
+    fn guest_pid(&self, guest: &str) -> String {
+        let daemon = std::fs::read_to_string(self.path("pid")).unwrap();
+        let file = format!("/proc/{}/root/run/libvirt/qemu/{guest}.pid", daemon.trim());
+        std::fs::read_to_string(file).unwrap().trim().to_owned()
     }
 }
 
@@ -86,11 +91,18 @@ impl Drop for OwnLibvirtd {
         std::fs::write(self.path("end"), "").ok();
         std::fs::remove_file(self.path("hold")).ok();
         if self.path("pid").exists() {
-            self.virsh(&["destroy", "weirt-coll-own"]);
+            for guest in ["a", "b"] {
+                self.virsh(&["destroy", guest]);
+            }
             self.signal("-KILL");
         }
         self.shell.wait().ok();
     }
+}
+
+fn send(signal: &str, pid: &str) {
+    let done = Command::new("kill").args([signal, pid]).status().unwrap();
+    assert!(done.success(), "kill {signal} {pid}");
 }
 
 fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
@@ -101,16 +113,18 @@ fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-fn define_guest(own: &OwnLibvirtd) {
+fn start_guest(own: &OwnLibvirtd, name: &str) {
     let xml = own.path("guest.xml");
-    write_guest(&xml);
+    write_guest(&xml, name);
     assert!(own.virsh(&["create", xml.to_str().unwrap()]));
 }
 
 /// It finds nothing to boot and goes on looking, which is all that is needed here.
-fn write_guest(path: &Path) {
-    let xml = "<domain type='qemu'><name>weirt-coll-own</name><memory unit='MiB'>64</memory><vcpu>1</vcpu>\
-               <os><type arch='x86_64'>hvm</type></os></domain>";
+fn write_guest(path: &Path, name: &str) {
+    let xml = format!(
+        "<domain type='qemu'><name>{name}</name><memory unit='MiB'>64</memory><vcpu>1</vcpu>\
+               <os><type arch='x86_64'>hvm</type></os></domain>"
+    );
     std::fs::write(path, xml).unwrap();
 }
 
@@ -119,7 +133,7 @@ async fn a_libvirtd_that_is_killed_hangs_and_comes_back_costs_a_gap_and_no_time(
     let own = OwnLibvirtd::start();
     let mut watch = Watch::start(&own.uri("libvirt-sock-ro"));
     watch.look().await;
-    define_guest(&own);
+    start_guest(&own, "a");
     watch.look().await;
     assert!(watch.collector.status().is_connected);
 
@@ -170,4 +184,39 @@ async fn a_libvirtd_that_is_killed_hangs_and_comes_back_costs_a_gap_and_no_time(
         (passed - held).abs() <= 50,
         "{passed} ms passed, {held} ms were held"
     );
+}
+
+#[tokio::test]
+async fn a_guest_whose_process_hangs_does_not_keep_the_others_from_being_read() {
+    let own = OwnLibvirtd::start();
+    start_guest(&own, "a");
+    start_guest(&own, "b");
+    let mut watch = Watch::start(&own.uri("libvirt-sock-ro"));
+    watch.look().await;
+    let pid = own.guest_pid("a");
+    send("-STOP", &pid);
+    wait_for("the collector to notice", || {
+        !watch.collector.status().is_connected
+    });
+    wait_for("the others to be read", || watch.collector.status().is_connected);
+    watch.look().await;
+    let hung = last_reading(&mut watch, "b");
+    send("-CONT", &pid);
+    watch.look().await;
+
+    let later = last_reading(&mut watch, "b");
+    assert!(hung.registers.cpu_ns < later.registers.cpu_ns, "it works on");
+    assert_eq!(hung.epoch, later.epoch);
+}
+
+fn last_reading(watch: &mut Watch, name: &str) -> InstanceReading {
+    let batches = watch.batches();
+    let facts: Vec<&InstanceFacts> = batches.iter().flat_map(|batch| &batch.instances).collect();
+    let id = facts.iter().find(|facts| facts.name == name).unwrap().instance_id;
+    let readings = batches.iter().flat_map(|batch| &batch.readings.instances);
+    readings
+        .filter(|reading| reading.instance_id == id)
+        .next_back()
+        .unwrap()
+        .clone()
 }
