@@ -5,7 +5,7 @@
 //! batch into the next when the backlog grows too long.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use metering::wire::{self, WireError};
 use metering::{Batch, BatchSeq, NodeId};
@@ -43,7 +43,9 @@ pub struct Spool {
 }
 
 struct Shared {
-    database: Database,
+    path: PathBuf,
+    /// `None` while the file could not be opened again after an I/O error.
+    database: RwLock<Option<Database>>,
     node_id: NodeId,
     max_backlog_bytes: u64,
 }
@@ -118,7 +120,8 @@ impl Spool {
         };
         Ok(Self {
             shared: Arc::new(Shared {
-                database,
+                path,
+                database: RwLock::new(Some(database)),
                 node_id,
                 max_backlog_bytes,
             }),
@@ -136,8 +139,8 @@ impl Spool {
     /// # Errors
     /// The file cannot be read.
     pub fn state(&self) -> Result<Option<State>, SpoolError> {
-        let read = || -> Result<Option<State>, redb::Error> {
-            let transaction = self.shared.database.begin_read()?;
+        let read = |database: &Database| -> Result<Option<State>, redb::Error> {
+            let transaction = database.begin_read()?;
             let version = transaction.open_table(NUMBERS)?.get(STATE_VERSION_KEY)?;
             let blob = transaction.open_table(BLOBS)?.get(STATE)?;
             let (Some(version), Some(blob)) = (version, blob) else {
@@ -154,7 +157,7 @@ impl Spool {
                 .inspect_err(|error| tracing::error!(%error, "the memory cannot be read: all is adopted"));
             Ok(state.ok())
         };
-        read().map_err(reading)
+        self.with(read).map_err(reading)
     }
 
     /// Makes a look durable: its batch under the next number, and the memory that goes with it. When the
@@ -164,30 +167,42 @@ impl Spool {
     /// Nothing was committed.
     pub fn commit(&self, mut batch: Batch, state: &State) -> Result<BatchSeq, SpoolError> {
         let state = rmp_serde::to_vec_named(state).map_err(SpoolError::State)?;
-        let transaction = self.shared.database.begin_write().map_err(writing)?;
-        let is_over = {
-            let mut numbers = transaction.open_table(NUMBERS).map_err(writing)?;
-            let mut blobs = transaction.open_table(BLOBS).map_err(writing)?;
-            let mut batches = transaction.open_table(BATCHES).map_err(writing)?;
-            batch.seq = BatchSeq(number(&numbers, NEXT_SEQ).map_err(writing)?.max(1));
-            let bytes = wire::encode(&batch).map_err(SpoolError::Batch)?;
-            batches.insert(batch.seq.0, bytes.as_slice()).map_err(writing)?;
-            blobs.insert(STATE, state.as_slice()).map_err(writing)?;
-            let backlog = number(&numbers, BACKLOG_BYTES).map_err(writing)? + bytes.len() as u64;
-            for (key, value) in [
-                (STATE_VERSION_KEY, STATE_VERSION),
-                (NEXT_SEQ, batch.seq.next().0),
-                (BACKLOG_BYTES, backlog),
-            ] {
-                numbers.insert(key, value).map_err(writing)?;
-            }
-            self.shared.max_backlog_bytes < backlog
-        };
-        transaction.commit().map_err(writing)?;
-        if is_over {
-            self.thin()?;
+        let mut encoded = Ok(());
+        let (seq, is_over) = self
+            .with(|database| {
+                let transaction = database.begin_write()?;
+                let mut numbers = transaction.open_table(NUMBERS)?;
+                batch.seq = BatchSeq(number(&numbers, NEXT_SEQ)?.max(1));
+                let bytes = match wire::encode(&batch) {
+                    Ok(bytes) => bytes,
+                    Err(error) => {
+                        encoded = Err(SpoolError::Batch(error));
+                        return Ok((batch.seq, false));
+                    }
+                };
+                transaction
+                    .open_table(BATCHES)?
+                    .insert(batch.seq.0, bytes.as_slice())?;
+                transaction.open_table(BLOBS)?.insert(STATE, state.as_slice())?;
+                let backlog = number(&numbers, BACKLOG_BYTES)? + bytes.len() as u64;
+                for (key, value) in [
+                    (STATE_VERSION_KEY, STATE_VERSION),
+                    (NEXT_SEQ, batch.seq.next().0),
+                    (BACKLOG_BYTES, backlog),
+                ] {
+                    numbers.insert(key, value)?;
+                }
+                drop(numbers);
+                transaction.commit()?;
+                Ok((batch.seq, self.shared.max_backlog_bytes < backlog))
+            })
+            .map_err(writing)?;
+        encoded?;
+        if is_over && let Err(error) = self.thin() {
+            // The look is durable; the next one tries again.
+            tracing::error!(error = ?error, "the spool is over its limit and cannot be thinned");
         }
-        Ok(batch.seq)
+        Ok(seq)
     }
 
     /// The oldest batch that waits. It never changes while it is the oldest, so that delivering it twice
@@ -197,13 +212,13 @@ impl Spool {
     /// The file cannot be read or written.
     pub fn oldest(&self) -> Result<Option<Batch>, SpoolError> {
         loop {
-            let first = || -> Result<Option<(u64, Vec<u8>)>, redb::Error> {
-                let transaction = self.shared.database.begin_read()?;
+            let first = |database: &Database| -> Result<Option<(u64, Vec<u8>)>, redb::Error> {
+                let transaction = database.begin_read()?;
                 let batches = transaction.open_table(BATCHES)?;
                 let first = batches.first()?;
                 Ok(first.map(|(seq, bytes)| (seq.value(), bytes.value().to_vec())))
             };
-            let Some((seq, bytes)) = first().map_err(reading)? else {
+            let Some((seq, bytes)) = self.with(first).map_err(reading)? else {
                 return Ok(None);
             };
             match wire::decode(&bytes) {
@@ -238,24 +253,24 @@ impl Spool {
     /// # Errors
     /// The file cannot be read.
     pub fn backlog(&self) -> Result<Backlog, SpoolError> {
-        let read = || -> Result<Backlog, redb::Error> {
+        let read = |database: &Database| -> Result<Backlog, redb::Error> {
             use redb::ReadableTableMetadata;
-            let transaction = self.shared.database.begin_read()?;
+            let transaction = database.begin_read()?;
             Ok(Backlog {
                 batches: transaction.open_table(BATCHES)?.len()?,
                 bytes: number(&transaction.open_table(NUMBERS)?, BACKLOG_BYTES)?,
             })
         };
-        read().map_err(reading)
+        self.with(read).map_err(reading)
     }
 
     fn reject(&self, seq: u64, bytes: &[u8]) -> Result<(), SpoolError> {
-        let transaction = self.shared.database.begin_write().map_err(writing)?;
-        {
-            let mut rejected = transaction.open_table(REJECTED).map_err(writing)?;
-            rejected.insert(seq, bytes).map_err(writing)?;
-        }
-        transaction.commit().map_err(writing)?;
+        self.with(|database| {
+            let transaction = database.begin_write()?;
+            transaction.open_table(REJECTED)?.insert(seq, bytes)?;
+            Ok(transaction.commit()?)
+        })
+        .map_err(writing)?;
         self.acknowledge(BatchSeq(seq))
     }
 
@@ -293,13 +308,56 @@ impl Spool {
             &mut redb::Table<'_, &'static str, u64>,
         ) -> Result<(), redb::Error>,
     ) -> Result<(), SpoolError> {
-        let transaction = self.shared.database.begin_write().map_err(writing)?;
+        self.with(|database| {
+            let transaction = database.begin_write()?;
+            work(
+                &mut transaction.open_table(BATCHES)?,
+                &mut transaction.open_table(NUMBERS)?,
+            )?;
+            Ok(transaction.commit()?)
+        })
+        .map_err(writing)
+    }
+
+    /// Works on the file. redb refuses everything after an I/O error (a full disk, say) until the file is opened
+    /// again, so that is done here: the work that failed has failed, the next may succeed.
+    fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, redb::Error> {
+        let shared = &*self.shared;
+        if shared
+            .database
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_none()
         {
-            let mut batches = transaction.open_table(BATCHES).map_err(writing)?;
-            let mut numbers = transaction.open_table(NUMBERS).map_err(writing)?;
-            work(&mut batches, &mut numbers).map_err(writing)?;
+            self.reopen()?;
         }
-        transaction.commit().map_err(writing)
+        let result = {
+            let database = shared.database.read().unwrap_or_else(PoisonError::into_inner);
+            match database.as_ref() {
+                Some(database) => work(database),
+                None => Err(redb::Error::PreviousIo),
+            }
+        };
+        if let Err(redb::Error::Io(_) | redb::Error::PreviousIo) = &result {
+            // Its own failure is told by the next work.
+            let _ = self.reopen();
+        }
+        result
+    }
+
+    fn reopen(&self) -> Result<(), redb::Error> {
+        let mut database = self
+            .shared
+            .database
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        // redb allows one opener, so the old one goes first.
+        *database = None;
+        let reopened = Database::builder()
+            .set_cache_size(CACHE_BYTES)
+            .open(&self.shared.path)?;
+        *database = Some(reopened);
+        Ok(())
     }
 }
 

@@ -175,3 +175,57 @@ fn what_was_acknowledged_is_forgotten_and_its_number_is_not_used_again() {
     assert!(spool.oldest().unwrap().is_none());
     assert_eq!(spool.commit(batch(&spool, 4), &state(4)).unwrap(), BatchSeq(4));
 }
+
+/// A file system of 2 MiB that goes with the test.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let arguments = ["-t", "tmpfs", "-o", "size=2m", "none"];
+        let done = Command::new("mount")
+            .args(arguments)
+            .arg(dir.path())
+            .status()
+            .unwrap();
+        assert!(done.success(), "run as root: the test mounts a small file system");
+        Self(dir)
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        Command::new("umount").arg("-l").arg(self.0.path()).status().ok();
+    }
+}
+
+#[test]
+fn a_disk_that_was_full_is_written_again_without_a_restart_once_there_is_room() {
+    let disk = SmallDisk::mount();
+    let spool = Spool::open(disk.0.path()).unwrap();
+    spool.commit(batch(&spool, 1), &state(1)).unwrap();
+    let filler = disk.0.path().join("filler");
+    let _ = std::fs::write(&filler, vec![1; 4 << 20]);
+    let mut n = 1;
+    while spool.commit(batch(&spool, n + 1), &state(n + 1)).is_ok() {
+        n += 1;
+        assert!(n < 10_000, "the disk never became full");
+    }
+    assert!(spool.commit(batch(&spool, n + 1), &state(n + 1)).is_err());
+    std::fs::remove_file(&filler).unwrap();
+    let seq = (0..3).find_map(|_| spool.commit(batch(&spool, n + 1), &state(n + 1)).ok());
+    assert_eq!(
+        seq,
+        Some(BatchSeq(n + 1)),
+        "nothing that failed has used a number"
+    );
+    assert_eq!(spool.state().unwrap().unwrap().epochs, n + 1);
+    for n in 1..=n + 1 {
+        let oldest = spool.oldest().unwrap().unwrap();
+        assert_eq!(
+            (oldest.seq, oldest.readings.node.unwrap().rx_bytes),
+            (BatchSeq(n), n)
+        );
+        spool.acknowledge(oldest.seq).unwrap();
+    }
+}

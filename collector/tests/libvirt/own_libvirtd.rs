@@ -213,10 +213,9 @@ fn last_reading(watch: &mut Watch, name: &str) -> InstanceReading {
     let batches = watch.batches();
     let facts: Vec<&InstanceFacts> = batches.iter().flat_map(|batch| &batch.instances).collect();
     let id = facts.iter().find(|facts| facts.name == name).unwrap().instance_id;
-    let readings = batches.iter().flat_map(|batch| &batch.readings.instances);
+    let mut readings = batches.iter().flat_map(|batch| &batch.readings.instances);
     readings
-        .filter(|reading| reading.instance_id == id)
-        .next_back()
+        .rfind(|reading| reading.instance_id == id)
         .unwrap()
         .clone()
 }

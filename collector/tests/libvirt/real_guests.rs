@@ -149,10 +149,9 @@ fn check_instance(watch: &mut Watch, id: InstanceId, guest: &Guest) {
         .filter(|volume| volume.instance_id == Some(id))
         .find(|volume| path.ends_with(&volume.name))
         .unwrap();
-    let readings = batches.iter().flat_map(|batch| &batch.readings.volumes);
+    let mut readings = batches.iter().flat_map(|batch| &batch.readings.volumes);
     let last = readings
-        .filter(|reading| reading.volume_id == volume.volume_id)
-        .next_back()
+        .rfind(|reading| reading.volume_id == volume.volume_id)
         .unwrap();
     assert!(last.exists && last.capacity_bytes == 64 * MIB, "{last:?}");
     assert!(last.epoch.born_at.is_some(), "its file was made while we looked");
@@ -269,10 +268,9 @@ async fn check_pause(watch: &mut Watch, guest: &Guest, id: InstanceId) {
 }
 
 fn last_instance(watch: &mut Watch, id: InstanceId) -> metering::InstanceReading {
-    let readings = watch.batches().iter().flat_map(|batch| &batch.readings.instances);
+    let mut readings = watch.batches().iter().flat_map(|batch| &batch.readings.instances);
     readings
-        .filter(|reading| reading.instance_id == id)
-        .next_back()
+        .rfind(|reading| reading.instance_id == id)
         .unwrap()
         .clone()
 }
