@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use billing::{Buyer, InvoiceDocument, Issued, Party, PricePlan, draft, issue};
+use billing::{Buyer, InvoiceDocument, IssueError, Issued, Party, PricePlan, draft, issue};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use metering::{TenantId, UsageRecord, Window};
@@ -62,7 +62,12 @@ pub async fn gather(parts: &Parts, tenant: Tenant, asked: &PeriodRequest) -> Res
         );
     };
     let plan = find_plan(parts, plan_name).await?;
-    let pieces = period.split_at(&plan.cuts(period));
+    let cuts = plan.cuts(period);
+    if matches!(asked, PeriodRequest::Month(_)) {
+        // A custom period may cut windows: its edges are derived from the readings. A month never should.
+        billing::period::check_aligned(period, &cuts, &zone, parts.usage.window)?;
+    }
+    let pieces = period.split_at(&cuts);
     let now = Timestamp::now();
     let usage = records::usage_of(&parts.database, tenant.id, &pieces, parts.usage, now).await?;
     Ok(Bill {
@@ -73,11 +78,19 @@ pub async fn gather(parts: &Parts, tenant: Tenant, asked: &PeriodRequest) -> Res
     })
 }
 
+/// What became of a bill.
+pub enum Outcome {
+    /// There is an invoice, new or not.
+    Issued(Box<Issued>),
+    /// Nothing was used that has a price; why, in a sentence.
+    Nothing(String),
+}
+
 /// Issues it, or finds that it was issued before.
 ///
 /// # Errors
 /// See [`billing::IssueError`].
-pub async fn issue_bill(parts: &Parts, bill: &Bill) -> Result<Issued> {
+pub async fn issue_bill(parts: &Parts, bill: &Bill) -> Result<Outcome> {
     let seller = seller(parts);
     let mut tries = 0;
     loop {
@@ -97,7 +110,8 @@ pub async fn issue_bill(parts: &Parts, bill: &Bill) -> Result<Issued> {
             Err(error) if error.is_transient() && tries < ISSUE_TRIES => {
                 tokio::time::sleep(LOOK * tries).await
             }
-            issued => return Ok(issued?),
+            Err(nothing @ IssueError::Nothing { .. }) => return Ok(Outcome::Nothing(nothing.to_string())),
+            issued => return Ok(Outcome::Issued(Box::new(issued?))),
         }
     }
 }

@@ -530,14 +530,27 @@ fn shown(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn batch() -> Batch {
-        let at = Timestamp::from_microsecond(1_790_000_000_123_456).unwrap();
-        let instance_id = InstanceId::from_uuid(Uuid::from_u128(7));
-        let volume_id = VolumeId::from_uuid(Uuid::from_u128(8));
-        let epoch = Epoch {
+    fn at() -> Timestamp {
+        Timestamp::from_microsecond(1_790_000_000_123_456).unwrap()
+    }
+
+    fn epoch() -> Epoch {
+        Epoch {
             id: EpochId::of(&[b"life"]),
-            born_at: Some(at),
-        };
+            born_at: Some(at()),
+        }
+    }
+
+    fn instance_id() -> InstanceId {
+        InstanceId::from_uuid(Uuid::from_u128(7))
+    }
+
+    fn volume_id() -> VolumeId {
+        VolumeId::from_uuid(Uuid::from_u128(8))
+    }
+
+    fn readings() -> Readings {
+        let (observed_at, instance_id, epoch) = (at(), instance_id(), epoch());
         let registers = InstanceRegisters {
             cpu_ns: 1,
             running_ms: 2,
@@ -547,86 +560,100 @@ mod tests {
         let (state, vcpus, memory_kib) = (InstanceState::Paused, 2, 131_072);
         let instance = InstanceReading {
             instance_id,
-            observed_at: at,
+            observed_at,
             epoch,
             state,
             vcpus,
             memory_kib,
             registers,
         };
+        let registers = DiskRegisters {
+            read_bytes: 1,
+            write_bytes: 2,
+            read_ops: 3,
+            write_ops: 4,
+            flush_ops: 5,
+        };
+        let (target, source) = ("vda".into(), "/a \"b\"\n😀".into());
         let disk = DiskReading {
             instance_id,
-            target: "vda".into(),
-            source: "/a \"b\"\n😀".into(),
-            observed_at: at,
+            target,
+            source,
+            observed_at,
             epoch,
-            registers: DiskRegisters {
-                read_bytes: 1,
-                write_bytes: 2,
-                read_ops: 3,
-                write_ops: 4,
-                flush_ops: 5,
-            },
+            registers,
         };
+        let registers = NicRegisters {
+            rx_bytes: 1,
+            tx_bytes: 2,
+            rx_packets: 3,
+            tx_packets: 4,
+        };
+        let mac = "52:54:00:00:00:01".into();
         let nic = NicReading {
             instance_id,
-            mac: "52:54:00:00:00:01".into(),
-            observed_at: at,
+            mac,
+            observed_at,
             epoch: Epoch::NONE,
-            registers: NicRegisters {
-                rx_bytes: 1,
-                tx_bytes: 2,
-                rx_packets: 3,
-                tx_packets: 4,
-            },
+            registers,
         };
+        let registers = VolumeRegisters {
+            provisioned_kib_s: u64::try_from(i64::MAX).unwrap(),
+        };
+        let (volume_id, exists, capacity_bytes) = (volume_id(), false, 1 << 40);
         let volume = VolumeReading {
             volume_id,
-            observed_at: at,
+            observed_at,
             epoch,
-            exists: false,
-            capacity_bytes: 1 << 40,
-            registers: VolumeRegisters {
-                provisioned_kib_s: u64::try_from(i64::MAX).unwrap(),
-            },
+            exists,
+            capacity_bytes,
+            registers,
         };
         let node = NodeReading {
-            observed_at: at,
+            observed_at,
             cpus: 2,
             cpu_busy_ms: 3,
             tx_bytes: 9,
             ..NodeReading::default()
         };
         let (disks, nics, volumes) = (vec![disk], vec![nic], vec![volume]);
+        Readings {
+            instances: vec![instance],
+            disks,
+            nics,
+            volumes,
+            node: Some(node),
+        }
+    }
+
+    fn batch() -> Batch {
+        let (instance_id, name) = (instance_id(), "web 1".into());
+        let span = Window::new(at(), at() + std::time::Duration::from_secs(1)).unwrap();
+        let (reason, detail) = (GapReason::InstanceBusy, "held".into());
+        let (pool, volume) = ("weir".into(), "a.qcow2".into());
         Batch {
             node_id: NodeId::from_uuid(Uuid::from_u128(1)),
             seq: BatchSeq(42),
             node_name: "n1".into(),
             boot_id: BootId::from_uuid(Uuid::from_u128(2)),
-            collected_at: at,
-            readings: Readings {
-                instances: vec![instance],
-                disks,
-                nics,
-                volumes,
-                node: Some(node),
-            },
+            collected_at: at(),
+            readings: readings(),
             gaps: vec![Gap {
                 instance_id: Some(instance_id),
                 device: Some("vda".into()),
-                span: Window::new(at, at + std::time::Duration::from_secs(1)).unwrap(),
-                reason: GapReason::InstanceBusy,
-                detail: "held".into(),
+                span,
+                reason,
+                detail,
             }],
             instances: vec![InstanceFacts {
                 instance_id,
-                name: "web 1".into(),
+                name,
                 tenant_label: Some("acme".into()),
             }],
             volumes: vec![VolumeFacts {
-                volume_id,
-                pool: "weir".into(),
-                name: "a.qcow2".into(),
+                volume_id: volume_id(),
+                pool,
+                name: volume,
                 instance_id: Some(instance_id),
             }],
         }

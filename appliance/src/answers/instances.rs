@@ -53,6 +53,13 @@ pub async fn value(parts: &Parts, request: Request) -> Result<Value> {
             tenant,
             since,
         } => assign(parts, &instance, &tenant, since).await,
+        other => device(parts, other).await,
+    }
+}
+
+/// Does what is asked of an instance's devices.
+async fn device(parts: &Parts, request: Request) -> Result<Value> {
+    match request {
         Request::DiskAdd { instance, size } => {
             let size = size.parse::<ByteSize>()?;
             let disk = parts

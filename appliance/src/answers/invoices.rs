@@ -12,6 +12,7 @@ use usage::registry::Tenant;
 use super::Answer;
 use crate::cli::args::DocumentFormat;
 use crate::control::request::PeriodRequest;
+use crate::invoicing::Outcome;
 use crate::parts::Parts;
 use crate::{invoicing, rate};
 
@@ -32,7 +33,7 @@ pub async fn issue(parts: &Parts, asked: &Asked) -> Result<Value> {
         let name = tenant.name.clone();
         match one(parts, tenant, asked, wait).await {
             Ok((document, note)) => {
-                documents.push(document_value(&document)?);
+                documents.extend(document.as_ref().map(document_value).transpose()?);
                 notes.extend(note);
             }
             Err(error) => failures.push(format!("{name}: {error:#}")),
@@ -97,26 +98,29 @@ async fn one(
     tenant: Tenant,
     asked: &Asked,
     wait: Duration,
-) -> Result<(InvoiceDocument, Option<String>)> {
+) -> Result<(Option<InvoiceDocument>, Option<String>)> {
     if !asked.preview {
         invoicing::settle_usage(parts, invoicing::end_of(&tenant, &asked.period)?, wait).await?;
     }
     let bill = invoicing::gather(parts, tenant, &asked.period).await?;
     if asked.preview {
-        return Ok((invoicing::preview(parts, &bill)?, None));
+        return Ok((Some(invoicing::preview(parts, &bill)?), None));
     }
-    let issued = invoicing::issue_bill(parts, &bill).await?;
+    let issued = match invoicing::issue_bill(parts, &bill).await? {
+        Outcome::Issued(issued) => issued,
+        Outcome::Nothing(why) => return Ok((None, Some(why))),
+    };
     let document = issued.invoice().document.clone();
     let number = document.number.as_deref().unwrap_or_default();
     let missing = document.completeness.missing_ms;
-    let note = match issued {
+    let note = match *issued {
         Issued::Already(_) => Some(format!("{number} had been issued before; nothing was changed")),
         Issued::New(_) if 0 < missing => Some(format!(
             "{number} is for usage of which {missing} ms of resource time are missing; the document says so"
         )),
         Issued::New(_) => None,
     };
-    Ok((document, note))
+    Ok((Some(document), note))
 }
 
 /// The document, with what the table shows.
