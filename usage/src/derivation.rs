@@ -233,7 +233,7 @@ async fn derive_resource(
         let windows = windows_of(&transaction, kind, resource, &marks, settings).await?;
         let span = Window::new(windows[0].start(), windows[windows.len() - 1].end());
         let Ok(span) = span else { return Ok(sum) };
-        let series = load::load(&transaction, kind, resource, span).await?;
+        let series = load::load(&transaction, kind, resource, span, settings.tolerance).await?;
         let ownership = ownership::ownership_of(&transaction, kind, resource).await?;
         let pieces = pieces(&series, &ownership, &windows, settings, now);
         sum.records_changed += write(&transaction, resource, &windows, &pieces, now).await?;

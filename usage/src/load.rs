@@ -3,8 +3,9 @@
 //! because the neighbours of a tenant's readings may be another's.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use metering::{Epoch, EpochId, InstanceId, InstanceState, Point, Resource, ResourceKind, VolumeId, Window};
 use migrations::Transaction;
 use tokio_postgres::Row;
@@ -69,42 +70,63 @@ pub(crate) fn resource_of(kind: ResourceKind, id: Uuid, device: String) -> Resou
     }
 }
 
-/// Loads what is needed to derive the usage of `span`.
+/// Loads what is needed to derive the usage of `span`. Neighbours are looked for near the span first: twice the
+/// tolerance away there is one unless something was silent.
 pub(crate) async fn load(
     transaction: &Transaction<'_>,
     kind: MarkKind,
     id: Uuid,
     span: Window,
+    tolerance: Duration,
 ) -> Result<Series, UsageError> {
-    let (start, end) = (span.start(), span.end());
+    let reach = SignedDuration::try_from(tolerance.saturating_mul(2)).unwrap_or(SignedDuration::MAX);
+    let from = span.start().saturating_sub(reach).unwrap_or(span.start());
+    let to = span.end().saturating_add(reach).unwrap_or(span.end());
+    let kinds: &[ResourceKind] = match kind {
+        MarkKind::Instance => &[ResourceKind::Instance, ResourceKind::Disk, ResourceKind::Nic],
+        MarkKind::Volume => &[ResourceKind::Volume],
+    };
     let mut series = Series::new();
-    match kind {
-        MarkKind::Volume => {
-            let statement = transaction.prepare_cached(sql!("load_volume")).await?;
-            let rows = transaction.query(&statement, &[&id, &start, &end]).await?;
-            add(&mut series, ResourceKind::Volume, id, &rows)?;
-        }
-        MarkKind::Instance => {
-            let statement = transaction.prepare_cached(sql!("load_instance")).await?;
-            let rows = transaction.query(&statement, &[&id, &start, &end]).await?;
-            add(&mut series, ResourceKind::Instance, id, &rows)?;
-            for (kind, text) in [
-                (ResourceKind::Disk, sql!("load_disk")),
-                (ResourceKind::Nic, sql!("load_nic")),
-            ] {
-                let statement = transaction.prepare_cached(text).await?;
-                let params: [&(dyn ToSql + Sync); 3] = [&id, &start, &end];
-                add(
-                    &mut series,
-                    kind,
-                    id,
-                    &transaction.query(&statement, &params).await?,
-                )?;
-            }
+    for kind in kinds {
+        let statement = transaction.prepare_cached(near(*kind)).await?;
+        add(
+            &mut series,
+            *kind,
+            id,
+            &transaction.query(&statement, &[&id, &from, &to]).await?,
+        )?;
+    }
+    let statement = transaction.prepare_cached(sql!("heads_of")).await?;
+    for row in transaction.query(&statement, &[&id]).await? {
+        let Some(kind) = ResourceKind::parse(row.try_get("kind")?) else {
+            continue;
+        };
+        let device: String = row.try_get("device")?;
+        let (first, last): (Timestamp, Timestamp) = (
+            row.try_get("first_observed_at")?,
+            row.try_get("last_observed_at")?,
+        );
+        let loaded = series
+            .get(&resource_of(kind, id, device.clone()))
+            .map_or(&[][..], Vec::as_slice);
+        let lacks_before = first < span.start() && !loaded.iter().any(|p| p.observed_at < span.start());
+        let lacks_after = span.end() <= last && !loaded.iter().any(|p| span.end() <= p.observed_at);
+        if lacks_before || lacks_after {
+            // What ended before the span was last read exactly then.
+            let first = if last < span.start() { last } else { first };
+            let statement = transaction.prepare_cached(far(kind)).await?;
+            let params: [&(dyn ToSql + Sync); 6] = [&id, &span.start(), &span.end(), &device, &first, &last];
+            add_lacking(
+                &mut series,
+                kind,
+                id,
+                &transaction.query(&statement, &params).await?,
+            )?;
         }
     }
     for points in series.values_mut() {
         sort(points);
+        trim(points, span);
     }
     if kind == MarkKind::Instance {
         let gaps = gaps(transaction, id, &series).await?;
@@ -172,12 +194,56 @@ fn sort(points: &mut [Registers]) {
     });
 }
 
+const fn near(kind: ResourceKind) -> &'static str {
+    match kind {
+        ResourceKind::Instance => sql!("near_instance"),
+        ResourceKind::Disk => sql!("near_disk"),
+        ResourceKind::Nic => sql!("near_nic"),
+        ResourceKind::Volume => sql!("near_volume"),
+    }
+}
+
+const fn far(kind: ResourceKind) -> &'static str {
+    match kind {
+        ResourceKind::Instance => sql!("far_instance"),
+        ResourceKind::Disk => sql!("far_disk"),
+        ResourceKind::Nic => sql!("far_nic"),
+        ResourceKind::Volume => sql!("far_volume"),
+    }
+}
+
+/// Leaves the readings within `span` and the nearest ones on both sides: `points` are in order.
+fn trim(points: &mut Vec<Registers>, span: Window) {
+    if let Some(after) = points.iter().map(|p| p.observed_at).find(|at| span.end() <= *at) {
+        points.retain(|point| point.observed_at <= after);
+    }
+    if let Some(before) = points
+        .iter()
+        .map(|p| p.observed_at)
+        .rfind(|at| *at < span.start())
+    {
+        points.retain(|point| before <= point.observed_at);
+    }
+}
+
+/// Adds readings of which some may be there already: one neighbour was near, the other was not.
+fn add_lacking(series: &mut Series, kind: ResourceKind, id: Uuid, rows: &[Row]) -> Result<(), UsageError> {
+    let mut found = Series::new();
+    add(&mut found, kind, id, rows)?;
+    for (resource, points) in found {
+        let known = series.entry(resource).or_default();
+        for point in points {
+            if !known.contains(&point) {
+                known.push(point);
+            }
+        }
+    }
+    Ok(())
+}
+
 fn add(series: &mut Series, kind: ResourceKind, id: Uuid, rows: &[Row]) -> Result<(), UsageError> {
     for row in rows {
-        let device = match kind {
-            ResourceKind::Disk | ResourceKind::Nic => row.try_get("device")?,
-            ResourceKind::Instance | ResourceKind::Volume => String::new(),
-        };
+        let device = row.try_get("device")?;
         series
             .entry(resource_of(kind, id, device))
             .or_default()

@@ -161,7 +161,7 @@ async fn add_edge(
     for row in rows {
         let kind = MarkKind::parse(row.try_get("kind")?)?;
         let id: Uuid = row.try_get("resource")?;
-        let series = load::load(transaction, kind, id, edge).await?;
+        let series = load::load(transaction, kind, id, edge, settings.tolerance).await?;
         let ownership = ownership::ownership_of(transaction, kind, id).await?;
         for piece in derivation::pieces(&series, &ownership, &[edge], settings, now) {
             if piece.tenant == tenant_id.uuid() {

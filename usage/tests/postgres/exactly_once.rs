@@ -116,12 +116,6 @@ async fn partitions_that_were_dropped_behind_our_back_are_made_again() {
     let mut node = Node::new(&db);
     let first = simple(&mut node);
     node.must_send(&first).await;
-    query(
-        &db,
-        Scope::Provider,
-        "SELECT weir_drop_partitions('instance_reading', '2026-12-01')",
-    )
-    .await;
     let mut session = db.session().await.unwrap();
     let transaction = session.begin(Scope::Provider).await.unwrap();
     transaction
