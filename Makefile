@@ -43,8 +43,9 @@ test:
 bench:
 	@testbed/install-packages build
 	@testbed/install-packages run
-	cargo build --locked --release --bins
-	target/release/weir bench
+	@testbed/install-packages test
+	cargo build --locked --release -p weir-bench
+	target/release/weir-bench bench-out
 
 lint:
 	cargo fmt --all --check
