@@ -24,6 +24,8 @@ use crate::truth::{DiskFigures, Figures, NicFigures, figures};
 const WORK_LIMIT: Duration = Duration::from_secs(120);
 /// How long its figures may take to stand still afterwards.
 const QUIET_LIMIT: Duration = Duration::from_secs(30);
+/// How long libvirt may know nothing of a guest that works.
+const GONE_LIMIT: Duration = Duration::from_secs(10);
 /// Between two looks at a working guest. QEMU answers them in the guest's own time, so they are rare.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// How long the restarted guest is off.
@@ -317,13 +319,19 @@ impl Actor<'_> {
     /// Waits until the guest has said for the `count`-th time that it came to `mark`.
     fn work(&self, record: &GuestRecord, what: &str, mark_name: &str, count: u64) -> Result<()> {
         let end = Instant::now() + WORK_LIMIT;
+        let mut seen = Instant::now();
         while self.set.platform.server.marks(&mark(self.plan, mark_name)) < count {
             if Instant::now() >= end {
                 bail!("it did not finish its orders within {} s", WORK_LIMIT.as_secs());
             }
             // A guest that is just being started has no figures yet.
-            if let Ok(now) = figures(&record.libvirt_name) {
-                self.line.doing(what, &shown(&now));
+            match figures(&record.libvirt_name) {
+                Ok(now) => {
+                    self.line.doing(what, &shown(&now));
+                    seen = Instant::now();
+                }
+                Err(error) if seen.elapsed() >= GONE_LIMIT => return Err(error.context("it is gone")),
+                Err(_) => {}
             }
             self.set.interrupt.sleep(LOOK_INTERVAL)?;
         }

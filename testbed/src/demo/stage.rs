@@ -20,6 +20,7 @@ use crate::daemons::{self, StartedDaemon, wait_for};
 use crate::file_server::FileServer;
 use crate::guest;
 use crate::lifecycle::Watcher;
+use crate::lock::Lock;
 use crate::network::{self, Network};
 use crate::process::virsh;
 
@@ -31,6 +32,8 @@ const POOL_DIRECTORY: &str = "/var/lib/libvirt/images/weir-demo";
 const REACHABLE_DATA: &str = "/var/lib/weir-demo";
 /// Marks a directory as the demo's own, to be cleared; holds the ids of its processes.
 const MARKER: &str = ".weir-demo";
+/// One demo at a time: they share names. The kernel lets go of it when a demo is killed.
+const LOCK: &str = "/run/weir-demo.lock";
 /// What a leftover process gets to end by itself.
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -50,6 +53,8 @@ pub(super) struct Stage {
     processes: Processes,
     weir: Option<Arc<Weir>>,
     platform: Option<Arc<Platform>>,
+    /// Held as long as guests and network carry the demo's name.
+    _lock: Lock,
 }
 
 /// Processes of a demo, as the marker file keeps them.
@@ -65,6 +70,9 @@ impl Stage {
     /// An empty data directory, running daemons, and nothing left of an earlier demo.
     pub(super) fn prepare(options: &Options, show: &Show) -> Result<Self> {
         show.step("libvirtd, and what an earlier demo left");
+        let lock = Lock::try_take(Path::new(LOCK))?.context(
+            "another demo is running on this machine; wait until it is over, or end it with Ctrl-C",
+        )?;
         let data = reachable(&options.data, Path::new(REACHABLE_DATA))?;
         if data != options.data && data == Path::new(REACHABLE_DATA) {
             show.note(&format!(
@@ -94,6 +102,7 @@ impl Stage {
             processes,
             weir: None,
             platform: None,
+            _lock: lock,
         };
         stage.remember()?;
         Ok(stage)
