@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use billing::{InvoiceDocument, PricePlan, plan, simulate, usage_file};
+use billing::{InvoiceDocument, PricePlan, Tier, plan, simulate, usage_file};
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 use serde_json::json;
@@ -126,13 +126,12 @@ fn table(draft: &InvoiceDocument) -> String {
     table.load_style(UTF8_FULL_CONDENSED);
     table.set_header(["LINE", "QUANTITY", "UNIT", "UNIT PRICE", "AMOUNT"]);
     for line in &draft.lines {
-        let cells = [
-            &line.title,
-            &line.quantity.to_string(),
-            &line.unit,
-            &line.unit_price.to_string(),
-            &line.amount.to_string(),
-        ];
+        let title = match line.tier {
+            Tier::Included => format!("{}, included", line.title),
+            Tier::Standard => line.title.clone(),
+        };
+        let (quantity, price) = (line.quantity.to_string(), line.unit_price.to_string());
+        let cells = [title, quantity, line.unit.clone(), price, line.amount.to_string()];
         table.add_row(cells);
     }
     table.add_row(["Subtotal", "", "", "", &draft.subtotal.to_string()]);

@@ -96,7 +96,10 @@ fn only_the_front_knows_the_web_and_only_two_rooms_know_libvirt() {
 #[test]
 fn only_the_two_libvirt_modules_say_domain() {
     let mut found = Vec::new();
-    for (room, _) in ARROWS.into_iter().filter(|(room, _)| !["testbed", "weir-bench"].contains(room)) {
+    for (room, _) in ARROWS
+        .into_iter()
+        .filter(|(room, _)| !["testbed", "weir-bench"].contains(room))
+    {
         for source in sources(&format!("{}/src", folder(room))) {
             let path = source.path.display().to_string();
             if path.contains("collector/src/libvirt") || path.contains("compute/src/libvirt") {

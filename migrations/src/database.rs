@@ -330,7 +330,7 @@ pub async fn ensure_partitions(
     Ok(row.try_get::<_, i32>("partitions")?.unsigned_abs())
 }
 
-fn connect_error(source: tokio_postgres::Error) -> DbError {
+fn connect_error(source: Error) -> DbError {
     // What `SET ROLE` says when there is no such role.
     if source.code() == Some(&SqlState::INVALID_PARAMETER_VALUE) {
         DbError::NotMigrated(source)
