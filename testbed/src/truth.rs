@@ -105,6 +105,36 @@ pub fn figures(name: &str) -> Result<Figures> {
         .with_context(|| format!("cannot understand virsh about {name}"))
 }
 
+/// When the process of a running guest began, by the kernel, to a hundredth of a second.
+pub fn process_started_at(name: &str) -> Result<Timestamp> {
+    let file = format!("/run/libvirt/qemu/{name}.pid");
+    let pid =
+        std::fs::read_to_string(&file).with_context(|| format!("cannot read {file}: does {name} run?"))?;
+    let stat =
+        std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).context("its process is gone")?;
+    let uptime = std::fs::read_to_string("/proc/uptime").context("cannot read /proc/uptime")?;
+    let age_ms =
+        process_age_ms(&stat, &uptime).with_context(|| format!("cannot understand /proc about {name}"))?;
+    Ok(Timestamp::from_millisecond(
+        Timestamp::now().as_millisecond() - age_ms,
+    )?)
+}
+
+/// Field 22 of /proc/PID/stat is the start in ticks of 10 ms after boot; /proc/uptime begins with `seconds.hundredths`.
+fn process_age_ms(stat: &str, uptime: &str) -> Option<i64> {
+    // The second field is the program's name in brackets, which may hold spaces and brackets.
+    let started: i64 = stat
+        .rsplit_once(')')?
+        .1
+        .split_whitespace()
+        .nth(19)?
+        .parse()
+        .ok()?;
+    let (seconds, hundredths) = uptime.split_whitespace().next()?.split_once('.')?;
+    let now = seconds.parse::<i64>().ok()? * 100 + hundredths.parse::<i64>().ok()?;
+    Some((now - started) * 10)
+}
+
 /// Understands `virsh domstats --raw` of one guest, and `virsh domiflist` for the MACs.
 pub fn parse(stats: &str, interfaces: &str, asked_at: Timestamp, answered_at: Timestamp) -> Result<Figures> {
     let record = Record::parse(stats)?;
@@ -267,6 +297,14 @@ mod tests {
             (figures.cpu_ns, figures.nics.len(), figures.disks.len()),
             (None, 0, 0)
         );
+    }
+
+    #[test]
+    fn the_age_of_a_process_is_found_behind_any_name() {
+        let stat =
+            "7 (qemu (a) b) S 1 7 7 0 -1 4194560 1 0 0 0 5 6 0 0 20 0 4 0 12345 100 10 18446744073709551615";
+        assert_eq!(process_age_ms(stat, "130.45 250.00\n"), Some(7_000));
+        assert_eq!(process_age_ms("nonsense", "130.45 250.00\n"), None);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::guest_image::GuestImage;
 use crate::network;
 use crate::orders::{MIB, Order, Orders};
 use crate::process::virsh;
-use crate::truth::{DiskFigures, Figures, NicFigures, figures};
+use crate::truth::{DiskFigures, Figures, NicFigures, figures, process_started_at};
 
 /// How long a guest may take for its orders; under software emulation it takes 20 s.
 const WORK_LIMIT: Duration = Duration::from_secs(120);
@@ -133,6 +133,8 @@ pub(super) struct VolumeRecord {
 pub(super) struct LifeEnd {
     /// libvirt's figures just before the stop.
     pub(super) before: Figures,
+    /// When the guest's process began.
+    pub(super) process_started: Timestamp,
     /// When `weir instance stop` had returned.
     pub(super) stopped: Timestamp,
 }
@@ -363,6 +365,7 @@ impl Actor<'_> {
 
     fn stop(&self, record: &mut GuestRecord, nics: &BTreeMap<String, String>) -> Result<()> {
         let before = self.quiet_figures(record)?;
+        let process_started = process_started_at(&record.libvirt_name)?;
         self.line.doing("stopped after a last reading", "");
         self.weir(&["instance", "stop", self.plan.name, "--grace", "0"])?;
         let stopped = Timestamp::now();
@@ -375,7 +378,11 @@ impl Actor<'_> {
         record
             .disks
             .extend(before.disks.iter().map(|(target, disk)| (target.clone(), *disk)));
-        record.lives.push(LifeEnd { before, stopped });
+        record.lives.push(LifeEnd {
+            before,
+            process_started,
+            stopped,
+        });
         Ok(())
     }
 

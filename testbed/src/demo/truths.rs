@@ -161,7 +161,8 @@ impl GuestRecord {
         }))
     }
 
-    /// What is held while the process exists, read last when the guest was suspended for its stop.
+    /// What is held while the process exists: from its start by the kernel to its end by libvirt, and read last between
+    /// the suspending for its stop and that end.
     fn held_by_lives(
         &self,
         lives: &[Life],
@@ -172,7 +173,7 @@ impl GuestRecord {
             let shortest = life.running_ms.unsigned_abs().saturating_sub(SAMPLE_MS);
             let whole = life
                 .stopped_at
-                .map_or(0, |stopped| milliseconds(life.started_at, stopped));
+                .map_or(0, |stopped| milliseconds(end.process_started, stopped));
             let held = held(end);
             Bounds {
                 lower: held * shortest / divisor,
@@ -236,6 +237,7 @@ mod tests {
                 nics: BTreeMap::new(),
                 disks: BTreeMap::new(),
             },
+            process_started: at(asked_ms - 10_000),
             stopped: at(asked_ms + 500),
         };
         let disk = DiskFigures {
