@@ -147,19 +147,13 @@ pub struct Text<T>(pub T);
 
 impl Default for Server {
     fn default() -> Self {
-        Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
-        }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)) }
     }
 }
 
 impl Default for Database {
     fn default() -> Self {
-        Self {
-            url: None,
-            pool_size: 16,
-            user: "postgres".to_owned(),
-        }
+        Self { url: None, pool_size: 16, user: "postgres".to_owned() }
     }
 }
 
@@ -176,19 +170,13 @@ impl Default for Collector {
 
 impl Default for Metering {
     fn default() -> Self {
-        Self {
-            window: Text(Duration::from_secs(3_600)),
-        }
+        Self { window: Text(Duration::from_secs(3_600)) }
     }
 }
 
 impl Default for Seller {
     fn default() -> Self {
-        Self {
-            name: "Your company".to_owned(),
-            address: Vec::new(),
-            tax_number: None,
-        }
+        Self { name: "Your company".to_owned(), address: Vec::new(), tax_number: None }
     }
 }
 
@@ -204,9 +192,7 @@ impl Default for Compute {
 
 impl Default for Log {
     fn default() -> Self {
-        Self {
-            level: "info".to_owned(),
-        }
+        Self { level: "info".to_owned() }
     }
 }
 
@@ -220,14 +206,9 @@ impl Config {
         if let Some(path) = file(data_dir, flags)? {
             builder = builder.add_source(File::from(path).format(FileFormat::Toml));
         }
-        let environment = Environment::with_prefix("WEIR")
-            .prefix_separator("__")
-            .separator("__")
-            .try_parsing(true);
-        let built = builder
-            .add_source(environment)
-            .build()
-            .context("failed to read the configuration")?;
+        let environment =
+            Environment::with_prefix("WEIR").prefix_separator("__").separator("__").try_parsing(true);
+        let built = builder.add_source(environment).build().context("failed to read the configuration")?;
         let mut config: Self = built.try_deserialize().context(
             "the configuration is not right (`weir config show` prints all keys with their defaults)",
         )?;
@@ -282,10 +263,7 @@ impl Config {
             );
         }
         if self.database.pool_size < 4 || 500 < self.database.pool_size {
-            bail!(
-                "database.pool_size is {}; it must be from 4 to 500",
-                self.database.pool_size
-            );
+            bail!("database.pool_size is {}; it must be from 4 to 500", self.database.pool_size);
         }
         if self.billing.seller.name.trim().is_empty() {
             bail!("billing.seller.name is empty; invoices need the name of who issues them");
@@ -313,16 +291,11 @@ pub fn default_data_dir() -> Result<PathBuf> {
 fn file(data_dir: &Path, flags: &UpArguments) -> Result<Option<PathBuf>> {
     if let Some(path) = &flags.config {
         if !path.is_file() {
-            bail!(
-                "there is no configuration file {}; check --config",
-                path.display()
-            );
+            bail!("there is no configuration file {}; check --config", path.display());
         }
         return Ok(Some(path.clone()));
     }
-    Ok([data_dir.join(FILE_NAME), PathBuf::from(MACHINE_FILE)]
-        .into_iter()
-        .find(|path| path.is_file()))
+    Ok([data_dir.join(FILE_NAME), PathBuf::from(MACHINE_FILE)].into_iter().find(|path| path.is_file()))
 }
 
 /// `url` with its password blotted out.
@@ -392,20 +365,11 @@ mod tests {
     #[test]
     fn a_mistake_is_named_with_its_key() {
         for (toml, words) in [
-            (
-                "[collector]\nreading_intervall = \"1s\"",
-                vec!["reading_intervall", "reading_interval"],
-            ),
+            ("[collector]\nreading_intervall = \"1s\"", vec!["reading_intervall", "reading_interval"]),
             ("[collector]\nreading_interval = \"soon\"", vec!["soon", "90s"]),
-            (
-                "[collector]\nreading_interval = \"10ms\"",
-                vec!["reading_interval", "60s"],
-            ),
+            ("[collector]\nreading_interval = \"10ms\"", vec!["reading_interval", "60s"]),
             ("[metering]\nwindow = \"7m\"", vec!["metering.window", "15m"]),
-            (
-                "[metering]\nwindow = \"30s\"",
-                vec!["reading_interval", "metering.window"],
-            ),
+            ("[metering]\nwindow = \"30s\"", vec!["reading_interval", "metering.window"]),
             ("[server]\nlisten = \"nowhere\"", vec!["server.listen"]),
             ("[database]\npool_size = 0", vec!["database.pool_size", "4"]),
             ("[billing.seller]\nname = \" \"", vec!["billing.seller.name"]),
@@ -413,10 +377,7 @@ mod tests {
         ] {
             let error = format!("{:#}", load(toml).unwrap_err());
             for word in words {
-                assert!(
-                    error.contains(word),
-                    "{toml:?} gave {error:?}, which lacks {word:?}"
-                );
+                assert!(error.contains(word), "{toml:?} gave {error:?}, which lacks {word:?}");
             }
         }
     }
@@ -425,19 +386,13 @@ mod tests {
     fn flags_have_the_last_word() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join(FILE_NAME), "[server]\nlisten = \"127.0.0.1:1\"").unwrap();
-        let flags = UpArguments {
-            listen: Some("127.0.0.1:2".parse().unwrap()),
-            ..UpArguments::default()
-        };
+        let flags = UpArguments { listen: Some("127.0.0.1:2".parse().unwrap()), ..UpArguments::default() };
         assert_eq!(Config::load(dir.path(), &flags).unwrap().server.listen.port(), 2);
     }
 
     #[test]
     fn a_password_is_never_shown() {
-        assert_eq!(
-            without_password("postgres://u:secret@h/db"),
-            "postgres://u:***@h/db"
-        );
+        assert_eq!(without_password("postgres://u:secret@h/db"), "postgres://u:***@h/db");
         assert_eq!(without_password("postgres://h/db"), "postgres://h/db");
         assert_eq!(without_password("host=h password=secret"), "(set)");
     }

@@ -30,9 +30,7 @@ const ISSUE_TRIES: u32 = 5;
 /// There is no such tenant.
 pub async fn tenants(parts: &Parts, only: Option<&str>) -> Result<Vec<Tenant>> {
     if let Some(name) = only {
-        return Ok(vec![
-            registry::find_tenant(&parts.database, Scope::Provider, name).await?,
-        ]);
+        return Ok(vec![registry::find_tenant(&parts.database, Scope::Provider, name).await?]);
     }
     let mut tenants = registry::tenants(&parts.database, Scope::Provider).await?;
     tenants.retain(|tenant| tenant.id != TenantId::UNASSIGNED && tenant.plan_name.is_some());
@@ -56,10 +54,7 @@ pub async fn gather(parts: &Parts, tenant: Tenant, asked: &PeriodRequest) -> Res
         TimeZone::get(&tenant.time_zone).context("the tenant's time zone is not known to this machine")?;
     let period = period::window(asked, &zone)?;
     let Some(plan_name) = &tenant.plan_name else {
-        bail!(
-            "tenant {0} has no price plan; give it one: weir tenant set-plan {0} PLAN",
-            tenant.name
-        );
+        bail!("tenant {0} has no price plan; give it one: weir tenant set-plan {0} PLAN", tenant.name);
     };
     let plan = find_plan(parts, plan_name).await?;
     let cuts = plan.cuts(period);
@@ -70,12 +65,7 @@ pub async fn gather(parts: &Parts, tenant: Tenant, asked: &PeriodRequest) -> Res
     let pieces = period.split_at(&cuts);
     let now = Timestamp::now();
     let usage = records::usage_of(&parts.database, tenant.id, &pieces, parts.usage, now).await?;
-    Ok(Bill {
-        tenant,
-        plan,
-        period,
-        usage,
-    })
+    Ok(Bill { tenant, plan, period, usage })
 }
 
 /// What became of a bill.
@@ -96,17 +86,7 @@ pub async fn issue_bill(parts: &Parts, bill: &Bill) -> Result<Outcome> {
     loop {
         tries += 1;
         let (tenant, now) = (bill.tenant.id, Timestamp::now());
-        match issue(
-            &parts.database,
-            tenant,
-            &bill.plan,
-            &bill.usage,
-            bill.period,
-            &seller,
-            now,
-        )
-        .await
-        {
+        match issue(&parts.database, tenant, &bill.plan, &bill.usage, bill.period, &seller, now).await {
             Err(error) if error.is_transient() && tries < ISSUE_TRIES => {
                 tokio::time::sleep(LOOK * tries).await
             }
@@ -131,14 +111,7 @@ pub fn preview(parts: &Parts, bill: &Bill) -> Result<InvoiceDocument> {
         time_zone: bill.tenant.time_zone.clone(),
     };
     let id = billing::InvoiceId::new();
-    Ok(draft(
-        id,
-        &seller(parts),
-        buyer,
-        &bill.plan,
-        &bill.usage,
-        bill.period,
-    )?)
+    Ok(draft(id, &seller(parts), buyer, &bill.plan, &bill.usage, bill.period)?)
 }
 
 /// Waits until every live node has reported past the period's end (and is given up on after `wait`), then
@@ -175,10 +148,7 @@ pub async fn settle_usage(parts: &Parts, end: Timestamp, wait: Duration) -> Resu
     }
     let derived = derivation::derive_dirty(&parts.database, parts.usage, Timestamp::now()).await?;
     if 0 < derived.failed {
-        bail!(
-            "the usage of {} resource(s) could not be derived; see the log of `weir up`",
-            derived.failed
-        );
+        bail!("the usage of {} resource(s) could not be derived; see the log of `weir up`", derived.failed);
     }
     Ok(())
 }

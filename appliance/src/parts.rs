@@ -54,9 +54,7 @@ impl Parts {
             true => Some(start_collector(data_dir, config, &node_name)?),
             false => None,
         };
-        let reader = Arc::new(Reader {
-            collector: RwLock::new(collector),
-        });
+        let reader = Arc::new(Reader { collector: RwLock::new(collector) });
         let settings = compute::Settings {
             libvirt_uri: config.collector.libvirt_uri.clone(),
             pool: config.compute.pool.clone(),
@@ -69,10 +67,7 @@ impl Parts {
             config: config.clone(),
             ingestor: Ingestor::new(database.clone(), IngestSettings::new(window)),
             database,
-            usage: UsageSettings {
-                window,
-                tolerance: interval * TOLERANCE_INTERVALS / TOLERANCE_DIVISOR,
-            },
+            usage: UsageSettings { window, tolerance: interval * TOLERANCE_INTERVALS / TOLERANCE_DIVISOR },
             ingested: Arc::new(Notify::new()),
             node_name,
             reader,
@@ -110,9 +105,7 @@ impl Parts {
     /// It could not be taken.
     pub async fn read_now(&self) -> Result<metering::BatchSeq> {
         let collector = self.reader.collector.read().await;
-        let collector = collector
-            .as_ref()
-            .context("this node is not metered (collector.enabled = false)")?;
+        let collector = collector.as_ref().context("this node is not metered (collector.enabled = false)")?;
         Ok(collector.read_now().await?)
     }
 

@@ -78,10 +78,7 @@ pub fn read_plan(file: &Path) -> Result<String> {
 pub fn document(invoice: &InvoiceDocument, format: DocumentFormat) -> Result<(Vec<u8>, &'static str)> {
     Ok(match format {
         DocumentFormat::Pdf => (reports::invoice_pdf(invoice)?, "application/pdf"),
-        DocumentFormat::Html => (
-            reports::invoice_html(invoice)?.into_bytes(),
-            "text/html; charset=utf-8",
-        ),
+        DocumentFormat::Html => (reports::invoice_html(invoice)?.into_bytes(), "text/html; charset=utf-8"),
         DocumentFormat::Json => (reports::invoice_json(invoice)?.into_bytes(), "application/json"),
     })
 }
@@ -101,10 +98,7 @@ fn read(file: &Path, what: &str, limit: usize) -> Result<Vec<u8>> {
         .read_to_end(&mut bytes)
         .with_context(|| format!("the {what} {} cannot be read", file.display()))?;
     if limit < bytes.len() {
-        bail!(
-            "the {what} {} is larger than {limit} bytes, the most that is read",
-            file.display()
-        );
+        bail!("the {what} {} is larger than {limit} bytes, the most that is read", file.display());
     }
     Ok(bytes)
 }
@@ -114,10 +108,7 @@ fn format_of(path: &Path) -> Result<DocumentFormat> {
         Some("pdf") => Ok(DocumentFormat::Pdf),
         Some("html") => Ok(DocumentFormat::Html),
         Some("json") => Ok(DocumentFormat::Json),
-        _ => bail!(
-            "{} should end in .pdf, .html or .json, which says the document's form",
-            path.display()
-        ),
+        _ => bail!("{} should end in .pdf, .html or .json, which says the document's form", path.display()),
     }
 }
 
@@ -135,11 +126,8 @@ fn table(draft: &InvoiceDocument) -> String {
         table.add_row(cells);
     }
     table.add_row(["Subtotal", "", "", "", &draft.subtotal.to_string()]);
-    let tax = format!(
-        "{} {} %",
-        draft.tax.name,
-        (draft.tax.rate * rust_decimal::Decimal::ONE_HUNDRED).normalize()
-    );
+    let tax =
+        format!("{} {} %", draft.tax.name, (draft.tax.rate * rust_decimal::Decimal::ONE_HUNDRED).normalize());
     table.add_row([&tax, "", "", "", &draft.tax.amount.to_string()]);
     table.add_row(["Total", "", "", "", &draft.total.to_string()]);
     for position in [1, 3, 4] {

@@ -18,22 +18,10 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("usage", &["metering", "migrations"]),
     ("billing", &["metering", "migrations"]),
     ("reports", &["metering", "billing"]),
-    (
-        "dashboards",
-        &["metering", "migrations", "billing", "usage", "reports"],
-    ),
+    ("dashboards", &["metering", "migrations", "billing", "usage", "reports"]),
     (
         "appliance",
-        &[
-            "metering",
-            "migrations",
-            "collector",
-            "compute",
-            "usage",
-            "billing",
-            "reports",
-            "dashboards",
-        ],
+        &["metering", "migrations", "collector", "compute", "usage", "billing", "reports", "dashboards"],
     ),
 ];
 
@@ -46,18 +34,10 @@ const FILE_LINES_MAX: usize = 700;
 fn dependencies_point_one_way() {
     let arrows: BTreeMap<_, _> = ARROWS.into_iter().collect();
     let metadata = MetadataCommand::new().no_deps().exec().unwrap();
-    assert_eq!(
-        metadata.packages.len(),
-        arrows.len(),
-        "a crate is missing from the list of arrows"
-    );
+    assert_eq!(metadata.packages.len(), arrows.len(), "a crate is missing from the list of arrows");
     for package in &metadata.packages {
         let allowed = arrows[package.name.as_str()];
-        for dependency in package
-            .dependencies
-            .iter()
-            .filter(|d| d.kind == DependencyKind::Normal)
-        {
+        for dependency in package.dependencies.iter().filter(|d| d.kind == DependencyKind::Normal) {
             let is_room = arrows.contains_key(dependency.name.as_str());
             assert!(
                 !is_room || allowed.contains(&dependency.name.as_str()),
@@ -80,10 +60,7 @@ fn only_the_front_knows_the_web_and_only_two_rooms_know_libvirt() {
         ("sysinfo", vec!["collector"]),
     ] {
         for package in &metadata.packages {
-            let uses = package
-                .dependencies
-                .iter()
-                .any(|dependency| dependency.name == library);
+            let uses = package.dependencies.iter().any(|dependency| dependency.name == library);
             assert!(
                 !uses || rooms.contains(&package.name.as_str()),
                 "{} must not use {library}",
@@ -96,10 +73,7 @@ fn only_the_front_knows_the_web_and_only_two_rooms_know_libvirt() {
 #[test]
 fn only_the_two_libvirt_modules_say_domain() {
     let mut found = Vec::new();
-    for (room, _) in ARROWS
-        .into_iter()
-        .filter(|(room, _)| !["testbed", "weir-bench"].contains(room))
-    {
+    for (room, _) in ARROWS.into_iter().filter(|(room, _)| !["testbed", "weir-bench"].contains(room)) {
         for source in sources(&format!("{}/src", folder(room))) {
             let path = source.path.display().to_string();
             if path.contains("collector/src/libvirt") || path.contains("compute/src/libvirt") {
@@ -117,14 +91,7 @@ fn only_the_two_libvirt_modules_say_domain() {
 #[test]
 fn the_pure_parts_have_no_clock_no_float_and_no_input_or_output() {
     let clock = ["Timestamp::now", "Zoned::now", "SystemTime", "Instant::now"];
-    let outside = [
-        "std::fs",
-        "std::net",
-        "tokio",
-        "std::env",
-        "std::process",
-        "std::thread",
-    ];
+    let outside = ["std::fs", "std::net", "tokio", "std::env", "std::process", "std::thread"];
     let float = ["f64", "f32"];
     for (place, words) in [
         ("metering/src", [&clock[..], &outside, &float].concat()),
@@ -136,12 +103,7 @@ fn the_pure_parts_have_no_clock_no_float_and_no_input_or_output() {
         for source in sources(place) {
             for word in &words {
                 let line = source.code().find(|(_, line)| has_word(line, word));
-                assert!(
-                    line.is_none(),
-                    "{}:{} says {word}",
-                    source.path.display(),
-                    line.unwrap().0
-                );
+                assert!(line.is_none(), "{}:{} says {word}", source.path.display(), line.unwrap().0);
             }
         }
     }
@@ -152,15 +114,8 @@ fn what_is_measured_does_not_know_what_it_costs() {
     for place in ["metering/src", "collector/src", "usage/src", "usage/sql"] {
         for source in sources(place) {
             for word in ["price", "prices", "invoice", "invoices", "money"] {
-                let line = source
-                    .code()
-                    .find(|(_, line)| has_word(&line.to_lowercase(), word));
-                assert!(
-                    line.is_none(),
-                    "{}:{} says {word}",
-                    source.path.display(),
-                    line.unwrap().0
-                );
+                let line = source.code().find(|(_, line)| has_word(&line.to_lowercase(), word));
+                assert!(line.is_none(), "{}:{} says {word}", source.path.display(), line.unwrap().0);
             }
         }
     }
@@ -205,12 +160,7 @@ fn functions_fit_on_a_screen_and_files_into_a_head() {
 #[test]
 fn nothing_is_left_half_done() {
     // Spelt in two halves, or this file would find itself.
-    let words = [
-        concat!("FIX", "ME"),
-        concat!("TO", "DO"),
-        concat!("#[ign", "ore"),
-        concat!("#[al", "low"),
-    ];
+    let words = [concat!("FIX", "ME"), concat!("TO", "DO"), concat!("#[ign", "ore"), concat!("#[al", "low")];
     let mut found = Vec::new();
     for source in rust_sources() {
         for (number, line) in source.text.lines().enumerate() {
@@ -228,16 +178,8 @@ fn nothing_is_left_half_done() {
 #[test]
 fn queries_name_their_columns() {
     for source in all_files("sql") {
-        let line = source
-            .text
-            .lines()
-            .position(|line| line.to_uppercase().contains("SELECT *"));
-        assert!(
-            line.is_none(),
-            "{}:{} selects everything",
-            source.path.display(),
-            line.unwrap() + 1
-        );
+        let line = source.text.lines().position(|line| line.to_uppercase().contains("SELECT *"));
+        assert!(line.is_none(), "{}:{} selects everything", source.path.display(), line.unwrap() + 1);
     }
 }
 
@@ -306,10 +248,7 @@ fn all_files(ending: &str) -> Vec<Source> {
 }
 
 fn walk(folder: &Path, visit: &mut dyn FnMut(PathBuf)) {
-    let mut entries: Vec<_> = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
+    let mut entries: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     entries.sort();
     for path in entries {
         if path.is_dir() {
@@ -338,17 +277,7 @@ fn has_word(line: &str, word: &str) -> bool {
 fn function_indent(line: &str) -> Option<usize> {
     let indent = line.len() - line.trim_start().len();
     let mut words = line.trim_start().split_whitespace().skip_while(|word| {
-        [
-            "pub",
-            "pub(crate)",
-            "pub(super)",
-            "async",
-            "const",
-            "unsafe",
-            "extern",
-            "\"C\"",
-        ]
-        .contains(word)
+        ["pub", "pub(crate)", "pub(super)", "async", "const", "unsafe", "extern", "\"C\""].contains(word)
     });
     (words.next() == Some("fn")).then_some(indent)
 }

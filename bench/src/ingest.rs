@@ -19,9 +19,7 @@ const BATCHES: [usize; 2] = [1_000, 10_000];
 pub fn measure(report: &mut Report) -> Result<()> {
     tokio::runtime::Runtime::new()?.block_on(async {
         // Below /var/tmp, which is on a disk where /tmp may not be, and where PostgreSQL's user may pass.
-        let folder = tempfile::Builder::new()
-            .prefix("weir-bench-")
-            .tempdir_in("/var/tmp")?;
+        let folder = tempfile::Builder::new().prefix("weir-bench-").tempdir_in("/var/tmp")?;
         make_passable(folder.path())?;
         let cluster = PrivateCluster::start(ClusterOptions::new(folder.path())).await?;
         let measured = measure_on(cluster.url(), report).await;
@@ -52,8 +50,5 @@ async fn measure_on(url: &str, report: &mut Report) -> Result<()> {
 
 fn make_passable(folder: &std::path::Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
-    Ok(std::fs::set_permissions(
-        folder,
-        std::fs::Permissions::from_mode(0o711),
-    )?)
+    Ok(std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o711))?)
 }

@@ -22,9 +22,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<()> {
-    let output = std::env::args_os()
-        .nth(1)
-        .map_or_else(|| PathBuf::from("bench-out"), PathBuf::from);
+    let output = std::env::args_os().nth(1).map_or_else(|| PathBuf::from("bench-out"), PathBuf::from);
     let mut report = Report::default();
     eprintln!("ingest: a private PostgreSQL of its own, fsync on");
     ingest::measure(&mut report)?;

@@ -50,14 +50,7 @@ impl Report {
         let (weir, limit) = (Spread::of(weir), Spread::of(limit));
         let ratio = weir.median / limit.median;
         eprintln!("  {name}: {:.1} {unit}, {ratio:.2} x {limit_is}", weir.median);
-        self.figures.push(Figure {
-            name,
-            unit,
-            weir,
-            limit,
-            limit_is,
-            ratio,
-        });
+        self.figures.push(Figure { name, unit, weir, limit, limit_is, ratio });
     }
 
     /// Writes `bench.json` into `folder`.
@@ -75,22 +68,12 @@ impl Report {
     pub fn table(&self) -> String {
         let mut table = Table::new();
         table.load_style(UTF8_FULL_CONDENSED);
-        table.set_header([
-            "MEASURED",
-            "UNIT",
-            "WEIR (MIN / MEDIAN / MAX)",
-            "LIMIT",
-            "RATIO",
-            "THE LIMIT IS",
-        ]);
+        table.set_header(["MEASURED", "UNIT", "WEIR (MIN / MEDIAN / MAX)", "LIMIT", "RATIO", "THE LIMIT IS"]);
         for figure in &self.figures {
             table.add_row([
                 figure.name.clone(),
                 figure.unit.to_owned(),
-                format!(
-                    "{:.1} / {:.1} / {:.1}",
-                    figure.weir.min, figure.weir.median, figure.weir.max
-                ),
+                format!("{:.1} / {:.1} / {:.1}", figure.weir.min, figure.weir.median, figure.weir.max),
                 format!("{:.1}", figure.limit.median),
                 format!("{:.2}", figure.ratio),
                 figure.limit_is.to_owned(),
@@ -110,10 +93,6 @@ impl Spread {
         let mut sorted = figures.to_vec();
         sorted.sort_by(f64::total_cmp);
         let at = |n: usize| sorted.get(n).copied().unwrap_or(f64::NAN);
-        Self {
-            min: at(0),
-            median: at(sorted.len() / 2),
-            max: at(sorted.len().saturating_sub(1)),
-        }
+        Self { min: at(0), median: at(sorted.len() / 2), max: at(sorted.len().saturating_sub(1)) }
     }
 }

@@ -73,9 +73,7 @@ impl Currency {
         iso_currency::Currency::from_code(code)
             .filter(|currency| currency.exponent().is_some())
             .map(Self)
-            .ok_or_else(|| MoneyError::UnknownCurrency {
-                shown: code.chars().take(80).collect(),
-            })
+            .ok_or_else(|| MoneyError::UnknownCurrency { shown: code.chars().take(80).collect() })
     }
 
     /// The three letters.
@@ -99,10 +97,7 @@ impl Currency {
     /// How many decimals its smallest coin has: 0 for JPY, 2 for EUR, 3 for BHD.
     #[must_use]
     pub fn exponent(self) -> u32 {
-        self.0
-            .exponent()
-            .map(u32::from)
-            .expect("only currencies with an exponent become a Currency")
+        self.0.exponent().map(u32::from).expect("only currencies with an exponent become a Currency")
     }
 }
 
@@ -110,10 +105,7 @@ impl Money {
     /// Nothing, in `currency`.
     #[must_use]
     pub fn zero(currency: Currency) -> Self {
-        Self {
-            amount: Decimal::new(0, currency.exponent()),
-            currency,
-        }
+        Self { amount: Decimal::new(0, currency.exponent()), currency }
     }
 
     /// Exactly `amount`.
@@ -122,11 +114,7 @@ impl Money {
     /// It is finer than the smallest coin, or too large to be written with the currency's decimals.
     pub fn exact(amount: Decimal, currency: Currency) -> Result<Self, MoneyError> {
         let money = Self::rounded(amount, currency)?;
-        if money.amount == amount {
-            Ok(money)
-        } else {
-            Err(MoneyError::TooFine { amount, currency })
-        }
+        if money.amount == amount { Ok(money) } else { Err(MoneyError::TooFine { amount, currency }) }
     }
 
     /// `amount` rounded to whole coins by [`HALF_AWAY_FROM_ZERO`].
@@ -169,14 +157,9 @@ impl Money {
     /// They are in different currencies, or the sum is too large.
     pub fn checked_add(self, other: Money) -> Result<Self, MoneyError> {
         if self.currency != other.currency {
-            return Err(MoneyError::MixedCurrencies {
-                left: self.currency,
-                right: other.currency,
-            });
+            return Err(MoneyError::MixedCurrencies { left: self.currency, right: other.currency });
         }
-        let too_large = MoneyError::TooLarge {
-            currency: self.currency,
-        };
+        let too_large = MoneyError::TooLarge { currency: self.currency };
         let amount = self.amount.checked_add(other.amount).ok_or(too_large)?;
         Self::exact(amount, self.currency)
     }
@@ -186,9 +169,7 @@ impl Money {
     /// # Errors
     /// One is not in `currency`, or the sum is too large.
     pub fn sum(currency: Currency, parts: impl IntoIterator<Item = Money>) -> Result<Self, MoneyError> {
-        parts
-            .into_iter()
-            .try_fold(Self::zero(currency), Self::checked_add)
+        parts.into_iter().try_fold(Self::zero(currency), Self::checked_add)
     }
 }
 
@@ -245,10 +226,7 @@ impl TryFrom<RawMoney> for Money {
 
 impl From<Money> for RawMoney {
     fn from(money: Money) -> Self {
-        Self {
-            amount: money.amount,
-            currency: money.currency,
-        }
+        Self { amount: money.amount, currency: money.currency }
     }
 }
 
@@ -298,17 +276,7 @@ mod tests {
 
     #[test]
     fn gold_test_codes_and_noise_are_no_currency() {
-        for code in [
-            "XAU",
-            "XTS",
-            "XXX",
-            "eur",
-            "EURO",
-            "",
-            "€",
-            "'; DROP",
-            &"E".repeat(10_000),
-        ] {
+        for code in ["XAU", "XTS", "XXX", "eur", "EURO", "", "€", "'; DROP", &"E".repeat(10_000)] {
             let error = Currency::parse(code).unwrap_err().to_string();
             assert!(error.len() < 400, "{error}");
         }

@@ -104,10 +104,7 @@ pub fn custom(from: &str, to: &str, zone: &TimeZone) -> Result<Window, PeriodErr
 /// # Errors
 /// It is neither, or it is a local time that does not exist or exists twice.
 pub fn instant(text: &str, zone: &TimeZone) -> Result<Timestamp, PeriodError> {
-    let no_instant = || PeriodError::NoInstant {
-        shown: cut(text),
-        zone: name(zone),
-    };
+    let no_instant = || PeriodError::NoInstant { shown: cut(text), zone: name(zone) };
     if let Ok(instant) = text.parse::<Timestamp>() {
         return Ok(instant);
     }
@@ -115,17 +112,11 @@ pub fn instant(text: &str, zone: &TimeZone) -> Result<Timestamp, PeriodError> {
         return Ok(day.to_zoned(zone.clone()).map_err(|_| no_instant())?.timestamp());
     }
     // jiff would also take a day without dashes.
-    let local = text
-        .get(..10)
-        .and_then(day)
-        .and_then(|_| text.parse::<DateTime>().ok());
+    let local = text.get(..10).and_then(day).and_then(|_| text.parse::<DateTime>().ok());
     let local = local.ok_or_else(no_instant)?;
     zone.to_ambiguous_timestamp(local)
         .unambiguous()
-        .map_err(|_| PeriodError::Ambiguous {
-            local,
-            zone: name(zone),
-        })
+        .map_err(|_| PeriodError::Ambiguous { local, zone: name(zone) })
 }
 
 /// Refuses a period that is not over at `now`.
@@ -134,11 +125,7 @@ pub fn instant(text: &str, zone: &TimeZone) -> Result<Timestamp, PeriodError> {
 /// It is not.
 pub fn check_over(period: Window, now: Timestamp) -> Result<(), PeriodError> {
     let end = period.end();
-    if end <= now {
-        Ok(())
-    } else {
-        Err(PeriodError::NotOver { end, now })
-    }
+    if end <= now { Ok(()) } else { Err(PeriodError::NotOver { end, now }) }
 }
 
 /// Refuses a period, or `cuts` in it, at which usage windows cannot be cut: months of a zone whose offset is no
@@ -183,9 +170,7 @@ fn day(text: &str) -> Option<Date> {
         4 | 7 => byte == b'-',
         _ => byte.is_ascii_digit(),
     });
-    (shape && text.len() == "2026-10-01".len())
-        .then(|| text.parse().ok())
-        .flatten()
+    (shape && text.len() == "2026-10-01".len()).then(|| text.parse().ok()).flatten()
 }
 
 fn name(zone: &TimeZone) -> String {
@@ -251,10 +236,7 @@ mod tests {
             &long,
         ] {
             let error = month(bad, &TimeZone::UTC).unwrap_err().to_string();
-            assert!(
-                error.contains("such as 2026-10") && error.len() < 500,
-                "{bad}: {error}"
-            );
+            assert!(error.contains("such as 2026-10") && error.len() < 500, "{bad}: {error}");
         }
     }
 
@@ -274,20 +256,8 @@ mod tests {
         ] {
             assert_eq!(instant(text, &berlin).unwrap().to_string(), expected);
         }
-        for bad in [
-            "",
-            "now",
-            "yesterday",
-            "12:00",
-            "2026-10",
-            "20261001",
-            "2026-10-01T25:00",
-            "1e9",
-        ] {
-            assert!(
-                matches!(instant(bad, &berlin), Err(PeriodError::NoInstant { .. })),
-                "{bad}"
-            );
+        for bad in ["", "now", "yesterday", "12:00", "2026-10", "20261001", "2026-10-01T25:00", "1e9"] {
+            assert!(matches!(instant(bad, &berlin), Err(PeriodError::NoInstant { .. })), "{bad}");
         }
     }
 
@@ -297,10 +267,7 @@ mod tests {
         assert!(matches!(error, PeriodError::Empty { .. }), "{error}");
         let day = custom("2026-10-01", "2026-10-02", &TimeZone::UTC).unwrap();
         assert!(check_over(day, day.end()).is_ok());
-        assert!(matches!(
-            check_over(day, day.start()),
-            Err(PeriodError::NotOver { .. })
-        ));
+        assert!(matches!(check_over(day, day.start()), Err(PeriodError::NotOver { .. })));
     }
 
     #[test]
@@ -319,10 +286,7 @@ mod tests {
             match (suggestion, suggested) {
                 (None, None) => {}
                 (Some(length), Some(error)) => {
-                    assert!(
-                        error.contains(&format!("metering.window = \"{length}\"")),
-                        "{error}"
-                    );
+                    assert!(error.contains(&format!("metering.window = \"{length}\"")), "{error}");
                 }
                 (expected, got) => panic!("{place}: {expected:?}, {got:?}"),
             }

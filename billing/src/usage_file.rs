@@ -13,16 +13,8 @@ use jiff::Timestamp;
 use metering::{Coverage, InstanceId, MeterName, Resource, ResourceKind, UsageRecord, VolumeId, Window};
 
 /// The columns.
-pub const COLUMNS: [&str; 8] = [
-    "resource",
-    "instance_id",
-    "name",
-    "device",
-    "meter",
-    "window_start",
-    "window_end",
-    "quantity",
-];
+pub const COLUMNS: [&str; 8] =
+    ["resource", "instance_id", "name", "device", "meter", "window_start", "window_end", "quantity"];
 
 /// The largest file: about two million records, a month of 250 instances by the hour.
 pub const MAX_USAGE_BYTES: usize = 256 * 1024 * 1024;
@@ -51,13 +43,8 @@ type Places = [usize; COLUMNS.len()];
 pub fn parse(file: &str, bytes: &[u8]) -> Result<Vec<UsageRecord>, UsageFileErrors> {
     let mut problems = Problems::default();
     if MAX_USAGE_BYTES < bytes.len() {
-        problems.add(
-            1,
-            format!(
-                "the file has {} bytes; split it into files of at most 256 MiB",
-                bytes.len()
-            ),
-        );
+        problems
+            .add(1, format!("the file has {} bytes; split it into files of at most 256 MiB", bytes.len()));
         return problems.finish(file, Vec::new());
     }
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(bytes);
@@ -127,11 +114,7 @@ impl Problems {
             return Ok(records);
         }
         self.found.sort();
-        Err(UsageFileErrors {
-            file: file.to_owned(),
-            problems: self.found,
-            more: self.more,
-        })
+        Err(UsageFileErrors { file: file.to_owned(), problems: self.found, more: self.more })
     }
 }
 
@@ -169,20 +152,13 @@ fn record(row: &StringRecord, places: &Places) -> Result<UsageRecord, String> {
     let meter = MeterName::parse(meter).map_err(|error| error.to_string())?;
     if meter.meter().resource != kind {
         let right = meter.meter().resource.as_str();
-        return Err(format!(
-            "{meter} is measured on a resource `{right}`, not `{}`",
-            kind.as_str()
-        ));
+        return Err(format!("{meter} is measured on a resource `{right}`, not `{}`", kind.as_str()));
     }
     let window = Window::new(instant("window_start", start)?, instant("window_end", end)?)
         .map_err(|error| error.to_string())?;
     let quantity = quantity.parse().map_err(|_| {
         let unit = meter.meter().unit.symbol();
-        format!(
-            "quantity {} is no whole number of {unit} from 0 to {}",
-            shown(quantity),
-            u64::MAX
-        )
+        format!("quantity {} is no whole number of {unit} from 0 to {}", shown(quantity), u64::MAX)
     })?;
     Ok(UsageRecord {
         resource: resource(kind, id, device)?,
@@ -190,10 +166,7 @@ fn record(row: &StringRecord, places: &Places) -> Result<UsageRecord, String> {
         meter,
         window,
         quantity,
-        coverage: Coverage {
-            measured_us: window.microseconds().unsigned_abs(),
-            ..Coverage::default()
-        },
+        coverage: Coverage { measured_us: window.microseconds().unsigned_abs(), ..Coverage::default() },
     })
 }
 
@@ -204,16 +177,8 @@ fn resource(kind: ResourceKind, id: &str, device: &str) -> Result<Resource, Stri
     };
     let has_device = matches!(kind, ResourceKind::Disk | ResourceKind::Nic);
     if has_device == device.is_empty() {
-        let which = if has_device {
-            "name it (vda, or the MAC)"
-        } else {
-            "leave it empty"
-        };
-        return Err(format!(
-            "device {} does not go with a {}; {which}",
-            shown(device),
-            kind.as_str()
-        ));
+        let which = if has_device { "name it (vda, or the MAC)" } else { "leave it empty" };
+        return Err(format!("device {} does not go with a {}; {which}", shown(device), kind.as_str()));
     }
     let instance_id = || id.parse::<InstanceId>().map_err(|_| no_id());
     Ok(match kind {
@@ -225,12 +190,7 @@ fn resource(kind: ResourceKind, id: &str, device: &str) -> Result<Resource, Stri
 }
 
 fn instant(column: &str, text: &str) -> Result<Timestamp, String> {
-    text.parse().map_err(|_| {
-        format!(
-            "{column} {} is no instant; write 2026-10-01T00:00:00Z",
-            shown(text)
-        )
-    })
+    text.parse().map_err(|_| format!("{column} {} is no instant; write 2026-10-01T00:00:00Z", shown(text)))
 }
 
 /// The same time of the same meter and resource must not count twice.
@@ -252,9 +212,7 @@ fn check_overlaps(records: &[UsageRecord], lines: &[u64], problems: &mut Problem
                 problems.add(line, format!("{what}; remove one of the two"));
             }
             // The one that reaches furthest, so that a short one within it hides nothing.
-            last = last
-                .filter(|(before, _)| window.end() <= before.end())
-                .or(Some((window, line)));
+            last = last.filter(|(before, _)| window.end() <= before.end()).or(Some((window, line)));
         }
     }
 }
@@ -283,13 +241,8 @@ mod tests {
     fn check(cases: &[(String, &str)]) {
         let good = format!("instance,{ID},web,,cpu_ns,2026-09-01T00:00:00Z,2026-09-01T01:00:00Z,1\n");
         for (row, expected) in cases {
-            let error = parse("u.csv", format!("{HEADER}{good}{row}\n").as_bytes())
-                .unwrap_err()
-                .to_string();
-            assert!(
-                error.starts_with("u.csv:3: ") && error.contains(expected),
-                "{row}: {error}"
-            );
+            let error = parse("u.csv", format!("{HEADER}{good}{row}\n").as_bytes()).unwrap_err().to_string();
+            assert!(error.starts_with("u.csv:3: ") && error.contains(expected), "{row}: {error}");
             assert!(error.len() < 1_000, "{error}");
         }
     }
@@ -302,34 +255,15 @@ mod tests {
             (format!("instance,7,web,,cpu_ns,{HOUR},1"), "is no id"),
             (format!("instance,{ID},web,vda,cpu_ns,{HOUR},1"), "leave it empty"),
             (format!("disk,{ID},web,,disk_read_ops,{HOUR},1"), "name it"),
-            (
-                format!("disk,{ID},web,vda,cpu_ns,{HOUR},1"),
-                "`instance`, not `disk`",
-            ),
+            (format!("disk,{ID},web,vda,cpu_ns,{HOUR},1"), "`instance`, not `disk`"),
             (instance("cpu_seconds", &format!("{HOUR},1")), "cpu_ns"),
             (instance("cpu_ns", &format!("{HOUR},-1")), "whole number of ns"),
             (instance("cpu_ns", &format!("{HOUR},1.5")), "whole number of ns"),
-            (
-                instance("cpu_ns", &format!("{HOUR},18446744073709551616")),
-                "whole number",
-            ),
-            (
-                instance("cpu_ns", "2026-10-01,2026-10-02T00:00:00Z,1"),
-                "window_start",
-            ),
-            (
-                instance("cpu_ns", "2026-10-01T01:00:00Z,2026-10-01T01:00:00Z,1"),
-                "end after it starts",
-            ),
+            (instance("cpu_ns", &format!("{HOUR},18446744073709551616")), "whole number"),
+            (instance("cpu_ns", "2026-10-01,2026-10-02T00:00:00Z,1"), "window_start"),
+            (instance("cpu_ns", "2026-10-01T01:00:00Z,2026-10-01T01:00:00Z,1"), "end after it starts"),
             (instance("cpu_ns", "1"), "6 fields, but 8 columns"),
-            (
-                format!(
-                    "instance,{ID},{},,cpu_ns,{HOUR},{}",
-                    "n".repeat(10_000),
-                    "9".repeat(10_000)
-                ),
-                "whole",
-            ),
+            (format!("instance,{ID},{},,cpu_ns,{HOUR},{}", "n".repeat(10_000), "9".repeat(10_000)), "whole"),
         ]);
     }
 
@@ -348,12 +282,7 @@ mod tests {
             assert_eq!(error.problems.len(), second.lines().count(), "{error}");
         }
         let next = row("1T05:00:00", "1T06:00:00");
-        assert_eq!(
-            parse("u.csv", format!("{HEADER}{long}{next}").as_bytes())
-                .unwrap()
-                .len(),
-            2
-        );
+        assert_eq!(parse("u.csv", format!("{HEADER}{long}{next}").as_bytes()).unwrap().len(), 2);
     }
 
     #[test]
@@ -362,34 +291,21 @@ mod tests {
             (&b""[..], "is missing"),
             (b"resource,instance_id\n", "`name` is missing"),
             (b"a,b\n", "no column \"a\""),
-            (
-                b"meter,meter,resource,instance_id,name,device,window_start,window_end,quantity\n",
-                "twice",
-            ),
+            (b"meter,meter,resource,instance_id,name,device,window_start,window_end,quantity\n", "twice"),
             (b"\xff\xfe\n", "UTF-8"),
         ] {
             let error = parse("u.csv", bytes).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         }
         let bytes = [HEADER.as_bytes(), b"instance,\xff\n"].concat();
-        assert!(
-            parse("u.csv", &bytes)
-                .unwrap_err()
-                .to_string()
-                .contains("not UTF-8")
-        );
+        assert!(parse("u.csv", &bytes).unwrap_err().to_string().contains("not UTF-8"));
     }
 
     #[test]
     fn hostile_names_come_through_as_they_are() {
-        for name in [
-            "a\"b",
-            "<script>",
-            "a\nb",
-            "\u{1F600}",
-            "'; DROP TABLE invoice; --",
-            &"x".repeat(10_000),
-        ] {
+        for name in
+            ["a\"b", "<script>", "a\nb", "\u{1F600}", "'; DROP TABLE invoice; --", &"x".repeat(10_000)]
+        {
             let quoted = name.replace('"', "\"\"");
             let text = format!("{HEADER}instance,{ID},\"{quoted}\",,cpu_ns,{HOUR},1\n");
             assert_eq!(parse("u.csv", text.as_bytes()).unwrap()[0].resource_name, *name);

@@ -66,12 +66,7 @@ fn measure(
     for _ in 0..calls {
         instances = call()?;
     }
-    Ok(Cost {
-        instances,
-        calls,
-        wall: wall.elapsed(),
-        cpu: thread_cpu().saturating_sub(cpu),
-    })
+    Ok(Cost { instances, calls, wall: wall.elapsed(), cpu: thread_cpu().saturating_sub(cpu) })
 }
 
 fn thread_cpu() -> Duration {

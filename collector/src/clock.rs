@@ -54,10 +54,7 @@ impl Clock for SystemClock {
         let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
         let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
         let nanos = u32::try_from(time.tv_nsec).unwrap_or(0);
-        Moment {
-            wall: metering::micros(Timestamp::now()),
-            boot: Duration::new(seconds, nanos),
-        }
+        Moment { wall: metering::micros(Timestamp::now()), boot: Duration::new(seconds, nanos) }
     }
 }
 

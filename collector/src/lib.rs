@@ -132,13 +132,7 @@ pub fn start(settings: Settings) -> Result<Collector, CollectorError> {
         .name("weir-collector".to_owned())
         .spawn(move || runner.run(&receiver))
         .map_err(|error| CollectorError::Thread(Arc::new(error)))?;
-    Ok(Collector {
-        spool,
-        notify,
-        status,
-        commands,
-        thread,
-    })
+    Ok(Collector { spool, notify, status, commands, thread })
 }
 
 impl Collector {
@@ -198,9 +192,7 @@ impl Collector {
         command: impl FnOnce(oneshot::Sender<runner::Answer>) -> Command,
     ) -> Result<BatchSeq, CollectorError> {
         let (sender, answer) = oneshot::channel();
-        self.commands
-            .send(command(sender))
-            .map_err(|_| CollectorError::Ended)?;
+        self.commands.send(command(sender)).map_err(|_| CollectorError::Ended)?;
         answer.await.map_err(|_| CollectorError::Ended)?
     }
 }

@@ -56,24 +56,13 @@ impl Default for Node {
 /// Processors and their busy time in ms since boot, from proc(5)'s stat: user, nice, system, irq, softirq and
 /// steal; not idle, not iowait; guest time is in user time already.
 fn processors(stat: &str) -> Option<(u32, u64)> {
-    let cpus = stat
-        .lines()
-        .filter(|line| line.starts_with("cpu") && !line.starts_with("cpu "));
+    let cpus = stat.lines().filter(|line| line.starts_with("cpu") && !line.starts_with("cpu "));
     let cpus = u32::try_from(cpus.count()).ok()?;
     let total = stat.lines().find(|line| line.starts_with("cpu "))?;
-    let ticks: Vec<u64> = total
-        .split_ascii_whitespace()
-        .skip(1)
-        .map_while(|field| field.parse().ok())
-        .collect();
-    let busy: u64 = [0, 1, 2, 5, 6, 7]
-        .iter()
-        .filter_map(|field| ticks.get(*field))
-        .sum();
-    Some((
-        cpus,
-        busy * 1_000 / rustix::param::clock_ticks_per_second().max(1),
-    ))
+    let ticks: Vec<u64> =
+        total.split_ascii_whitespace().skip(1).map_while(|field| field.parse().ok()).collect();
+    let busy: u64 = [0, 1, 2, 5, 6, 7].iter().filter_map(|field| ticks.get(*field)).sum();
+    Some((cpus, busy * 1_000 / rustix::param::clock_ticks_per_second().max(1)))
 }
 
 /// Size and used part, in KiB, of the file systems under `dirs`.
@@ -104,9 +93,7 @@ fn interfaces() -> (u64, u64) {
     networks
         .iter()
         .filter(|(name, _)| Path::new("/sys/class/net").join(name).join("device").exists())
-        .fold((0, 0), |(rx, tx), (_, data)| {
-            (rx + data.total_received(), tx + data.total_transmitted())
-        })
+        .fold((0, 0), |(rx, tx), (_, data)| (rx + data.total_received(), tx + data.total_transmitted()))
 }
 
 #[cfg(test)]

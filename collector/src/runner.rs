@@ -74,11 +74,7 @@ impl Runner {
                     if is_end {
                         return;
                     }
-                    retry = if is_read {
-                        None
-                    } else {
-                        retry.or(Some((0, FIRST_RETRY)))
-                    };
+                    retry = if is_read { None } else { retry.or(Some((0, FIRST_RETRY))) };
                 }
                 Err(RecvTimeoutError::Disconnected) => {
                     self.scheduled_look(&mut node, &mut retry);
@@ -201,11 +197,7 @@ impl Runner {
     }
 
     fn mark(&self, now: Moment) -> Mark {
-        Mark {
-            boot_id: self.boot_id,
-            wall: now.wall,
-            boot: now.boot,
-        }
+        Mark { boot_id: self.boot_id, wall: now.wall, boot: now.boot }
     }
 
     /// Says once that the hypervisor is away, not at each try.
@@ -242,11 +234,7 @@ struct NodeView {
 /// The first multiple of `interval` of the wall clock after `now`.
 fn next_aligned(now: Timestamp, interval: Duration) -> Timestamp {
     let interval_us = i64::try_from(interval.as_micros()).unwrap_or(i64::MAX).max(1);
-    let next = now
-        .as_microsecond()
-        .div_euclid(interval_us)
-        .saturating_add(1)
-        .saturating_mul(interval_us);
+    let next = now.as_microsecond().div_euclid(interval_us).saturating_add(1).saturating_mul(interval_us);
     Timestamp::from_microsecond(next).unwrap_or(Timestamp::MAX)
 }
 
@@ -273,10 +261,9 @@ mod tests {
     impl Hypervisor for Script {
         fn observe(&mut self, clock: &dyn Clock) -> Result<Observation, HypervisorError> {
             match self.0.pop_front() {
-                Some(Err(message)) => Err(HypervisorError {
-                    doing: "opening".into(),
-                    message: message.into(),
-                }),
+                Some(Err(message)) => {
+                    Err(HypervisorError { doing: "opening".into(), message: message.into() })
+                }
                 Some(Ok(())) | None => Ok(Observation {
                     boot_id: BootId::from_uuid(Uuid::from_u128(1)),
                     at: clock.now(),
@@ -325,12 +312,7 @@ mod tests {
         let mut gaps = Vec::new();
         while let Some(batch) = spool.oldest().unwrap() {
             assert_ne!(batch.node_id, NodeId::from_uuid(Uuid::nil()));
-            assert!(
-                batch
-                    .gaps
-                    .iter()
-                    .all(|gap| gap.reason == GapReason::HypervisorAway)
-            );
+            assert!(batch.gaps.iter().all(|gap| gap.reason == GapReason::HypervisorAway));
             gaps.push(batch.gaps.len());
             spool.acknowledge(batch.seq).unwrap();
         }
@@ -345,11 +327,7 @@ mod tests {
             assert!(first < second);
             assert_eq!(status.lock().unwrap().last_seq, Some(second));
         });
-        assert_eq!(
-            gaps(&spool),
-            [0, 0, 0, 0],
-            "at the start, twice asked, and at the end"
-        );
+        assert_eq!(gaps(&spool), [0, 0, 0, 0], "at the start, twice asked, and at the end");
     }
 
     #[test]
@@ -371,11 +349,7 @@ mod tests {
                 std::thread::sleep(Duration::from_millis(20));
             }
         });
-        assert_eq!(
-            gaps(&spool),
-            [1, 0, 0],
-            "tries between two readings leave no gap of their own"
-        );
+        assert_eq!(gaps(&spool), [1, 0, 0], "tries between two readings leave no gap of their own");
     }
 
     #[test]

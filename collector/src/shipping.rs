@@ -98,9 +98,8 @@ async fn blocking<T: Send + 'static>(
 
 /// Doubles with each failure; `jitter` (of 256) takes away up to half, so that nodes do not come back in step.
 fn backoff(failures: u32, jitter: u8) -> Duration {
-    let full = FIRST_WAIT
-        .saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1).min(16)))
-        .min(MAX_WAIT);
+    let full =
+        FIRST_WAIT.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1).min(16))).min(MAX_WAIT);
     full - full * u32::from(jitter) / 512
 }
 
@@ -165,11 +164,7 @@ mod tests {
         commit(&spool);
         let seen = Arc::new(Mutex::new(Vec::new()));
         let (stop, stopped) = watch::channel(false);
-        let sink = Shaky {
-            refusals: Mutex::new(2),
-            seen: Arc::clone(&seen),
-            all_taken: stop,
-        };
+        let sink = Shaky { refusals: Mutex::new(2), seen: Arc::clone(&seen), all_taken: stop };
         let wake = Arc::new(Notify::new());
         let shipping = tokio::spawn(ship(spool.clone(), Arc::clone(&wake), sink, stopped));
         while seen.lock().unwrap().len() < 4 {
@@ -178,10 +173,7 @@ mod tests {
         commit(&spool);
         wake.notify_one();
         shipping.await.unwrap();
-        assert_eq!(
-            *seen.lock().unwrap(),
-            [(1, false), (1, false), (1, true), (2, true), (3, true)]
-        );
+        assert_eq!(*seen.lock().unwrap(), [(1, false), (1, false), (1, true), (2, true), (3, true)]);
         assert_eq!(spool.backlog().unwrap().batches, 0);
     }
 

@@ -109,10 +109,8 @@ impl Spool {
 
     pub(crate) fn open_with_limit(dir: &Path, max_backlog_bytes: u64) -> Result<Self, SpoolError> {
         let path = dir.join(FILE);
-        std::fs::create_dir_all(dir).map_err(|source| SpoolError::Directory {
-            path: path.clone(),
-            source,
-        })?;
+        std::fs::create_dir_all(dir)
+            .map_err(|source| SpoolError::Directory { path: path.clone(), source })?;
         let (database, node_id) = match open_file(&path) {
             Ok(opened) => opened,
             Err(OpenError::Damaged(reason)) => {
@@ -150,10 +148,7 @@ impl Spool {
                 return Ok(None);
             };
             if version.value() != STATE_VERSION {
-                tracing::warn!(
-                    version = version.value(),
-                    "the memory is of another release: all is adopted"
-                );
+                tracing::warn!(version = version.value(), "the memory is of another release: all is adopted");
                 return Ok(None);
             }
             let state = rmp_serde::from_slice(blob.value())
@@ -183,9 +178,7 @@ impl Spool {
                         return Ok((batch.seq, false));
                     }
                 };
-                transaction
-                    .open_table(BATCHES)?
-                    .insert(batch.seq.0, bytes.as_slice())?;
+                transaction.open_table(BATCHES)?.insert(batch.seq.0, bytes.as_slice())?;
                 transaction.open_table(BLOBS)?.insert(STATE, state.as_slice())?;
                 let backlog = number(&numbers, BACKLOG_BYTES)? + bytes.len() as u64;
                 for (key, value) in [
@@ -281,10 +274,8 @@ impl Spool {
     /// as it is.
     fn thin(&self) -> Result<(), SpoolError> {
         self.write(|batches, numbers| {
-            let all: Vec<u64> = batches
-                .iter()?
-                .map(|entry| entry.map(|(seq, _)| seq.value()))
-                .collect::<Result<_, _>>()?;
+            let all: Vec<u64> =
+                batches.iter()?.map(|entry| entry.map(|(seq, _)| seq.value())).collect::<Result<_, _>>()?;
             for pair in all.get(1..).unwrap_or_default().chunks_exact(2) {
                 let (older, newer) = (take(batches, pair[0])?, take(batches, pair[1])?);
                 let folded = thin::fold(&older, &newer).unwrap_or(newer);
@@ -313,10 +304,7 @@ impl Spool {
     ) -> Result<(), SpoolError> {
         self.with(|database| {
             let transaction = database.begin_write()?;
-            work(
-                &mut transaction.open_table(BATCHES)?,
-                &mut transaction.open_table(NUMBERS)?,
-            )?;
+            work(&mut transaction.open_table(BATCHES)?, &mut transaction.open_table(NUMBERS)?)?;
             Ok(transaction.commit()?)
         })
         .map_err(writing)
@@ -326,12 +314,7 @@ impl Spool {
     /// again, so that is done here: the work that failed has failed, the next may succeed.
     fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, redb::Error> {
         let shared = &*self.shared;
-        if shared
-            .database
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_none()
-        {
+        if shared.database.read().unwrap_or_else(PoisonError::into_inner).is_none() {
             self.reopen()?;
         }
         let result = {
@@ -349,16 +332,10 @@ impl Spool {
     }
 
     fn reopen(&self) -> Result<(), redb::Error> {
-        let mut database = self
-            .shared
-            .database
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut database = self.shared.database.write().unwrap_or_else(PoisonError::into_inner);
         // redb allows one opener, so the old one goes first.
         *database = None;
-        let reopened = Database::builder()
-            .set_cache_size(CACHE_BYTES)
-            .open(&self.shared.path)?;
+        let reopened = Database::builder().set_cache_size(CACHE_BYTES).open(&self.shared.path)?;
         *database = Some(reopened);
         Ok(())
     }
@@ -377,14 +354,8 @@ impl OpenError {
         match self {
             Self::InUse => SpoolError::InUse { path },
             Self::Io(source) => SpoolError::Directory { path, source },
-            Self::Damaged(reason) => SpoolError::Directory {
-                path,
-                source: std::io::Error::other(reason),
-            },
-            Self::Other(source) => SpoolError::Database {
-                doing: "opened",
-                source,
-            },
+            Self::Damaged(reason) => SpoolError::Directory { path, source: std::io::Error::other(reason) },
+            Self::Other(source) => SpoolError::Database { doing: "opened", source },
         }
     }
 }
@@ -460,10 +431,7 @@ fn put_aside(path: &Path, reason: &str) -> Result<(), SpoolError> {
         spool = %path.display(), kept_as = %aside.display(), reason,
         "the spool is damaged: it is put aside, and this node begins anew under another id"
     );
-    std::fs::rename(path, &aside).map_err(|source| SpoolError::Directory {
-        path: path.to_owned(),
-        source,
-    })
+    std::fs::rename(path, &aside).map_err(|source| SpoolError::Directory { path: path.to_owned(), source })
 }
 
 fn take(batches: &mut redb::Table<'_, u64, &'static [u8]>, seq: u64) -> Result<Vec<u8>, redb::Error> {
@@ -476,15 +444,9 @@ fn number(numbers: &impl ReadableTable<&'static str, u64>, key: &'static str) ->
 }
 
 fn reading(error: impl Into<redb::Error>) -> SpoolError {
-    SpoolError::Database {
-        doing: "read",
-        source: Box::new(error.into()),
-    }
+    SpoolError::Database { doing: "read", source: Box::new(error.into()) }
 }
 
 fn writing(error: impl Into<redb::Error>) -> SpoolError {
-    SpoolError::Database {
-        doing: "written",
-        source: Box::new(error.into()),
-    }
+    SpoolError::Database { doing: "written", source: Box::new(error.into()) }
 }

@@ -40,16 +40,12 @@ fn fold_readings(older: metering::Readings, newer: &mut metering::Readings) {
 /// Puts those of `older` in front whose key `newer` does not have: they stay in order of time.
 fn fold_kind<T, K: Eq + std::hash::Hash>(older: Vec<T>, newer: &mut Vec<T>, key: impl Fn(&T) -> K) {
     let replaced: HashSet<K> = newer.iter().map(&key).collect();
-    let kept = older
-        .into_iter()
-        .filter(|reading| !replaced.contains(&key(reading)));
+    let kept = older.into_iter().filter(|reading| !replaced.contains(&key(reading)));
     newer.splice(0..0, kept);
 }
 
 fn fold_facts<T, K: Eq>(older: Vec<T>, newer: &mut Vec<T>, key: impl Fn(&T) -> K) {
-    let kept: Vec<T> = older
-        .into_iter()
-        .filter(|facts| !newer.iter().any(|other| key(other) == key(facts)))
-        .collect();
+    let kept: Vec<T> =
+        older.into_iter().filter(|facts| !newer.iter().any(|other| key(other) == key(facts))).collect();
     newer.splice(0..0, kept);
 }

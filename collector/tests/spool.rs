@@ -24,10 +24,7 @@ fn batch(spool: &Spool, n: u64) -> Batch {
         node_name: "node".into(),
         boot_id: BootId::from_uuid(Uuid::nil()),
         collected_at: node.observed_at,
-        readings: Readings {
-            node: Some(node),
-            ..Readings::default()
-        },
+        readings: Readings { node: Some(node), ..Readings::default() },
         gaps: Vec::new(),
         instances: Vec::new(),
         volumes: Vec::new(),
@@ -36,10 +33,7 @@ fn batch(spool: &Spool, n: u64) -> Batch {
 
 /// A memory that can be told from others.
 fn state(n: u64) -> State {
-    State {
-        epochs: n,
-        ..State::new(Uuid::from_u128(1))
-    }
+    State { epochs: n, ..State::new(Uuid::from_u128(1)) }
 }
 
 /// The process that is killed: commits for ever, and says each number only after its commit.
@@ -89,10 +83,7 @@ fn a_kill_at_any_moment_loses_no_batch_that_was_told_and_never_parts_batch_and_m
         let spool = Spool::open(dir.path()).unwrap();
         assert_eq!(*node_id.get_or_insert(spool.node_id()), spool.node_id());
         let durable = spool.state().unwrap().unwrap().epochs;
-        assert!(
-            told <= durable && durable <= told + 1,
-            "told {told}, durable {durable}"
-        );
+        assert!(told <= durable && durable <= told + 1, "told {told}, durable {durable}");
         assert_eq!(spool.backlog().unwrap().batches, durable);
     }
     let spool = Spool::open(dir.path()).unwrap();
@@ -127,16 +118,10 @@ fn a_damaged_file_is_put_aside_and_a_new_one_begun() {
         std::fs::write(&file, &bytes).unwrap();
 
         let spool = Spool::open(dir.path()).unwrap_or_else(|error| panic!("damage {n}: {error:?}"));
-        assert_ne!(
-            spool.node_id(),
-            before,
-            "damage {n}: numbers begin anew, so it is another node"
-        );
+        assert_ne!(spool.node_id(), before, "damage {n}: numbers begin anew, so it is another node");
         assert!(spool.state().unwrap().is_none(), "damage {n}");
         assert_eq!(spool.commit(batch(&spool, 1), &state(1)).unwrap(), BatchSeq(1));
-        let aside = std::fs::read_dir(dir.path())
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name());
+        let aside = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name());
         let aside = aside.filter(|name| name.to_string_lossy().contains("damaged"));
         assert_eq!(aside.count(), 1, "damage {n}");
     }
@@ -183,11 +168,7 @@ impl SmallDisk {
     fn mount() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let arguments = ["-t", "tmpfs", "-o", "size=2m", "none"];
-        let done = Command::new("mount")
-            .args(arguments)
-            .arg(dir.path())
-            .status()
-            .unwrap();
+        let done = Command::new("mount").args(arguments).arg(dir.path()).status().unwrap();
         assert!(done.success(), "run as root: the test mounts a small file system");
         Self(dir)
     }
@@ -214,18 +195,11 @@ fn a_disk_that_was_full_is_written_again_without_a_restart_once_there_is_room() 
     assert!(spool.commit(batch(&spool, n + 1), &state(n + 1)).is_err());
     std::fs::remove_file(&filler).unwrap();
     let seq = (0..3).find_map(|_| spool.commit(batch(&spool, n + 1), &state(n + 1)).ok());
-    assert_eq!(
-        seq,
-        Some(BatchSeq(n + 1)),
-        "nothing that failed has used a number"
-    );
+    assert_eq!(seq, Some(BatchSeq(n + 1)), "nothing that failed has used a number");
     assert_eq!(spool.state().unwrap().unwrap().epochs, n + 1);
     for n in 1..=n + 1 {
         let oldest = spool.oldest().unwrap().unwrap();
-        assert_eq!(
-            (oldest.seq, oldest.readings.node.unwrap().rx_bytes),
-            (BatchSeq(n), n)
-        );
+        assert_eq!((oldest.seq, oldest.readings.node.unwrap().rx_bytes), (BatchSeq(n), n));
         spool.acknowledge(oldest.seq).unwrap();
     }
 }

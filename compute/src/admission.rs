@@ -67,11 +67,7 @@ pub(crate) struct Admitted {
 #[derive(Clone, Debug)]
 pub(crate) enum AdmittedBoot {
     Disk,
-    Kernel {
-        kernel: String,
-        initrd: String,
-        cmdline: String,
-    },
+    Kernel { kernel: String, initrd: String, cmdline: String },
 }
 
 #[derive(Clone, Debug)]
@@ -84,10 +80,7 @@ pub(crate) struct AdmittedDisk {
 pub(crate) async fn admit(spec: InstanceSpec) -> Result<Admitted, ComputeError> {
     check_name(&spec.name)?;
     if spec.vcpus == 0 || spec.vcpus > MAX_VCPUS {
-        return Err(invalid(format!(
-            "{} vCPUs cannot be had: ask for 1 to {MAX_VCPUS}",
-            spec.vcpus
-        )));
+        return Err(invalid(format!("{} vCPUs cannot be had: ask for 1 to {MAX_VCPUS}", spec.vcpus)));
     }
     check_size("memory", spec.memory, MIN_MEMORY, MAX_MEMORY)?;
     if let Some(size) = spec.disk {
@@ -98,32 +91,16 @@ pub(crate) async fn admit(spec: InstanceSpec) -> Result<Admitted, ComputeError> 
     }
     let (boot, disk) = match spec.boot {
         Boot::Image(path) => (AdmittedBoot::Disk, Some(disk_over_image(&path, spec.disk).await?)),
-        Boot::Kernel {
-            kernel,
-            initrd,
-            cmdline,
-        } => {
+        Boot::Kernel { kernel, initrd, cmdline } => {
             check_cmdline(&cmdline)?;
             let kernel = readable_file("kernel", &kernel)?;
             let initrd = readable_file("initial file system", &initrd)?;
-            let disk = spec.disk.map(|capacity| AdmittedDisk {
-                capacity,
-                backing: None,
-            });
-            (
-                AdmittedBoot::Kernel {
-                    kernel,
-                    initrd,
-                    cmdline,
-                },
-                disk,
-            )
+            let disk = spec.disk.map(|capacity| AdmittedDisk { capacity, backing: None });
+            (AdmittedBoot::Kernel { kernel, initrd, cmdline }, disk)
         }
     };
     Ok(Admitted {
-        instance_id: spec
-            .instance_id
-            .unwrap_or_else(|| InstanceId::from_uuid(Uuid::new_v4())),
+        instance_id: spec.instance_id.unwrap_or_else(|| InstanceId::from_uuid(Uuid::new_v4())),
         name: spec.name,
         tenant: spec.tenant,
         vcpus: spec.vcpus,
@@ -152,9 +129,7 @@ pub fn check_name(name: &str) -> Result<(), ComputeError> {
         )));
     }
     if name.parse::<Uuid>().is_ok() {
-        return Err(invalid(format!(
-            "{shown} reads as an id: choose a name that is no UUID"
-        )));
+        return Err(invalid(format!("{shown} reads as an id: choose a name that is no UUID")));
     }
     Ok(())
 }
@@ -200,10 +175,7 @@ async fn disk_over_image(path: &Path, wanted: Option<ByteSize>) -> Result<Admitt
     let text = readable_file("image", path)?;
     let image = image::inspect(Path::new(&text))
         .await
-        .map_err(|source| ComputeError::Image {
-            path: shown(&text),
-            source,
-        })?;
+        .map_err(|source| ComputeError::Image { path: shown(&text), source })?;
     let capacity = wanted.unwrap_or(image.virtual_size);
     if capacity < image.virtual_size {
         return Err(invalid(format!(
@@ -218,10 +190,7 @@ async fn disk_over_image(path: &Path, wanted: Option<ByteSize>) -> Result<Admitt
             shown(&text)
         )));
     }
-    Ok(AdmittedDisk {
-        capacity,
-        backing: Some(image),
-    })
+    Ok(AdmittedDisk { capacity, backing: Some(image) })
 }
 
 fn check_size(what: &str, size: ByteSize, least: ByteSize, most: ByteSize) -> Result<(), ComputeError> {
@@ -256,12 +225,8 @@ fn check_cmdline(cmdline: &str) -> Result<(), ComputeError> {
 
 /// The absolute path of a regular file, links followed: libvirt and QEMU resolve nothing relative to us.
 fn readable_file(what: &str, path: &Path) -> Result<String, ComputeError> {
-    let refused = |why: String| {
-        invalid(format!(
-            "the {what} {} cannot be used: {why}",
-            shown(&path.to_string_lossy())
-        ))
-    };
+    let refused =
+        |why: String| invalid(format!("the {what} {} cannot be used: {why}", shown(&path.to_string_lossy())));
     let absolute: PathBuf = std::fs::canonicalize(path).map_err(|error| refused(error.to_string()))?;
     let meta = std::fs::metadata(&absolute).map_err(|error| refused(error.to_string()))?;
     if !meta.is_file() {
@@ -270,9 +235,7 @@ fn readable_file(what: &str, path: &Path) -> Result<String, ComputeError> {
     if meta.len() == 0 {
         return Err(refused("it is empty".to_owned()));
     }
-    let text = absolute
-        .to_str()
-        .ok_or_else(|| refused("its path is not UTF-8".to_owned()))?;
+    let text = absolute.to_str().ok_or_else(|| refused("its path is not UTF-8".to_owned()))?;
     if !text.chars().all(fits_xml) {
         return Err(refused("its path holds control characters".to_owned()));
     }
@@ -287,11 +250,7 @@ fn fits_xml(c: char) -> bool {
 /// Something that came in, escaped and cut, for a message.
 pub(crate) fn shown(text: &str) -> String {
     let cut: String = text.chars().take(80).collect();
-    if cut.len() < text.len() {
-        format!("{cut:?}…")
-    } else {
-        format!("{cut:?}")
-    }
+    if cut.len() < text.len() { format!("{cut:?}…") } else { format!("{cut:?}") }
 }
 
 fn invalid(message: String) -> ComputeError {
@@ -310,11 +269,7 @@ mod tests {
             tenant: TenantName::new("acme").unwrap(),
             vcpus: 1,
             memory: ByteSize::from_mib(128),
-            boot: Boot::Kernel {
-                kernel: this.clone(),
-                initrd: this,
-                cmdline: "quiet".to_owned(),
-            },
+            boot: Boot::Kernel { kernel: this.clone(), initrd: this, cmdline: "quiet".to_owned() },
             disk: None,
             network: None,
             start: false,
@@ -371,22 +326,14 @@ mod tests {
         assert!(refusal(|spec| spec.vcpus = 0).await.contains("1 to 128"));
         assert!(refusal(|spec| spec.vcpus = u32::MAX).await.contains("1 to 128"));
         for bytes in [0, 1, (128 << 20) + 1, u64::MAX] {
+            assert!(refusal(|spec| spec.memory = ByteSize::from_bytes(bytes)).await.contains("whole MiB"));
             assert!(
-                refusal(|spec| spec.memory = ByteSize::from_bytes(bytes))
-                    .await
-                    .contains("whole MiB")
-            );
-            assert!(
-                refusal(|spec| spec.disk = Some(ByteSize::from_bytes(bytes)))
-                    .await
-                    .contains("whole MiB")
+                refusal(|spec| spec.disk = Some(ByteSize::from_bytes(bytes))).await.contains("whole MiB")
             );
         }
         for network in ["", "a\nb", "a\0", &"n".repeat(10_000)] {
             assert!(
-                refusal(|spec| spec.network = Some(network.to_owned()))
-                    .await
-                    .contains("no network name")
+                refusal(|spec| spec.network = Some(network.to_owned())).await.contains("no network name")
             );
         }
         for (cmdline, expected) in [

@@ -79,14 +79,7 @@ impl Compute {
         check(&settings)?;
         let settings = Arc::new(settings);
         let libvirt = Handle::start(Arc::clone(&settings))?;
-        Ok(Self {
-            inner: Arc::new(Inner {
-                libvirt,
-                settings,
-                readings,
-                turns: Turns::default(),
-            }),
-        })
+        Ok(Self { inner: Arc::new(Inner { libvirt, settings, readings, turns: Turns::default() }) })
     }
 
     /// Makes an instance: its definition, its volume and, if the specification says so, its process. If a step fails,
@@ -95,8 +88,7 @@ impl Compute {
     /// # Errors
     /// The specification cannot be had, the name or id is taken, or libvirt failed.
     pub async fn create(&self, spec: InstanceSpec) -> Result<Instance, ComputeError> {
-        self.to_its_end(move |inner| async move { inner.create(spec).await })
-            .await
+        self.to_its_end(move |inner| async move { inner.create(spec).await }).await
     }
 
     /// Starts an instance, or resumes a paused one. One that runs already is left alone, with a warning.
@@ -105,8 +97,7 @@ impl Compute {
     /// There is no such instance, or it does not start.
     pub async fn start_instance(&self, who: &InstanceRef) -> Result<Instance, ComputeError> {
         let who = who.clone();
-        self.to_its_end(move |inner| async move { inner.start_instance(&who).await })
-            .await
+        self.to_its_end(move |inner| async move { inner.start_instance(&who).await }).await
     }
 
     /// Stops an instance. For up to `grace` the guest is asked to shut down; a reading each second sees what it still
@@ -120,8 +111,7 @@ impl Compute {
     /// ended.
     pub async fn stop(&self, who: &InstanceRef, grace: Duration) -> Result<Instance, ComputeError> {
         let who = who.clone();
-        self.to_its_end(move |inner| async move { inner.stop(&who, grace).await })
-            .await
+        self.to_its_end(move |inner| async move { inner.stop(&who, grace).await }).await
     }
 
     /// Deletes an instance that is off, with the volumes that were made for it. Other disks are kept, with a warning.
@@ -131,8 +121,7 @@ impl Compute {
     /// There is no such instance, or it has to be stopped first.
     pub async fn delete(&self, who: &InstanceRef) -> Result<Instance, ComputeError> {
         let who = who.clone();
-        self.to_its_end(move |inner| async move { inner.delete(&who).await })
-            .await
+        self.to_its_end(move |inner| async move { inner.delete(&who).await }).await
     }
 
     /// All instances on this node, by name; those too that Weir did not make.
@@ -158,8 +147,7 @@ impl Compute {
     /// There is no such instance, the size cannot be had, or libvirt failed; then no volume is left.
     pub async fn add_disk(&self, who: &InstanceRef, size: ByteSize) -> Result<Disk, ComputeError> {
         let who = who.clone();
-        self.to_its_end(move |inner| async move { inner.add_disk(&who, size).await })
-            .await
+        self.to_its_end(move |inner| async move { inner.add_disk(&who, size).await }).await
     }
 
     /// Detaches a disk and deletes its volume, if it was made by Weir. Returns the instance without it.
@@ -172,8 +160,7 @@ impl Compute {
     /// There is no such instance or disk, the instance boots from it, or the guest does not let go of it.
     pub async fn remove_disk(&self, who: &InstanceRef, target: &str) -> Result<Instance, ComputeError> {
         let (who, target) = (who.clone(), target.to_owned());
-        self.to_its_end(move |inner| async move { inner.remove_disk(&who, target).await })
-            .await
+        self.to_its_end(move |inner| async move { inner.remove_disk(&who, target).await }).await
     }
 
     /// Attaches a further NIC, with a new MAC address, at once if the instance runs, and for later starts.
@@ -182,8 +169,7 @@ impl Compute {
     /// There is no such instance or network, or libvirt failed.
     pub async fn add_nic(&self, who: &InstanceRef, network: &str) -> Result<Nic, ComputeError> {
         let (who, network) = (who.clone(), network.to_owned());
-        self.to_its_end(move |inner| async move { inner.add_nic(&who, network).await })
-            .await
+        self.to_its_end(move |inner| async move { inner.add_nic(&who, network).await }).await
     }
 
     /// Detaches a NIC. Returns the instance without it. What is said of [`Compute::remove_disk`] about the last
@@ -193,8 +179,7 @@ impl Compute {
     /// There is no such instance or NIC, or the guest does not let go of it.
     pub async fn remove_nic(&self, who: &InstanceRef, mac: &str) -> Result<Instance, ComputeError> {
         let (who, mac) = (who.clone(), mac.to_ascii_lowercase());
-        self.to_its_end(move |inner| async move { inner.remove_nic(&who, mac).await })
-            .await
+        self.to_its_end(move |inner| async move { inner.remove_nic(&who, mac).await }).await
     }
 
     /// Where the serial console of an instance is logged, by virtlogd, which keeps the last 2 MiB and three files

@@ -27,10 +27,7 @@ impl Inner {
         admission::check_disk_size(size)?;
         let (found, _turn) = self.turn_of(who).await?;
         let id = found.instance_id;
-        let disk = self
-            .libvirt
-            .call(move |session| session.attach_disk(id, size))
-            .await?;
+        let disk = self.libvirt.call(move |session| session.attach_disk(id, size)).await?;
         self.taker().take("after the disk was attached").await;
         Ok(disk)
     }
@@ -39,10 +36,7 @@ impl Inner {
         admission::check_network_name(&network)?;
         let (found, _turn) = self.turn_of(who).await?;
         let id = found.instance_id;
-        let nic = self
-            .libvirt
-            .call(move |session| session.attach_nic(id, &network))
-            .await?;
+        let nic = self.libvirt.call(move |session| session.attach_nic(id, &network)).await?;
         self.taker().take("after the NIC was attached").await;
         Ok(nic)
     }
@@ -54,21 +48,15 @@ impl Inner {
     ) -> Result<Instance, ComputeError> {
         let (found, _turn) = self.turn_of(who).await?;
         let mut taker = self.taker();
-        let volume = self
-            .remove(&found, Attachment::Disk(target.clone()), &mut taker)
-            .await?;
+        let volume = self.remove(&found, Attachment::Disk(target.clone()), &mut taker).await?;
         match volume {
             Some(volume) => {
                 taker.take("after the disk was detached").await;
-                self.libvirt
-                    .call(move |session| session.delete_volume(&volume))
-                    .await?;
+                self.libvirt.call(move |session| session.delete_volume(&volume)).await?;
                 taker.take("after the volume was deleted").await;
             }
             None => {
-                taker.warn(format!(
-                    "the volume behind {target} was not made by Weir and is kept"
-                ));
+                taker.warn(format!("the volume behind {target} was not made by Weir and is kept"));
                 taker.take("after the disk was detached").await;
             }
         }
@@ -92,10 +80,7 @@ impl Inner {
     ) -> Result<Option<String>, ComputeError> {
         let id = found.instance_id;
         let asked = what.clone();
-        let volume = self
-            .libvirt
-            .call(move |session| session.check_removable(id, &asked))
-            .await?;
+        let volume = self.libvirt.call(move |session| session.check_removable(id, &asked)).await?;
         match found.state {
             InstanceState::Running => self.unplug(found, &what, taker).await?,
             InstanceState::Paused => {
@@ -106,9 +91,7 @@ impl Inner {
             }
             InstanceState::Stopped | InstanceState::Gone => taker.take("before the device was removed").await,
         }
-        self.libvirt
-            .call(move |session| session.forget_device(id, &what))
-            .await?;
+        self.libvirt.call(move |session| session.forget_device(id, &what)).await?;
         Ok(volume)
     }
 
@@ -121,30 +104,21 @@ impl Inner {
         let id = found.instance_id;
         taker.take("before the device was detached").await;
         let asked = what.clone();
-        self.libvirt
-            .call(move |session| session.request_detach(id, &asked))
-            .await?;
+        self.libvirt.call(move |session| session.request_detach(id, &asked)).await?;
         let end = Instant::now() + DETACH_LIMIT;
         let mut looks = tokio::time::interval(DETACH_POLL);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             looks.tick().await;
             let asked = what.clone();
-            if !self
-                .libvirt
-                .call(move |session| session.holds(id, &asked))
-                .await?
-            {
+            if !self.libvirt.call(move |session| session.holds(id, &asked)).await? {
                 return Ok(());
             }
             if Instant::now() >= end {
                 let device = match what {
                     Attachment::Disk(name) | Attachment::Nic(name) => name.clone(),
                 };
-                return Err(ComputeError::GuestHolds {
-                    device,
-                    seconds: DETACH_LIMIT.as_secs(),
-                });
+                return Err(ComputeError::GuestHolds { device, seconds: DETACH_LIMIT.as_secs() });
             }
             taker.take("while the guest let go of the device").await;
         }

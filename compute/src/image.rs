@@ -101,11 +101,7 @@ pub(crate) async fn inspect(path: &Path) -> Result<Image, ImageError> {
     let format = format_of(path)?;
     let answer = qemu_img_info(path, format).await?;
     let virtual_size = judge(&answer)?;
-    Ok(Image {
-        path: path.to_owned(),
-        format,
-        virtual_size,
-    })
+    Ok(Image { path: path.to_owned(), format, virtual_size })
 }
 
 fn format_of(path: &Path) -> Result<ImageFormat, ImageError> {
@@ -137,18 +133,9 @@ fn format_of(path: &Path) -> Result<ImageFormat, ImageError> {
 async fn qemu_img_info(path: &Path, format: ImageFormat) -> Result<String, ImageError> {
     let mut command = Command::new("qemu-img");
     // -U: another guest may have it open as its backing file.
-    command
-        .args(["info", "-U", "--output=json", "-f", format.as_str()])
-        .arg(path);
-    command
-        .env_clear()
-        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-        .env("LC_ALL", "C");
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true);
+    command.args(["info", "-U", "--output=json", "-f", format.as_str()]).arg(path);
+    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     // SAFETY: between fork and exec only setrlimit is called, which is async-signal-safe and allocates nothing.
     unsafe { command.pre_exec(limit_this_process) };
     let mut child = command.spawn().map_err(ImageError::NoQemuImg)?;
@@ -160,30 +147,21 @@ async fn qemu_img_info(path: &Path, format: ImageFormat) -> Result<String, Image
         }
         Ok::<_, io::Error>((child.wait().await?, out, err))
     });
-    let (status, out, err) = finished
-        .await
-        .map_err(|_| ImageError::Limits)?
-        .map_err(ImageError::NoQemuImg)?;
+    let (status, out, err) =
+        finished.await.map_err(|_| ImageError::Limits)?.map_err(ImageError::NoQemuImg)?;
     if status.success() {
         return Ok(String::from_utf8_lossy(&out).into_owned());
     }
     if status.code().is_none() {
         return Err(ImageError::Limits);
     }
-    let said: String = String::from_utf8_lossy(&err)
-        .trim()
-        .trim_start_matches("qemu-img: ")
-        .chars()
-        .take(300)
-        .collect();
+    let said: String =
+        String::from_utf8_lossy(&err).trim().trim_start_matches("qemu-img: ").chars().take(300).collect();
     Err(ImageError::Unreadable(said))
 }
 
 fn limit_this_process() -> io::Result<()> {
-    let limit = |most| Rlimit {
-        current: Some(most),
-        maximum: Some(most),
-    };
+    let limit = |most| Rlimit { current: Some(most), maximum: Some(most) };
     setrlimit(Resource::As, limit(QEMU_IMG_MEMORY))?;
     setrlimit(Resource::Cpu, limit(QEMU_IMG_CPU_SECONDS))?;
     // It only reads.
@@ -223,10 +201,7 @@ struct FormatData {
 fn judge(answer: &str) -> Result<ByteSize, ImageError> {
     let info: Info =
         serde_json::from_str(answer).map_err(|error| ImageError::Unreadable(error.to_string()))?;
-    let data = info
-        .format_specific
-        .map(|specific| specific.data)
-        .unwrap_or_default();
+    let data = info.format_specific.map(|specific| specific.data).unwrap_or_default();
     if info.backing_filename.is_some() || info.full_backing_filename.is_some() {
         return Err(ImageError::RefersTo("a backing file"));
     }

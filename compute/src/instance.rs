@@ -70,11 +70,7 @@ impl Disk {
     /// `pool/name`, or the path of a disk that lies in no pool.
     #[must_use]
     pub fn volume_path(&self) -> String {
-        if self.pool.is_empty() {
-            self.volume.clone()
-        } else {
-            format!("{}/{}", self.pool, self.volume)
-        }
+        if self.pool.is_empty() { self.volume.clone() } else { format!("{}/{}", self.pool, self.volume) }
     }
 }
 
@@ -86,12 +82,8 @@ impl Serialize for Disk {
             volume: String,
             capacity_bytes: Option<u64>,
         }
-        Shown {
-            target: &self.target,
-            volume: self.volume_path(),
-            capacity_bytes: self.capacity_bytes,
-        }
-        .serialize(serializer)
+        Shown { target: &self.target, volume: self.volume_path(), capacity_bytes: self.capacity_bytes }
+            .serialize(serializer)
     }
 }
 

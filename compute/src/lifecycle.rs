@@ -64,14 +64,9 @@ impl Inner {
             })
             .await;
         if let Err(error) = undone {
-            tracing::error!(
-                "the instance {} could not be made, and is left over: {error}",
-                spec.name
-            );
+            tracing::error!("the instance {} could not be made, and is left over: {error}", spec.name);
         }
-        taker
-            .take("after the instance that could not be made was removed")
-            .await;
+        taker.take("after the instance that could not be made was removed").await;
     }
 
     pub(crate) async fn start_instance(&self, who: &InstanceRef) -> Result<Instance, ComputeError> {
@@ -95,10 +90,7 @@ impl Inner {
         let mut taker = self.taker();
         if found.state == InstanceState::Stopped {
             taker.warn(format!("{} was off already", shown(&found.name)));
-            return Ok(Instance {
-                warnings: taker.into_warnings(),
-                ..found
-            });
+            return Ok(Instance { warnings: taker.into_warnings(), ..found });
         }
         // A guest that is paused cannot answer.
         let by_itself = !grace.is_zero()
@@ -109,16 +101,11 @@ impl Inner {
         }
         taker.take("after the stop").await;
         match self.find(&found.instance_id.into()).await {
-            Ok(now) => Ok(Instance {
-                warnings: taker.into_warnings(),
-                ..now
-            }),
+            Ok(now) => Ok(Instance { warnings: taker.into_warnings(), ..now }),
             // A guest that nobody defined is gone with its process.
-            Err(ComputeError::NotFound(_)) => Ok(Instance {
-                state: InstanceState::Gone,
-                warnings: taker.into_warnings(),
-                ..found
-            }),
+            Err(ComputeError::NotFound(_)) => {
+                Ok(Instance { state: InstanceState::Gone, warnings: taker.into_warnings(), ..found })
+            }
             Err(error) => Err(error),
         }
     }
@@ -133,11 +120,7 @@ impl Inner {
         let id = found.instance_id;
         let end = Instant::now() + grace;
         taker.take("before the guest was asked to shut down").await;
-        if let Err(error) = self
-            .libvirt
-            .call(move |session| session.request_shutdown(id))
-            .await
-        {
+        if let Err(error) = self.libvirt.call(move |session| session.request_shutdown(id)).await {
             taker.warn(format!(
                 "the guest could not be asked to shut down, so it was ended: {}",
                 sentence(&error)
@@ -214,27 +197,17 @@ impl Inner {
         for disk in &found.disks {
             let ours = disk.pool == self.settings.pool && disk.volume.starts_with(&prefix);
             if !ours && !disk.volume.is_empty() {
-                taker.warn(format!(
-                    "{} was not made by Weir and is kept",
-                    shown(&disk.volume_path())
-                ));
+                taker.warn(format!("{} was not made by Weir and is kept", shown(&disk.volume_path())));
             }
         }
         taker.take("after the instance was deleted").await;
-        Ok(Instance {
-            state: InstanceState::Gone,
-            warnings: taker.into_warnings(),
-            ..found
-        })
+        Ok(Instance { state: InstanceState::Gone, warnings: taker.into_warnings(), ..found })
     }
 
     /// The instance as it is now, with what was noticed on the way.
     pub(crate) async fn now(&self, who: &InstanceRef, taker: Taker) -> Result<Instance, ComputeError> {
         let found = self.find(who).await?;
-        Ok(Instance {
-            warnings: taker.into_warnings(),
-            ..found
-        })
+        Ok(Instance { warnings: taker.into_warnings(), ..found })
     }
 }
 

@@ -36,11 +36,7 @@ pub(crate) struct Taker {
 
 impl Taker {
     pub(crate) fn new(readings: Arc<dyn Readings>, limit: Duration) -> Self {
-        Self {
-            readings,
-            limit,
-            warnings: Vec::new(),
-        }
+        Self { readings, limit, warnings: Vec::new() }
     }
 
     /// Takes one; `when` completes "no reading ..., ", such as "before the stop".
@@ -48,10 +44,7 @@ impl Taker {
         let why = match tokio::time::timeout(self.limit, self.readings.take()).await {
             Ok(Ok(())) => return,
             Ok(Err(why)) => why,
-            Err(_) => format!(
-                "the collector did not answer within {} s",
-                self.limit.as_secs_f32()
-            ),
+            Err(_) => format!("the collector did not answer within {} s", self.limit.as_secs_f32()),
         };
         self.warn(format!(
             "no reading could be taken {when}, so figures since the last one may be missing: {why}"

@@ -69,10 +69,7 @@ impl FromStr for ByteSize {
     type Err = InvalidSize;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let refuse = |hint| InvalidSize {
-            shown: text.chars().take(40).collect(),
-            hint,
-        };
+        let refuse = |hint| InvalidSize { shown: text.chars().take(40).collect(), hint };
         let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
         let (number, unit) = text.split_at(digits);
         let number: u64 = number.parse().map_err(|_| refuse(""))?;
@@ -83,16 +80,11 @@ impl FromStr for ByteSize {
             "G" | "GiB" => GIB,
             "T" | "TiB" => TIB,
             "KB" | "MB" | "GB" | "TB" => {
-                return Err(refuse(
-                    "; KB, MB, GB and TB mean 1000 or 1024, so they are not taken",
-                ));
+                return Err(refuse("; KB, MB, GB and TB mean 1000 or 1024, so they are not taken"));
             }
             _ => return Err(refuse("")),
         };
-        number
-            .checked_mul(factor)
-            .map(Self)
-            .ok_or_else(|| refuse("; it is too large"))
+        number.checked_mul(factor).map(Self).ok_or_else(|| refuse("; it is too large"))
     }
 }
 
@@ -128,11 +120,7 @@ mod tests {
     #[test]
     fn sizes_that_mean_one_thing_are_read_and_others_refused() {
         let check = |text: &str, expected: Option<u64>| {
-            assert_eq!(
-                text.parse::<ByteSize>().ok().map(ByteSize::bytes),
-                expected,
-                "{text}"
-            );
+            assert_eq!(text.parse::<ByteSize>().ok().map(ByteSize::bytes), expected, "{text}");
         };
         check("0", Some(0));
         check("4096", Some(4096));
@@ -159,13 +147,6 @@ mod tests {
 
     #[test]
     fn a_refusal_never_repeats_ten_thousand_characters() {
-        assert!(
-            "9".repeat(10_000)
-                .parse::<ByteSize>()
-                .unwrap_err()
-                .to_string()
-                .len()
-                < 300
-        );
+        assert!("9".repeat(10_000).parse::<ByteSize>().unwrap_err().to_string().len() < 300);
     }
 }

@@ -41,10 +41,7 @@ pub fn headers() -> DefaultHeaders {
         .add((header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY))
         .add((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .add((header::REFERRER_POLICY, "no-referrer"))
-        .add((
-            HeaderName::from_static("cross-origin-opener-policy"),
-            "same-origin",
-        ))
+        .add((HeaderName::from_static("cross-origin-opener-policy"), "same-origin"))
 }
 
 /// Adds the routes to an application.
@@ -92,35 +89,21 @@ impl actix_web::ResponseError for PageError {
     fn error_response(&self) -> HttpResponse {
         let status = self.status_code();
         let (heading, sentence) = match self {
-            Self::NotFound => (
-                "Not found",
-                "There is nothing at this address, or it is not yours to see.",
-            ),
-            Self::Registry(_) | Self::Invoices(_) => (
-                "The database does not answer",
-                "Readings are kept meanwhile. Try again in a moment.",
-            ),
-            Self::Report(_) | Self::Page(_) | Self::Interrupted(_) => (
-                "That did not work",
-                "The page could not be made. The log of weir up says why.",
-            ),
+            Self::NotFound => ("Not found", "There is nothing at this address, or it is not yours to see."),
+            Self::Registry(_) | Self::Invoices(_) => {
+                ("The database does not answer", "Readings are kept meanwhile. Try again in a moment.")
+            }
+            Self::Report(_) | Self::Page(_) | Self::Interrupted(_) => {
+                ("That did not work", "The page could not be made. The log of weir up says why.")
+            }
         };
         if status != StatusCode::NOT_FOUND {
-            let source = std::error::Error::source(self)
-                .map(ToString::to_string)
-                .unwrap_or_default();
+            let source = std::error::Error::source(self).map(ToString::to_string).unwrap_or_default();
             tracing::error!(source, "{self}");
         }
-        let page = ErrorPage {
-            here: "",
-            version: VERSION,
-            heading,
-            sentence: sentence.to_owned(),
-        };
+        let page = ErrorPage { here: "", version: VERSION, heading, sentence: sentence.to_owned() };
         let body = page.render().unwrap_or_else(|_| heading.to_owned());
-        HttpResponse::build(status)
-            .content_type("text/html; charset=utf-8")
-            .body(body)
+        HttpResponse::build(status).content_type("text/html; charset=utf-8").body(body)
     }
 }
 
@@ -132,14 +115,8 @@ async fn status(site: web::Data<Site>) -> Result<HttpResponse, PageError> {
     let page = StatusPage {
         here: "status",
         version: VERSION,
-        running: instances
-            .iter()
-            .filter(|instance| instance.state == InstanceState::Running)
-            .count(),
-        tenants: tenants
-            .iter()
-            .filter(|tenant| tenant.id != TenantId::UNASSIGNED)
-            .count(),
+        running: instances.iter().filter(|instance| instance.state == InstanceState::Running).count(),
+        tenants: tenants.iter().filter(|tenant| tenant.id != TenantId::UNASSIGNED).count(),
         waiting: site.live.waiting_batches(),
         warnings: site.live.warnings(),
         nodes: nodes
@@ -179,14 +156,7 @@ async fn invoice_list(site: web::Data<Site>) -> Result<HttpResponse, PageError> 
             total: invoice.total.to_string(),
         })
         .collect();
-    html(
-        InvoicesPage {
-            here: "invoices",
-            version: VERSION,
-            invoices: rows,
-        }
-        .render()?,
-    )
+    html(InvoicesPage { here: "invoices", version: VERSION, invoices: rows }.render()?)
 }
 
 /// One invoice: `NUMBER` as a page, `NUMBER.pdf`, `NUMBER.json`. Looked up in the tenant's own scope.
@@ -201,18 +171,13 @@ async fn invoice(
     };
     let (number, form) = document.rsplit_once('.').unwrap_or((document.as_str(), "html"));
     let scope = Scope::Tenant(tenant.id.uuid());
-    let found = invoices::find(&site.database, scope, number)
-        .await?
-        .ok_or(PageError::NotFound)?;
-    let invoice = InvoiceDocument {
-        status: found.status,
-        ..found.document
-    };
+    let found = invoices::find(&site.database, scope, number).await?.ok_or(PageError::NotFound)?;
+    let invoice = InvoiceDocument { status: found.status, ..found.document };
     match form {
         "html" => html(reports::invoice_html(&invoice)?),
-        "json" => Ok(HttpResponse::Ok()
-            .content_type("application/json")
-            .body(reports::invoice_json(&invoice)?)),
+        "json" => {
+            Ok(HttpResponse::Ok().content_type("application/json").body(reports::invoice_json(&invoice)?))
+        }
         "pdf" => {
             let name = format!("inline; filename=\"{number}.pdf\"");
             let bytes = web::block(move || reports::invoice_pdf(&invoice)).await??;
@@ -246,9 +211,7 @@ async fn readyz(site: web::Data<Site>) -> HttpResponse {
 }
 
 async fn version() -> HttpResponse {
-    HttpResponse::Ok()
-        .content_type("application/json")
-        .body(format!("{{\"version\":\"{VERSION}\"}}\n"))
+    HttpResponse::Ok().content_type("application/json").body(format!("{{\"version\":\"{VERSION}\"}}\n"))
 }
 
 async fn nowhere() -> Result<HttpResponse, PageError> {
@@ -256,9 +219,7 @@ async fn nowhere() -> Result<HttpResponse, PageError> {
 }
 
 fn html(body: String) -> Result<HttpResponse, PageError> {
-    Ok(HttpResponse::Ok()
-        .content_type("text/html; charset=utf-8")
-        .body(body))
+    Ok(HttpResponse::Ok().content_type("text/html; charset=utf-8").body(body))
 }
 
 /// An instant for people, in UTC to the second.

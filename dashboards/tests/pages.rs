@@ -43,18 +43,12 @@ impl Live for Quiet {
 /// Status, content type and body of a page.
 async fn get(database: &TestDatabase, path: &str) -> (u16, String, Vec<u8>) {
     let live: Arc<dyn Live> = Arc::new(Quiet);
-    let app = App::new()
-        .wrap(dashboards::headers())
-        .configure(dashboards::configure(database.database(), live));
+    let app =
+        App::new().wrap(dashboards::headers()).configure(dashboards::configure(database.database(), live));
     let app = test::init_service(app).await;
     let answer = test::call_service(&app, test::TestRequest::get().uri(path).to_request()).await;
-    let header = |name: &str| {
-        answer
-            .headers()
-            .get(name)
-            .map(|v| v.to_str().unwrap().to_owned())
-            .unwrap_or_default()
-    };
+    let header =
+        |name: &str| answer.headers().get(name).map(|v| v.to_str().unwrap().to_owned()).unwrap_or_default();
     let policy = header("content-security-policy");
     assert!(policy.contains("default-src 'none'"), "{path}: {policy}");
     let (status, kind) = (answer.status().as_u16(), header("content-type"));
@@ -62,15 +56,9 @@ async fn get(database: &TestDatabase, path: &str) -> (u16, String, Vec<u8>) {
 }
 
 async fn tenant(database: &TestDatabase, name: &str, display_name: &str) -> TenantId {
-    let new = NewTenant {
-        name: TenantName::new(name).unwrap(),
-        display_name,
-        time_zone: "UTC",
-    };
-    let settings = UsageSettings {
-        window: WindowLength::HOUR,
-        tolerance: std::time::Duration::from_secs(150),
-    };
+    let new = NewTenant { name: TenantName::new(name).unwrap(), display_name, time_zone: "UTC" };
+    let settings =
+        UsageSettings { window: WindowLength::HOUR, tolerance: std::time::Duration::from_secs(150) };
     create_tenant(database, &new, settings).await.unwrap().id
 }
 
@@ -79,9 +67,7 @@ async fn invoice(database: &TestDatabase, tenant: TenantId) -> String {
     let plan = PricePlan::parse("standard.toml", PLAN.as_bytes()).unwrap();
     let at = |text: &str| text.parse::<Timestamp>().unwrap();
     let period = Window::new(at("2026-10-01T00:00:00Z"), at("2026-11-01T00:00:00Z")).unwrap();
-    plans::apply(database, &plan, at("2026-09-01T00:00:00Z"))
-        .await
-        .unwrap();
+    plans::apply(database, &plan, at("2026-09-01T00:00:00Z")).await.unwrap();
     let usage = UsageRecord {
         resource: Resource::Instance(InstanceId::from_uuid(Uuid::from_u128(1))),
         resource_name: "<script>alert(1)</script>".to_owned(),
@@ -90,15 +76,9 @@ async fn invoice(database: &TestDatabase, tenant: TenantId) -> String {
         quantity: 360_000_000,
         coverage: Coverage::default(),
     };
-    let seller = Party {
-        name: "Seller & Sons".to_owned(),
-        ..Party::default()
-    };
+    let seller = Party { name: "Seller & Sons".to_owned(), ..Party::default() };
     let now = at("2026-11-02T00:00:00Z");
-    match issue(database, tenant, &plan, &[usage], period, &seller, now)
-        .await
-        .unwrap()
-    {
+    match issue(database, tenant, &plan, &[usage], period, &seller, now).await.unwrap() {
         Issued::New(invoice) | Issued::Already(invoice) => invoice.document.number.unwrap(),
     }
 }
@@ -111,10 +91,7 @@ async fn pages_without_data_say_what_to_do_first() {
     assert!(
         status == 200 && page.contains("weir instance create") && page.contains("No node has reported yet")
     );
-    assert!(
-        page.contains("&lt;b&gt;libvirt") || page.contains("&#60;b&#62;libvirt"),
-        "{page}"
-    );
+    assert!(page.contains("&lt;b&gt;libvirt") || page.contains("&#60;b&#62;libvirt"), "{page}");
     let (status, _, page) = get(&database, "/invoices").await;
     assert!(status == 200 && String::from_utf8(page).unwrap().contains("weir invoice issue"));
 }
@@ -122,21 +99,11 @@ async fn pages_without_data_say_what_to_do_first() {
 #[actix_web::test]
 async fn another_tenants_invoice_is_not_found_in_any_form() {
     let database = migrations::testing::database().await;
-    let (acme, _other) = (
-        tenant(&database, "acme", "ACME").await,
-        tenant(&database, "other", "Other").await,
-    );
+    let (acme, _other) = (tenant(&database, "acme", "ACME").await, tenant(&database, "other", "Other").await);
     let number = invoice(&database, acme).await;
-    for (form, kind) in [
-        ("", "text/html"),
-        (".json", "application/json"),
-        (".pdf", "application/pdf"),
-    ] {
+    for (form, kind) in [("", "text/html"), (".json", "application/json"), (".pdf", "application/pdf")] {
         let (status, found, body) = get(&database, &format!("/tenants/acme/invoices/{number}{form}")).await;
-        assert!(
-            status == 200 && found.starts_with(kind) && !body.is_empty(),
-            "{form}: {status} {found}"
-        );
+        assert!(status == 200 && found.starts_with(kind) && !body.is_empty(), "{form}: {status} {found}");
         for path in [
             format!("/tenants/other/invoices/{number}{form}"),
             format!("/tenants/unassigned/invoices/{number}{form}"),

@@ -107,12 +107,8 @@ pub enum GapReason {
 }
 
 impl GapReason {
-    const ALL: [GapReason; 4] = [
-        Self::HypervisorAway,
-        Self::InstanceBusy,
-        Self::NotCounted,
-        Self::Impossible,
-    ];
+    const ALL: [GapReason; 4] =
+        [Self::HypervisorAway, Self::InstanceBusy, Self::NotCounted, Self::Impossible];
 
     /// As stored and shown.
     #[must_use]

@@ -18,9 +18,7 @@ pub struct Held<const MICROS: u64> {
 impl<const MICROS: u64> Held<MICROS> {
     /// `amount` was held for `time` (microseconds count, what is finer is left to the next call's clock).
     pub fn add(&mut self, amount: u64, time: Duration) {
-        self.total = self
-            .total
-            .saturating_add(u128::from(amount).saturating_mul(time.as_micros()));
+        self.total = self.total.saturating_add(u128::from(amount).saturating_mul(time.as_micros()));
     }
 
     /// The register: whole units, floored.

@@ -67,6 +67,11 @@ uuid_id! {
     BootId
 }
 
+impl InstanceId {
+    /// The guest that is started for a moment to find out whether KVM works. It is nobody's and is never metered.
+    pub const PROBE: InstanceId = InstanceId(Uuid::from_u128(0x7765_6972_6b76_4d00_8000_7072_6f62_6500));
+}
+
 impl TenantId {
     /// The built-in tenant of whatever nobody has been assigned to yet. Its usage is kept and shown to the
     /// provider, never dropped and never invoiced.
@@ -88,8 +93,8 @@ impl VolumeId {
 
 /// One life of a register, as a number: 0 is "no epoch", the reading of something that is switched off.
 ///
-/// It is derived from what makes the life unique (boot id, libvirt's id of the run, start, attachment), so
-/// that a collector that lost its memory arrives at the same number.
+/// It is derived from what makes the life unique: boot id, libvirt's id of the run, start, attachment, and the
+/// memory of the collector that integrates what is held (with a new memory those registers begin anew).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct EpochId(i64);
@@ -155,9 +160,7 @@ impl TenantName {
             || text.starts_with('-')
             || !text.chars().all(allowed)
         {
-            return Err(InvalidName {
-                shown: text.chars().take(80).collect(),
-            });
+            return Err(InvalidName { shown: text.chars().take(80).collect() });
         }
         Ok(Self(text.to_owned()))
     }

@@ -163,17 +163,10 @@ impl MeterName {
     /// # Errors
     /// There is none of that name; the error lists those that there are.
     pub fn parse(text: &str) -> Result<Self, UnknownMeter> {
-        catalog()
-            .iter()
-            .find(|meter| meter.name == text)
-            .map(|meter| Self(&meter.name))
-            .ok_or_else(|| {
-                let known: Vec<&str> = catalog().iter().map(|meter| meter.name.as_str()).collect();
-                UnknownMeter {
-                    shown: text.chars().take(80).collect(),
-                    known: known.join(", "),
-                }
-            })
+        catalog().iter().find(|meter| meter.name == text).map(|meter| Self(&meter.name)).ok_or_else(|| {
+            let known: Vec<&str> = catalog().iter().map(|meter| meter.name.as_str()).collect();
+            UnknownMeter { shown: text.chars().take(80).collect(), known: known.join(", ") }
+        })
     }
 
     /// The name.
@@ -192,10 +185,7 @@ impl MeterName {
     /// Its place in [`catalog`], which is its place on an invoice.
     #[must_use]
     pub fn position(self) -> usize {
-        catalog()
-            .iter()
-            .position(|meter| meter.name == self.0)
-            .unwrap_or(usize::MAX)
+        catalog().iter().position(|meter| meter.name == self.0).unwrap_or(usize::MAX)
     }
 }
 
@@ -253,10 +243,7 @@ static CATALOG: LazyLock<Vec<Meter>> = LazyLock::new(|| {
         .flat_map(|text| {
             let file: MeterFile =
                 toml::from_str(text).expect("meters/*.toml are part of the program and tested");
-            file.meter.into_iter().map(move |meter| Meter {
-                resource: file.resource,
-                ..meter
-            })
+            file.meter.into_iter().map(move |meter| Meter { resource: file.resource, ..meter })
         })
         .collect()
 });
@@ -283,22 +270,14 @@ mod tests {
     fn a_name_says_its_unit_last() {
         for meter in catalog() {
             assert!(meter.name.ends_with(meter.unit.suffix()), "{}", meter.name);
-            assert!(
-                meter.register.ends_with(meter.unit.suffix()),
-                "{}",
-                meter.register
-            );
+            assert!(meter.register.ends_with(meter.unit.suffix()), "{}", meter.register);
         }
     }
 
     #[test]
     fn every_meter_is_described_and_sold_in_a_unit_of_its_own_dimension() {
         for meter in catalog() {
-            assert!(
-                meter.description.ends_with('.') && meter.description.len() > 30,
-                "{}",
-                meter.name
-            );
+            assert!(meter.description.ends_with('.') && meter.description.len() > 30, "{}", meter.name);
             let expected = match meter.unit {
                 BaseUnit::Nanoseconds => 3_600_000_000_000,
                 BaseUnit::Milliseconds => 3_600_000,
@@ -313,10 +292,7 @@ mod tests {
     #[test]
     fn an_unknown_meter_is_refused_with_those_that_exist() {
         let error = MeterName::parse("cpu_seconds").unwrap_err().to_string();
-        assert!(
-            error.contains("cpu_seconds") && error.contains("cpu_ns"),
-            "{error}"
-        );
+        assert!(error.contains("cpu_seconds") && error.contains("cpu_ns"), "{error}");
         assert_eq!(MeterName::parse("cpu_ns").unwrap().meter().title, "CPU time");
     }
 }

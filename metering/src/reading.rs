@@ -19,10 +19,7 @@ pub struct Epoch {
 
 impl Epoch {
     /// The epoch of what is switched off.
-    pub const NONE: Epoch = Epoch {
-        id: EpochId::NONE,
-        born_at: None,
-    };
+    pub const NONE: Epoch = Epoch { id: EpochId::NONE, born_at: None };
 }
 
 /// What an instance is doing, as far as metering must tell.

@@ -55,11 +55,7 @@ impl Window {
     /// `end` is not after `start`.
     pub fn new(start: Timestamp, end: Timestamp) -> Result<Self, EmptyWindow> {
         let (start, end) = (micros(start), micros(end));
-        if start < end {
-            Ok(Self { start, end })
-        } else {
-            Err(EmptyWindow { start, end })
-        }
+        if start < end { Ok(Self { start, end }) } else { Err(EmptyWindow { start, end }) }
     }
 
     /// The first instant that belongs to it.
@@ -96,11 +92,8 @@ impl Window {
     /// pieces are adjacent and together are the window.
     #[must_use]
     pub fn split_at(self, cuts: &[Timestamp]) -> Vec<Window> {
-        let mut edges: Vec<Timestamp> = cuts
-            .iter()
-            .map(|cut| micros(*cut))
-            .filter(|cut| self.start < *cut && *cut < self.end)
-            .collect();
+        let mut edges: Vec<Timestamp> =
+            cuts.iter().map(|cut| micros(*cut)).filter(|cut| self.start < *cut && *cut < self.end).collect();
         edges.sort_unstable();
         edges.dedup();
         edges.push(self.end);
@@ -134,7 +127,7 @@ impl WindowLength {
     pub fn new(length: Duration) -> Result<Self, BadWindowLength> {
         let seconds = u32::try_from(length.as_secs()).map_err(|_| BadWindowLength(length))?;
         let whole = length.subsec_nanos() == 0;
-        if whole && (10..=3_600).contains(&seconds) && DAY_SECONDS % seconds == 0 {
+        if whole && (10..=3_600).contains(&seconds) && DAY_SECONDS.is_multiple_of(seconds) {
             Ok(Self(seconds))
         } else {
             Err(BadWindowLength(length))
@@ -153,10 +146,7 @@ impl WindowLength {
         let length = i64::from(self.0) * 1_000_000;
         let start = at.as_microsecond().div_euclid(length) * length;
         let instant = |us| Timestamp::from_microsecond(us).unwrap_or(at);
-        Window {
-            start: instant(start),
-            end: instant(start + length),
-        }
+        Window { start: instant(start), end: instant(start + length) }
     }
 
     /// Whether windows of this length begin exactly at `at`: a period may be closed there without cutting
@@ -196,10 +186,7 @@ impl TryFrom<Bounds> for Window {
 
 impl From<Window> for Bounds {
     fn from(window: Window) -> Self {
-        Self {
-            start: window.start,
-            end: window.end,
-        }
+        Self { start: window.start, end: window.end }
     }
 }
 
@@ -235,11 +222,7 @@ mod tests {
             (3_600, true),
             (7_200, false),
         ] {
-            assert_eq!(
-                WindowLength::new(Duration::from_secs(seconds)).is_ok(),
-                fine,
-                "{seconds} s"
-            );
+            assert_eq!(WindowLength::new(Duration::from_secs(seconds)).is_ok(), fine, "{seconds} s");
         }
         assert!(WindowLength::new(Duration::from_millis(60_500)).is_err());
     }

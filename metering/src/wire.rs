@@ -161,25 +161,14 @@ impl From<&Batch> for WireBatch {
             instance_facts: batch
                 .instances
                 .iter()
-                .map(|facts| {
-                    (
-                        facts.instance_id.uuid(),
-                        facts.name.clone(),
-                        facts.tenant_label.clone(),
-                    )
-                })
+                .map(|facts| (facts.instance_id.uuid(), facts.name.clone(), facts.tenant_label.clone()))
                 .collect(),
             volume_facts: batch
                 .volumes
                 .iter()
                 .map(|facts| {
                     let instance = facts.instance_id.map(InstanceId::uuid);
-                    (
-                        facts.volume_id.uuid(),
-                        facts.pool.clone(),
-                        facts.name.clone(),
-                        instance,
-                    )
+                    (facts.volume_id.uuid(), facts.pool.clone(), facts.name.clone(), instance)
                 })
                 .collect(),
         }
@@ -230,12 +219,7 @@ impl TryFrom<WireBatch> for Batch {
 
 impl From<&InstanceReading> for WireInstance {
     fn from(reading: &InstanceReading) -> Self {
-        let InstanceRegisters {
-            cpu_ns,
-            running_ms,
-            vcpu_ms,
-            memory_kib_s,
-        } = reading.registers;
+        let InstanceRegisters { cpu_ns, running_ms, vcpu_ms, memory_kib_s } = reading.registers;
         Self {
             id: reading.instance_id.uuid(),
             at: reading.observed_at.as_microsecond(),
@@ -254,10 +238,8 @@ impl TryFrom<WireInstance> for InstanceReading {
 
     fn try_from(wire: WireInstance) -> Result<Self, WireError> {
         let [cpu_ns, running_ms, vcpu_ms, memory_kib_s] = checked("instance register", wire.registers)?;
-        let state = InstanceState::parse(&wire.state).ok_or(WireError::Value {
-            field: "state",
-            value: shown(&wire.state),
-        })?;
+        let state = InstanceState::parse(&wire.state)
+            .ok_or(WireError::Value { field: "state", value: shown(&wire.state) })?;
         Ok(Self {
             instance_id: InstanceId::from_uuid(wire.id),
             observed_at: instant("observed_at", wire.at)?,
@@ -265,25 +247,14 @@ impl TryFrom<WireInstance> for InstanceReading {
             state,
             vcpus: wire.vcpus,
             memory_kib: checked("memory_kib", [wire.memory_kib])?[0],
-            registers: InstanceRegisters {
-                cpu_ns,
-                running_ms,
-                vcpu_ms,
-                memory_kib_s,
-            },
+            registers: InstanceRegisters { cpu_ns, running_ms, vcpu_ms, memory_kib_s },
         })
     }
 }
 
 impl From<&DiskReading> for WireDevice {
     fn from(reading: &DiskReading) -> Self {
-        let DiskRegisters {
-            read_bytes,
-            write_bytes,
-            read_ops,
-            write_ops,
-            flush_ops,
-        } = reading.registers;
+        let DiskRegisters { read_bytes, write_bytes, read_ops, write_ops, flush_ops } = reading.registers;
         Self {
             id: reading.instance_id.uuid(),
             device: reading.target.clone(),
@@ -307,25 +278,14 @@ impl TryFrom<WireDevice> for DiskReading {
             source: wire.source,
             observed_at: instant("observed_at", wire.at)?,
             epoch: epoch(wire.epoch, wire.born)?,
-            registers: DiskRegisters {
-                read_bytes,
-                write_bytes,
-                read_ops,
-                write_ops,
-                flush_ops,
-            },
+            registers: DiskRegisters { read_bytes, write_bytes, read_ops, write_ops, flush_ops },
         })
     }
 }
 
 impl From<&NicReading> for WireDevice {
     fn from(reading: &NicReading) -> Self {
-        let NicRegisters {
-            rx_bytes,
-            tx_bytes,
-            rx_packets,
-            tx_packets,
-        } = reading.registers;
+        let NicRegisters { rx_bytes, tx_bytes, rx_packets, tx_packets } = reading.registers;
         Self {
             id: reading.instance_id.uuid(),
             device: reading.mac.clone(),
@@ -348,12 +308,7 @@ impl TryFrom<WireDevice> for NicReading {
             mac: wire.device,
             observed_at: instant("observed_at", wire.at)?,
             epoch: epoch(wire.epoch, wire.born)?,
-            registers: NicRegisters {
-                rx_bytes,
-                tx_bytes,
-                rx_packets,
-                tx_packets,
-            },
+            registers: NicRegisters { rx_bytes, tx_bytes, rx_packets, tx_packets },
         })
     }
 }
@@ -452,16 +407,10 @@ impl TryFrom<WireGap> for Gap {
     type Error = WireError;
 
     fn try_from(wire: WireGap) -> Result<Self, WireError> {
-        let span = Window::new(instant("gap", wire.from)?, instant("gap", wire.to)?).map_err(|error| {
-            WireError::Value {
-                field: "gap",
-                value: error.to_string(),
-            }
-        })?;
-        let reason = GapReason::parse(&wire.reason).ok_or(WireError::Value {
-            field: "reason",
-            value: shown(&wire.reason),
-        })?;
+        let span = Window::new(instant("gap", wire.from)?, instant("gap", wire.to)?)
+            .map_err(|error| WireError::Value { field: "gap", value: error.to_string() })?;
+        let reason = GapReason::parse(&wire.reason)
+            .ok_or(WireError::Value { field: "reason", value: shown(&wire.reason) })?;
         Ok(Self {
             instance_id: wire.instance.map(InstanceId::from_uuid),
             device: wire.device,
@@ -483,41 +432,28 @@ fn born(epoch: Epoch) -> Option<i64> {
 
 fn epoch(id: i64, born: Option<i64>) -> Result<Epoch, WireError> {
     if id < 0 {
-        return Err(WireError::Value {
-            field: "epoch",
-            value: id.to_string(),
-        });
+        return Err(WireError::Value { field: "epoch", value: id.to_string() });
     }
-    Ok(Epoch {
-        id: EpochId::from_i64(id),
-        born_at: born.map(|us| instant("born_at", us)).transpose()?,
-    })
+    Ok(Epoch { id: EpochId::from_i64(id), born_at: born.map(|us| instant("born_at", us)).transpose()? })
 }
 
 fn instant(field: &'static str, us: i64) -> Result<Timestamp, WireError> {
-    Timestamp::from_microsecond(us).map_err(|_| WireError::Value {
-        field,
-        value: us.to_string(),
-    })
+    Timestamp::from_microsecond(us).map_err(|_| WireError::Value { field, value: us.to_string() })
 }
 
 /// Registers of a device: the right number of them, each fit for a `bigint` column.
 fn registers<const N: usize>(values: Vec<u64>) -> Result<[u64; N], WireError> {
     let found = values.len();
-    let array = values.try_into().map_err(|_| WireError::Value {
-        field: "device registers",
-        value: format!("{found} values"),
-    })?;
+    let array = values
+        .try_into()
+        .map_err(|_| WireError::Value { field: "device registers", value: format!("{found} values") })?;
     checked("device register", array)
 }
 
 /// PostgreSQL's `bigint` ends at 2^63 - 1, and so does every true register: 9.2 EB, or 292 years of ns.
 fn checked<const N: usize>(field: &'static str, values: [u64; N]) -> Result<[u64; N], WireError> {
     match values.iter().find(|value| i64::try_from(**value).is_err()) {
-        Some(value) => Err(WireError::Value {
-            field,
-            value: value.to_string(),
-        }),
+        Some(value) => Err(WireError::Value { field, value: value.to_string() }),
         None => Ok(values),
     }
 }
@@ -535,10 +471,7 @@ mod tests {
     }
 
     fn epoch() -> Epoch {
-        Epoch {
-            id: EpochId::of(&[b"life"]),
-            born_at: Some(at()),
-        }
+        Epoch { id: EpochId::of(&[b"life"]), born_at: Some(at()) }
     }
 
     fn instance_id() -> InstanceId {
@@ -551,79 +484,24 @@ mod tests {
 
     fn readings() -> Readings {
         let (observed_at, instance_id, epoch) = (at(), instance_id(), epoch());
-        let registers = InstanceRegisters {
-            cpu_ns: 1,
-            running_ms: 2,
-            vcpu_ms: 3,
-            memory_kib_s: 4,
-        };
+        let registers = InstanceRegisters { cpu_ns: 1, running_ms: 2, vcpu_ms: 3, memory_kib_s: 4 };
         let (state, vcpus, memory_kib) = (InstanceState::Paused, 2, 131_072);
-        let instance = InstanceReading {
-            instance_id,
-            observed_at,
-            epoch,
-            state,
-            vcpus,
-            memory_kib,
-            registers,
-        };
-        let registers = DiskRegisters {
-            read_bytes: 1,
-            write_bytes: 2,
-            read_ops: 3,
-            write_ops: 4,
-            flush_ops: 5,
-        };
+        let instance =
+            InstanceReading { instance_id, observed_at, epoch, state, vcpus, memory_kib, registers };
+        let registers =
+            DiskRegisters { read_bytes: 1, write_bytes: 2, read_ops: 3, write_ops: 4, flush_ops: 5 };
         let (target, source) = ("vda".into(), "/a \"b\"\n😀".into());
-        let disk = DiskReading {
-            instance_id,
-            target,
-            source,
-            observed_at,
-            epoch,
-            registers,
-        };
-        let registers = NicRegisters {
-            rx_bytes: 1,
-            tx_bytes: 2,
-            rx_packets: 3,
-            tx_packets: 4,
-        };
+        let disk = DiskReading { instance_id, target, source, observed_at, epoch, registers };
+        let registers = NicRegisters { rx_bytes: 1, tx_bytes: 2, rx_packets: 3, tx_packets: 4 };
         let mac = "52:54:00:00:00:01".into();
-        let nic = NicReading {
-            instance_id,
-            mac,
-            observed_at,
-            epoch: Epoch::NONE,
-            registers,
-        };
-        let registers = VolumeRegisters {
-            provisioned_kib_s: u64::try_from(i64::MAX).unwrap(),
-        };
+        let nic = NicReading { instance_id, mac, observed_at, epoch: Epoch::NONE, registers };
+        let registers = VolumeRegisters { provisioned_kib_s: u64::try_from(i64::MAX).unwrap() };
         let (volume_id, exists, capacity_bytes) = (volume_id(), false, 1 << 40);
-        let volume = VolumeReading {
-            volume_id,
-            observed_at,
-            epoch,
-            exists,
-            capacity_bytes,
-            registers,
-        };
-        let node = NodeReading {
-            observed_at,
-            cpus: 2,
-            cpu_busy_ms: 3,
-            tx_bytes: 9,
-            ..NodeReading::default()
-        };
+        let volume = VolumeReading { volume_id, observed_at, epoch, exists, capacity_bytes, registers };
+        let node =
+            NodeReading { observed_at, cpus: 2, cpu_busy_ms: 3, tx_bytes: 9, ..NodeReading::default() };
         let (disks, nics, volumes) = (vec![disk], vec![nic], vec![volume]);
-        Readings {
-            instances: vec![instance],
-            disks,
-            nics,
-            volumes,
-            node: Some(node),
-        }
+        Readings { instances: vec![instance], disks, nics, volumes, node: Some(node) }
     }
 
     fn batch() -> Batch {
@@ -645,11 +523,7 @@ mod tests {
                 reason,
                 detail,
             }],
-            instances: vec![InstanceFacts {
-                instance_id,
-                name,
-                tenant_label: Some("acme".into()),
-            }],
+            instances: vec![InstanceFacts { instance_id, name, tenant_label: Some("acme".into()) }],
             volumes: vec![VolumeFacts {
                 volume_id: volume_id(),
                 pool,
@@ -668,11 +542,7 @@ mod tests {
     fn a_torn_record_is_an_error_at_every_length_and_never_a_panic() {
         let bytes = encode(&batch()).unwrap();
         for length in 0..bytes.len() {
-            assert!(
-                decode(&bytes[..length]).is_err(),
-                "{length} of {} bytes",
-                bytes.len()
-            );
+            assert!(decode(&bytes[..length]).is_err(), "{length} of {} bytes", bytes.len());
         }
     }
 
@@ -701,12 +571,6 @@ mod tests {
         let mut wire = WireBatch::from(&batch());
         wire.volumes[0].provisioned_kib_s = 1 << 63;
         let bytes = rmp_serde::to_vec_named(&wire).unwrap();
-        assert!(matches!(
-            decode(&bytes),
-            Err(WireError::Value {
-                field: "volume register",
-                ..
-            })
-        ));
+        assert!(matches!(decode(&bytes), Err(WireError::Value { field: "volume register", .. })));
     }
 }

@@ -42,10 +42,7 @@ impl Default for PoolLimits {
     /// 16 connections: enough for ingest, jobs and a busy portal on a small machine, and a quarter of what the
     /// private cluster allows. 10 s: a person who waits for a page gives up about then.
     fn default() -> Self {
-        Self {
-            max_connections: 16,
-            wait: Duration::from_secs(10),
-        }
+        Self { max_connections: 16, wait: Duration::from_secs(10) }
     }
 }
 
@@ -146,16 +143,8 @@ impl Database {
         }
         config.connect_timeout(limits.wait);
         // Fast recycling is enough: nothing outlives a transaction but what ON_CONNECT set.
-        let recycling = ManagerConfig {
-            recycling_method: RecyclingMethod::Fast,
-        };
-        let manager = Manager::from_connect(
-            config,
-            AtHome {
-                runtime: Handle::current(),
-            },
-            recycling,
-        );
+        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let manager = Manager::from_connect(config, AtHome { runtime: Handle::current() }, recycling);
         let pool = Pool::builder(manager)
             .max_size(limits.max_connections)
             .wait_timeout(Some(limits.wait))
@@ -190,9 +179,7 @@ impl Database {
     pub async fn storage_profile(&self) -> Result<StorageProfile, DbError> {
         let mut session = self.session().await?;
         let transaction = session.begin(Scope::Provider).await?;
-        let row = transaction
-            .query_one("SELECT profile FROM weir_storage", &[])
-            .await?;
+        let row = transaction.query_one("SELECT profile FROM weir_storage", &[]).await?;
         Ok(StorageProfile::from_sql(row.try_get("profile")?))
     }
 
@@ -205,9 +192,7 @@ impl Database {
 impl fmt::Debug for Database {
     /// Leaves the connection string out: it holds a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Database")
-            .field("limits", &self.limits)
-            .finish_non_exhaustive()
+        f.debug_struct("Database").field("limits", &self.limits).finish_non_exhaustive()
     }
 }
 

@@ -54,11 +54,7 @@ impl StorageProfile {
 
     pub(crate) fn from_sql(word: &str) -> Self {
         // A CHECK constraint keeps the word to these two.
-        if word == "timescale" {
-            Self::Timescale
-        } else {
-            Self::Plain
-        }
+        if word == "timescale" { Self::Timescale } else { Self::Plain }
     }
 }
 
@@ -86,11 +82,8 @@ async fn migrate_with(url: &str, wanted: Option<StorageProfile>) -> Result<Migra
 
 /// The embedded files as (name, text), by version.
 pub(crate) fn embedded_files() -> Vec<(String, String)> {
-    let mut files: Vec<_> = embedded::migrations::runner()
-        .get_migrations()
-        .iter()
-        .map(|m| (m.version(), file_of(m)))
-        .collect();
+    let mut files: Vec<_> =
+        embedded::migrations::runner().get_migrations().iter().map(|m| (m.version(), file_of(m))).collect();
     files.sort_by_key(|(version, _)| *version);
     files.into_iter().map(|(_, file)| file).collect()
 }
@@ -113,21 +106,12 @@ async fn run(client: &mut Client, wanted: Option<StorageProfile>) -> Result<Migr
     lock(client).await?;
     make_role(client).await?;
     let profile = choose_profile(client, wanted).await?;
-    client
-        .execute(
-            "SELECT set_config('weir.storage_profile', $1, false)",
-            &[&profile.as_sql()],
-        )
-        .await?;
+    client.execute("SELECT set_config('weir.storage_profile', $1, false)", &[&profile.as_sql()]).await?;
     let report = embedded::migrations::runner()
         .run_async(client)
         .await
         .map_err(|error| DbError::Migration(Box::new(error)))?;
-    let applied = report
-        .applied_migrations()
-        .iter()
-        .map(|migration| file_of(migration).0)
-        .collect();
+    let applied = report.applied_migrations().iter().map(|migration| file_of(migration).0).collect();
     Ok(MigrationReport { applied, profile })
 }
 
@@ -140,21 +124,14 @@ async fn check_version(client: &Client) -> Result<(), DbError> {
         )
         .await?;
     if row.try_get::<_, i32>("number")? < OLDEST_SERVER {
-        return Err(DbError::TooOld {
-            found: row.try_get("name")?,
-        });
+        return Err(DbError::TooOld { found: row.try_get("name")? });
     }
     Ok(())
 }
 
 async fn lock(client: &Client) -> Result<(), DbError> {
-    client
-        .batch_execute(&format!("SET lock_timeout = {}", LOCK_WAIT.as_millis()))
-        .await?;
-    match client
-        .execute("SELECT pg_advisory_lock($1)", &[&MIGRATION_LOCK])
-        .await
-    {
+    client.batch_execute(&format!("SET lock_timeout = {}", LOCK_WAIT.as_millis())).await?;
+    match client.execute("SELECT pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await {
         Ok(_) => {}
         Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
             return Err(DbError::Locked { wait: LOCK_WAIT });
@@ -169,22 +146,15 @@ async fn make_role(client: &Client) -> Result<(), DbError> {
     match client.batch_execute(include_str!("../sql/role.sql")).await {
         Ok(()) => Ok(()),
         Err(source) if source.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
-            let row = client
-                .query_one("SELECT current_user::text AS login", &[])
-                .await?;
-            Err(DbError::Role {
-                login: row.try_get("login")?,
-                source,
-            })
+            let row = client.query_one("SELECT current_user::text AS login", &[]).await?;
+            Err(DbError::Role { login: row.try_get("login")?, source })
         }
         Err(source) => Err(source.into()),
     }
 }
 
 async fn choose_profile(client: &Client, wanted: Option<StorageProfile>) -> Result<StorageProfile, DbError> {
-    let row = client
-        .query_one(include_str!("../sql/storage_profile.sql"), &[])
-        .await?;
+    let row = client.query_one(include_str!("../sql/storage_profile.sql"), &[]).await?;
     if row.try_get("is_chosen")? {
         let row = client.query_one("SELECT profile FROM weir_storage", &[]).await?;
         return Ok(StorageProfile::from_sql(row.try_get("profile")?));
@@ -194,10 +164,7 @@ async fn choose_profile(client: &Client, wanted: Option<StorageProfile>) -> Resu
         (Some(StorageProfile::Timescale), false) => return Err(DbError::NoTimescale),
         (_, true) => {}
     }
-    match client
-        .batch_execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
-        .await
-    {
+    match client.batch_execute("CREATE EXTENSION IF NOT EXISTS timescaledb").await {
         Ok(()) => Ok(StorageProfile::Timescale),
         Err(error) if wanted.is_none() => {
             tracing::warn!(%error, "TimescaleDB is there but cannot be switched on: native partitions are used");

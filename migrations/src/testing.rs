@@ -37,10 +37,7 @@ const TIMESCALE_TEMPLATE: &str = "weir_template_timescale";
 const OWNER: &str = "weir";
 
 /// A test seldom needs more at once; many tests run beside it.
-const LIMITS: PoolLimits = PoolLimits {
-    max_connections: 8,
-    wait: Duration::from_secs(30),
-};
+const LIMITS: PoolLimits = PoolLimits { max_connections: 8, wait: Duration::from_secs(30) };
 
 /// What the server is told beside its settings: nothing needs to survive, and many tests connect at once.
 const SERVER_SETTINGS: [&str; 6] = [
@@ -87,25 +84,14 @@ pub async fn database_as(profile: StorageProfile) -> TestDatabase {
     let server = SERVER.get_or_init(start_or_join).await;
     let template = template_of(profile);
     let name = format!("t_{}", Uuid::new_v4().simple());
-    let superuser = superuser(&server.superuser_url)
-        .await
-        .expect("the test server takes connections");
+    let superuser = superuser(&server.superuser_url).await.expect("the test server takes connections");
     superuser
-        .batch_execute(&format!(
-            "CREATE DATABASE {name} TEMPLATE {template} OWNER {OWNER}"
-        ))
+        .batch_execute(&format!("CREATE DATABASE {name} TEMPLATE {template} OWNER {OWNER}"))
         .await
         .unwrap_or_else(|error| panic!("cannot clone {template}: {}", chain(&error)));
     let url = with_database(&server.url, &name);
-    let database = Database::connect(&url, LIMITS)
-        .await
-        .expect("the test database takes connections");
-    TestDatabase {
-        database,
-        name,
-        url,
-        superuser_url: server.superuser_url.clone(),
-    }
+    let database = Database::connect(&url, LIMITS).await.expect("the test database takes connections");
+    TestDatabase { database, name, url, superuser_url: server.superuser_url.clone() }
 }
 
 /// Whether TimescaleDB is installed, so that a test can go through both profiles where both are to be had.
@@ -131,13 +117,8 @@ impl TestDatabase {
     ///
     /// When the server takes no connection.
     pub async fn owner_client(&self) -> Client {
-        let (client, _) = crate::migrate::connect(&self.url)
-            .await
-            .expect("the owner can connect");
-        client
-            .batch_execute("SET weir.scope = 'provider'")
-            .await
-            .expect("the owner can set its scope");
+        let (client, _) = crate::migrate::connect(&self.url).await.expect("the owner can connect");
+        client.batch_execute("SET weir.scope = 'provider'").await.expect("the owner can set its scope");
         client
     }
 
@@ -161,9 +142,7 @@ impl Drop for TestDatabase {
         let (name, url) = (self.name.clone(), self.superuser_url.clone());
         // A thread and a runtime of its own: the test's may be single-threaded, or ending.
         let drop_it = move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()?;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(async {
                 let client = superuser(&url).await.map_err(io::Error::other)?;
                 let sql = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
@@ -185,20 +164,15 @@ async fn start_or_join() -> Server {
     ));
     loop {
         let ours = base.clone();
-        let locks = tokio::task::spawn_blocking(move || take_locks(&ours))
-            .await
-            .expect("taking a lock cannot panic");
+        let locks =
+            tokio::task::spawn_blocking(move || take_locks(&ours)).await.expect("taking a lock cannot panic");
         let (users, setup) = locks.unwrap_or_else(|error| panic!("cannot use {}: {error}", base.display()));
         if let Ok(urls) = std::fs::read_to_string(base.join("ready"))
             && let Some((url, superuser_url)) = urls.split_once('\n')
             && superuser(superuser_url).await.is_ok()
         {
             let (url, superuser_url) = (url.to_owned(), superuser_url.to_owned());
-            return Server {
-                url,
-                superuser_url,
-                _users: users,
-            };
+            return Server { url, superuser_url, _users: users };
         }
         if base.join("data").exists() {
             // Somebody began and did not end, or the server crashed: away with it, under both locks.
@@ -211,11 +185,7 @@ async fn start_or_join() -> Server {
         let (url, superuser_url) = start(&base).await;
         std::fs::write(base.join("ready"), format!("{url}\n{superuser_url}")).expect("the base is writable");
         drop(setup);
-        return Server {
-            url,
-            superuser_url,
-            _users: users,
-        };
+        return Server { url, superuser_url, _users: users };
     }
 }
 
@@ -225,13 +195,7 @@ fn take_locks(base: &Path) -> Result<(File, File), Box<dyn std::error::Error + S
     loop {
         cluster::own_dir(base, &account)?;
         let path = base.join("users");
-        let open = |path: &Path| {
-            OpenOptions::new()
-                .create(true)
-                .truncate(false)
-                .write(true)
-                .open(path)
-        };
+        let open = |path: &Path| OpenOptions::new().create(true).truncate(false).write(true).open(path);
         let users = match open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             users => users?,
@@ -287,12 +251,8 @@ fn spawn(base: &Path, prepared: &Prepared) -> io::Result<()> {
     // The server's user ends it and removes everything, so everything is its own.
     let secrets = &prepared.layout.secrets;
     let log_dir = prepared.layout.log.parent().unwrap_or(base);
-    let mut owned = vec![
-        base.join("data"),
-        base.join("data/cluster.lock"),
-        secrets.clone(),
-        log_dir.to_owned(),
-    ];
+    let mut owned =
+        vec![base.join("data"), base.join("data/cluster.lock"), secrets.clone(), log_dir.to_owned()];
     for entry in std::fs::read_dir(secrets)? {
         owned.push(entry?.path());
     }
@@ -317,19 +277,13 @@ fn spawn(base: &Path, prepared: &Prepared) -> io::Result<()> {
         command.args(["-c", "timescaledb.max_background_workers=0"]);
     }
     // It outlives us, so nobody waits for it; when we end first, init does.
-    command
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .map(drop)
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().map(drop)
 }
 
 async fn make_templates(client: &Client, prepared: &Prepared) {
     let password = prepared.owner_password();
     client
-        .batch_execute(&format!(
-            "CREATE ROLE {OWNER} LOGIN CREATEROLE PASSWORD '{password}'"
-        ))
+        .batch_execute(&format!("CREATE ROLE {OWNER} LOGIN CREATEROLE PASSWORD '{password}'"))
         .await
         .expect("a new server takes a role");
     make_template(client, prepared, StorageProfile::Plain).await;
@@ -348,9 +302,7 @@ async fn make_template(client: &Client, prepared: &Prepared, profile: StoragePro
         .await
         .unwrap_or_else(|error| panic!("{template} cannot be migrated: {}", chain(&error)));
     client
-        .batch_execute(&format!(
-            "ALTER DATABASE {template} WITH ALLOW_CONNECTIONS false IS_TEMPLATE true"
-        ))
+        .batch_execute(&format!("ALTER DATABASE {template} WITH ALLOW_CONNECTIONS false IS_TEMPLATE true"))
         .await
         .expect("the template can be closed");
 }
@@ -386,11 +338,7 @@ fn hash_of_migrations() -> String {
     hash.update(include_str!("../sql/role.sql"));
     hash.update(include_str!("testing.rs"));
     hash.update([u8::from(has_timescale())]);
-    hash.finalize()
-        .iter()
-        .take(6)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

@@ -21,10 +21,7 @@ const INSERT: &str = "INSERT INTO tenant (tenant_id, name, display_name) VALUES 
 
 /// A directory that the unprivileged user may pass through.
 fn place() -> tempfile::TempDir {
-    let place = tempfile::Builder::new()
-        .prefix("weir-cluster-")
-        .tempdir()
-        .unwrap();
+    let place = tempfile::Builder::new().prefix("weir-cluster-").tempdir().unwrap();
     std::fs::set_permissions(place.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     place
 }
@@ -42,9 +39,7 @@ async fn refusal(options: ClusterOptions) -> ClusterError {
 
 async fn open(cluster: &PrivateCluster) -> Database {
     migrate(cluster.url()).await.unwrap();
-    Database::connect(cluster.url(), PoolLimits::default())
-        .await
-        .unwrap()
+    Database::connect(cluster.url(), PoolLimits::default()).await.unwrap()
 }
 
 async fn insert(database: &Database, id: Uuid) -> Result<(), migrations::DbError> {
@@ -57,10 +52,7 @@ async fn insert(database: &Database, id: Uuid) -> Result<(), migrations::DbError
 async fn tenants(database: &Database) -> BTreeSet<Uuid> {
     let mut session = database.session().await.unwrap();
     let transaction = session.begin(Scope::Provider).await.unwrap();
-    let rows = transaction
-        .query("SELECT tenant_id FROM tenant", &[])
-        .await
-        .unwrap();
+    let rows = transaction.query("SELECT tenant_id FROM tenant", &[]).await.unwrap();
     rows.iter().map(|row| row.get("tenant_id")).collect()
 }
 
@@ -103,10 +95,7 @@ async fn what_is_committed_is_there_after_a_stop_and_a_start() {
     insert(&database, id).await.unwrap();
     let pid = pid_of(&cluster);
     cluster.stop().await;
-    assert!(
-        !Path::new(&format!("/proc/{pid}")).exists(),
-        "the server outlived its stop"
-    );
+    assert!(!Path::new(&format!("/proc/{pid}")).exists(), "the server outlived its stop");
 
     let cluster = start(&data).await;
     assert!(tenants(&open(&cluster).await).await.contains(&id));
@@ -134,31 +123,18 @@ async fn the_server_is_unprivileged_alone_and_closed_to_others() {
     assert_eq!(mode("secrets/postgres-weir"), 0o600);
     assert_eq!(mode("secrets/postgres-postgres"), 0o600);
 
-    let (client, connection) = tokio_postgres::connect(cluster.url(), tokio_postgres::NoTls)
-        .await
-        .unwrap();
+    let (client, connection) = tokio_postgres::connect(cluster.url(), tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);
-    for (setting, expected) in [
-        ("listen_addresses", ""),
-        ("fsync", "on"),
-        ("data_checksums", "on"),
-        ("is_superuser", "off"),
-    ] {
-        let row = client
-            .query_one("SELECT current_setting($1)", &[&setting])
-            .await
-            .unwrap();
+    for (setting, expected) in
+        [("listen_addresses", ""), ("fsync", "on"), ("data_checksums", "on"), ("is_superuser", "off")]
+    {
+        let row = client.query_one("SELECT current_setting($1)", &[&setting]).await.unwrap();
         assert_eq!(row.get::<_, &str>(0), expected, "{setting}");
     }
     let (before, after) = cluster.url().split_once(':').unwrap();
     let (_, host) = after.split_once('@').unwrap();
     let forged = format!("{before}://weir:guessed@{host}");
-    assert!(
-        tokio_postgres::connect(&forged, tokio_postgres::NoTls)
-            .await
-            .is_err(),
-        "any password opens it"
-    );
+    assert!(tokio_postgres::connect(&forged, tokio_postgres::NoTls).await.is_err(), "any password opens it");
     cluster.stop().await;
 }
 
@@ -189,31 +165,19 @@ async fn a_killed_server_comes_back_while_clients_go_on_and_nothing_committed_is
                 }
                 Err(error) => assert!(error.is_transient(), "round {round}: {error:?}"),
             }
-            assert!(
-                since.elapsed() < PATIENCE,
-                "round {round}: the server did not come back"
-            );
+            assert!(since.elapsed() < PATIENCE, "round {round}: the server did not come back");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
     let kept = tenants(&database).await;
-    assert!(
-        committed.is_subset(&kept),
-        "lost: {:?}",
-        committed.difference(&kept).collect::<Vec<_>>()
-    );
+    assert!(committed.is_subset(&kept), "lost: {:?}", committed.difference(&kept).collect::<Vec<_>>());
     cluster.stop().await;
 }
 
 /// Starts a copy of this program that runs a cluster in `data` and prints each tenant that it has committed.
 fn victim(data: &Path) -> (Child, std::io::Lines<BufReader<std::process::ChildStdout>>) {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "the_copy_that_is_killed",
-            "--nocapture",
-            "--test-threads=1",
-        ])
+        .args(["--exact", "the_copy_that_is_killed", "--nocapture", "--test-threads=1"])
         .env(VICTIM, data)
         .stdout(Stdio::piped())
         .spawn()
@@ -274,11 +238,7 @@ async fn a_killed_parent_takes_the_server_along_and_what_was_committed_is_there_
     }
     let cluster = start(&data).await;
     let kept = tenants(&open(&cluster).await).await;
-    assert!(
-        committed.is_subset(&kept),
-        "lost: {:?}",
-        committed.difference(&kept).collect::<Vec<_>>()
-    );
+    assert!(committed.is_subset(&kept), "lost: {:?}", committed.difference(&kept).collect::<Vec<_>>());
     cluster.stop().await;
 }
 
@@ -286,11 +246,7 @@ async fn a_killed_parent_takes_the_server_along_and_what_was_committed_is_there_
 async fn a_kill_while_the_cluster_is_made_leaves_something_that_starts() {
     let place = place();
     let data = place.path().join("data");
-    for (file, pause) in [
-        ("postgres.unfinished", 0),
-        ("postgres.unfinished/global", 300),
-        ("postgres", 0),
-    ] {
+    for (file, pause) in [("postgres.unfinished", 0), ("postgres.unfinished/global", 300), ("postgres", 0)] {
         let (mut child, _lines) = victim(&data);
         let since = Instant::now();
         while !data.join(file).exists() {
@@ -302,11 +258,7 @@ async fn a_kill_while_the_cluster_is_made_leaves_something_that_starts() {
         child.wait().unwrap();
     }
     let cluster = start(&data).await;
-    assert!(
-        tenants(&open(&cluster).await)
-            .await
-            .contains(&migrations::UNASSIGNED_TENANT)
-    );
+    assert!(tenants(&open(&cluster).await).await.contains(&migrations::UNASSIGNED_TENANT));
     assert!(!data.join("postgres.unfinished").exists() && !data.join("postgres.password").exists());
     cluster.stop().await;
 }
@@ -339,11 +291,7 @@ async fn a_stale_note_of_a_process_that_is_another_ones_now_does_not_keep_it_fro
         stranger.uid(data.join("postgres").metadata().unwrap().uid());
     }
     let mut stranger = stranger.spawn().unwrap();
-    let note = format!(
-        "{}\n{}\n0\n5432\n",
-        stranger.id(),
-        data.join("postgres").display()
-    );
+    let note = format!("{}\n{}\n0\n5432\n", stranger.id(), data.join("postgres").display());
     std::fs::write(data.join("postgres/postmaster.pid"), note).unwrap();
     let cluster = start(&data).await;
     assert!(stranger.try_wait().unwrap().is_none(), "a stranger was ended");
@@ -355,11 +303,9 @@ async fn a_stale_note_of_a_process_that_is_another_ones_now_does_not_keep_it_fro
 #[tokio::test]
 async fn hostile_directory_names_are_only_names() {
     let place = place();
-    for name in [
-        "it's \"quoted\", twice",
-        "$(touch x) `touch y` %s %2F \\ ; # größe \u{1F600}",
-        &"long".repeat(50),
-    ] {
+    for name in
+        ["it's \"quoted\", twice", "$(touch x) `touch y` %s %2F \\ ; # größe \u{1F600}", &"long".repeat(50)]
+    {
         let cluster = start(&place.path().join(name)).await;
         assert!(!tenants(&open(&cluster).await).await.is_empty(), "{name:?}");
         cluster.stop().await;
@@ -367,17 +313,12 @@ async fn hostile_directory_names_are_only_names() {
     let deep = place.path().join("d".repeat(200)).join("e".repeat(200));
     let cluster = start(&deep).await;
     let socket_dir = socket_dir_of(&cluster);
-    assert!(
-        socket_dir.join(".s.PGSQL.5432").exists() && !socket_dir.starts_with(&deep),
-        "{socket_dir:?}"
-    );
+    assert!(socket_dir.join(".s.PGSQL.5432").exists() && !socket_dir.starts_with(&deep), "{socket_dir:?}");
     assert_eq!(socket_dir.metadata().unwrap().mode() & 0o777, 0o700);
     cluster.stop().await;
     assert!(!socket_dir.exists(), "{socket_dir:?} is left over");
-    let names: Vec<_> = std::fs::read_dir(place.path())
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name())
-        .collect();
+    let names: Vec<_> =
+        std::fs::read_dir(place.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names.len(), 4, "{names:?}");
 
     for name in ["line\nbreak", "tab\t"] {
@@ -385,10 +326,7 @@ async fn hostile_directory_names_are_only_names() {
         assert!(matches!(error, ClusterError::Path { .. }), "{error}");
         assert!(!error.to_string().contains('\n'), "{error}");
     }
-    let error = refusal(ClusterOptions::new(
-        deep.join("f".repeat(200)).join("g".repeat(255)),
-    ))
-    .await;
+    let error = refusal(ClusterOptions::new(deep.join("f".repeat(200)).join("g".repeat(255)))).await;
     assert!(matches!(error, ClusterError::Path { .. }), "{error}");
 }
 
@@ -412,10 +350,7 @@ async fn a_directory_that_the_unprivileged_user_cannot_reach_is_named_with_two_w
         error => panic!("{error}"),
     }
     let text = error.to_string();
-    assert!(
-        text.contains("chmod o+x") && text.contains("another data directory"),
-        "{text}"
-    );
+    assert!(text.contains("chmod o+x") && text.contains("another data directory"), "{text}");
     // The data directory itself is ours to open, for that one user.
     let own = place.path().join("own");
     std::fs::create_dir(&own).unwrap();
@@ -432,21 +367,14 @@ async fn what_is_missing_or_in_the_way_is_said_in_one_sentence() {
         let text = refusal(options).await.to_string();
         assert!(text.contains(part) && !text.contains('\n'), "{text}");
     };
-    let nothing = ClusterOptions {
-        programs_dir: Some(place.path().join("none")),
-        ..ClusterOptions::new(&data)
-    };
+    let nothing =
+        ClusterOptions { programs_dir: Some(place.path().join("none")), ..ClusterOptions::new(&data) };
     check(nothing, "apt-get install postgresql-15").await;
     if is_root() {
-        let nobody = ClusterOptions {
-            user: Some("weir-no-such-user".to_owned()),
-            ..ClusterOptions::new(&data)
-        };
+        let nobody =
+            ClusterOptions { user: Some("weir-no-such-user".to_owned()), ..ClusterOptions::new(&data) };
         check(nobody, "weir-no-such-user").await;
-        let root = ClusterOptions {
-            user: Some("root".to_owned()),
-            ..ClusterOptions::new(&data)
-        };
+        let root = ClusterOptions { user: Some("root".to_owned()), ..ClusterOptions::new(&data) };
         check(root, "refuses to run as root").await;
     }
     assert!(!data.exists(), "a start that could not be left something behind");
@@ -478,15 +406,9 @@ struct Mount(PathBuf);
 impl Mount {
     fn new(at: PathBuf, options: &str) -> Self {
         std::fs::create_dir(&at).unwrap();
-        let status = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
-            .arg(&at)
-            .status()
-            .unwrap();
-        assert!(
-            status.success(),
-            "this test mounts a small disk, which takes root"
-        );
+        let status =
+            Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(&at).status().unwrap();
+        assert!(status.success(), "this test mounts a small disk, which takes root");
         Self(at)
     }
 }
@@ -512,18 +434,9 @@ async fn a_full_disk_and_a_read_only_disk_are_told_apart() {
     let data = place.path().join("data");
     start(&data).await.stop().await;
     let thawed = Mount::new(place.path().join("thawed"), "size=200m,mode=755");
-    let status = Command::new("cp")
-        .arg("-a")
-        .arg(&data)
-        .arg(&thawed.0)
-        .status()
-        .unwrap();
+    let status = Command::new("cp").arg("-a").arg(&data).arg(&thawed.0).status().unwrap();
     assert!(status.success());
-    let status = Command::new("mount")
-        .args(["-o", "remount,ro"])
-        .arg(&thawed.0)
-        .status()
-        .unwrap();
+    let status = Command::new("mount").args(["-o", "remount,ro"]).arg(&thawed.0).status().unwrap();
     assert!(status.success());
     let error = refusal(ClusterOptions::new(thawed.0.join("data"))).await;
     assert!(matches!(error, ClusterError::ReadOnly { .. }), "{error}");
@@ -537,12 +450,7 @@ async fn a_log_that_grew_too_large_is_moved_aside() {
     let log = cluster.log_file();
     cluster.stop().await;
     let size = 16 * 1024 * 1024 + 1;
-    std::fs::File::options()
-        .write(true)
-        .open(&log)
-        .unwrap()
-        .set_len(size)
-        .unwrap();
+    std::fs::File::options().write(true).open(&log).unwrap().set_len(size).unwrap();
     start(&data).await.stop().await;
     assert!(log.metadata().unwrap().len() < size);
     assert_eq!(log.with_extension("log.1").metadata().unwrap().len(), size);

@@ -30,23 +30,14 @@ async fn two_tenants(database: &TestDatabase) -> (Uuid, Uuid) {
 async fn names(database: &TestDatabase, scope: Scope, table: &str) -> Vec<String> {
     let mut session = database.session().await.unwrap();
     let transaction = session.begin(scope).await.unwrap();
-    let rows = transaction
-        .query(&format!("SELECT name FROM {table} ORDER BY name"), &[])
-        .await
-        .unwrap();
+    let rows = transaction.query(&format!("SELECT name FROM {table} ORDER BY name"), &[]).await.unwrap();
     rows.iter().map(|row| row.get("name")).collect()
 }
 
 /// The first column of a query of the owner's.
 async fn list(database: &TestDatabase, sql: &str) -> Vec<String> {
     let owner = database.owner_client().await;
-    owner
-        .query(sql, &[])
-        .await
-        .unwrap()
-        .iter()
-        .map(|row| row.get(0))
-        .collect()
+    owner.query(sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
 }
 
 const OUR_TABLES: &str = "pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = 'public'
@@ -58,11 +49,7 @@ async fn a_tenant_sees_its_own_and_the_provider_sees_all() {
     let (a, b) = two_tenants(&database).await;
     let provider = Scope::Provider;
     let check = async |scope, table, expected: &[&str]| {
-        assert_eq!(
-            names(&database, scope, table).await,
-            expected,
-            "{scope:?} {table}"
-        );
+        assert_eq!(names(&database, scope, table).await, expected, "{scope:?} {table}");
     };
     check(provider, "tenant", &["a", "b", "unassigned"]).await;
     check(Scope::Tenant(a), "tenant", &["a"]).await;
@@ -93,10 +80,7 @@ async fn a_tenant_that_names_another_ones_rows_changes_nothing() {
     }
     let transaction = session.begin(Scope::Tenant(a)).await.unwrap();
     let insert = "INSERT INTO instance_tenant (instance_id, tenant_id, since) VALUES ($1, $2, now())";
-    let error = transaction
-        .execute(insert, &[&UNASSIGNED_TENANT, &a])
-        .await
-        .unwrap_err();
+    let error = transaction.execute(insert, &[&UNASSIGNED_TENANT, &a]).await.unwrap_err();
     assert_eq!(error.code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE));
 }
 
@@ -123,10 +107,7 @@ async fn the_tenants_own_tables_take_its_rows_and_refuse_those_of_others() {
     assert_eq!(error.code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE));
     transaction.rollback().await.unwrap();
     let transaction = session.begin(Scope::Tenant(a)).await.unwrap();
-    let error = transaction
-        .execute("UPDATE note SET tenant_id = $1", &[&b])
-        .await
-        .unwrap_err();
+    let error = transaction.execute("UPDATE note SET tenant_id = $1", &[&b]).await.unwrap_err();
     assert_eq!(error.code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE));
     drop(transaction);
     drop(session);
@@ -158,15 +139,8 @@ async fn without_a_scope_no_table_shows_a_row_not_even_to_the_owner() {
             ] {
                 owner.batch_execute(scope).await.unwrap();
                 for table in &walled {
-                    let row = owner
-                        .query_one(&format!("SELECT count(*) FROM {table}"), &[])
-                        .await
-                        .unwrap();
-                    assert_eq!(
-                        row.get::<_, i64>(0),
-                        0,
-                        "{role} sees rows of {table} after {scope}"
-                    );
+                    let row = owner.query_one(&format!("SELECT count(*) FROM {table}"), &[]).await.unwrap();
+                    assert_eq!(row.get::<_, i64>(0), 0, "{role} sees rows of {table} after {scope}");
                 }
             }
         }
@@ -180,23 +154,14 @@ async fn a_connection_that_was_tampered_with_serves_the_next_one_its_own_scope()
     let mut session = database.session().await.unwrap();
     let transaction = session.begin(Scope::Provider).await.unwrap();
     transaction.execute("SET ROLE NONE", &[]).await.unwrap();
-    transaction
-        .query_one("SELECT set_config('weir.scope', 'provider', false)", &[])
-        .await
-        .unwrap();
+    transaction.query_one("SELECT set_config('weir.scope', 'provider', false)", &[]).await.unwrap();
     transaction.commit().await.unwrap();
     let transaction = session.begin(Scope::Tenant(a)).await.unwrap();
     let row = transaction
-        .query_one(
-            "SELECT current_user::text AS role, (SELECT count(*) FROM tenant) AS tenants",
-            &[],
-        )
+        .query_one("SELECT current_user::text AS role, (SELECT count(*) FROM tenant) AS tenants", &[])
         .await
         .unwrap();
-    assert_eq!(
-        (row.get::<_, &str>("role"), row.get::<_, i64>("tenants")),
-        ("weir_app", 1)
-    );
+    assert_eq!((row.get::<_, &str>("role"), row.get::<_, i64>("tenants")), ("weir_app", 1));
 }
 
 #[tokio::test]
@@ -261,25 +226,15 @@ async fn every_table_that_names_a_tenant_has_forced_walls_with_a_door() {
                          JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id'
                          WHERE n.nspname NOT IN ('public', 'pg_catalog', 'information_schema')
                            AND has_table_privilege('weir_app', c.oid, 'SELECT, INSERT, UPDATE, DELETE')";
-        assert_eq!(
-            list(&database, elsewhere).await,
-            Vec::<String>::new(),
-            "a side door"
-        );
+        assert_eq!(list(&database, elsewhere).await, Vec::<String>::new(), "a side door");
         let check = async |what: &str, condition: &str| {
             let sql = format!("SELECT c.relname::text FROM {naming} WHERE {condition}");
             assert_eq!(list(&database, &sql).await, Vec::<String>::new(), "{what}");
         };
-        check(
-            "walls are missing or the owner passes",
-            "NOT (c.relrowsecurity AND c.relforcerowsecurity)",
-        )
-        .await;
-        check(
-            "tenant_id may be null or is no uuid",
-            "NOT a.attnotnull OR a.atttypid <> 'uuid'::regtype",
-        )
-        .await;
+        check("walls are missing or the owner passes", "NOT (c.relrowsecurity AND c.relforcerowsecurity)")
+            .await;
+        check("tenant_id may be null or is no uuid", "NOT a.attnotnull OR a.atttypid <> 'uuid'::regtype")
+            .await;
         check(
             "no policy: nobody can use it",
             "NOT c.relispartition AND NOT EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid)",
@@ -322,29 +277,14 @@ async fn an_instance_has_at_most_one_payer_at_every_instant() {
                  VALUES ('{UNASSIGNED_TENANT}', '{id}', '{since}', {until})"
         )
     };
-    owner
-        .batch_execute(&hand_over(a, "2026-10-01Z", "'2026-10-02Z'"))
-        .await
-        .unwrap();
+    owner.batch_execute(&hand_over(a, "2026-10-01Z", "'2026-10-02Z'")).await.unwrap();
     // Half-open: the next one begins where the last one ends.
-    owner
-        .batch_execute(&hand_over(b, "2026-10-02Z", "NULL"))
-        .await
-        .unwrap();
-    for (since, until) in [
-        ("2026-10-01 12:00Z", "'2026-10-01 13:00Z'"),
-        ("2027-01-01Z", "NULL"),
-    ] {
-        let error = owner
-            .batch_execute(&hand_over(a, since, until))
-            .await
-            .unwrap_err();
+    owner.batch_execute(&hand_over(b, "2026-10-02Z", "NULL")).await.unwrap();
+    for (since, until) in [("2026-10-01 12:00Z", "'2026-10-01 13:00Z'"), ("2027-01-01Z", "NULL")] {
+        let error = owner.batch_execute(&hand_over(a, since, until)).await.unwrap_err();
         assert_eq!(error.code(), Some(&SqlState::EXCLUSION_VIOLATION), "{since}");
     }
-    let error = owner
-        .batch_execute(&hand_over(a, "2026-09-02Z", "'2026-09-02Z'"))
-        .await
-        .unwrap_err();
+    let error = owner.batch_execute(&hand_over(a, "2026-09-02Z", "'2026-09-02Z'")).await.unwrap_err();
     assert_eq!(error.code(), Some(&SqlState::CHECK_VIOLATION));
 }
 
@@ -354,34 +294,17 @@ async fn hostile_tenant_names_are_refused() {
     let mut session = database.session().await.unwrap();
     let insert = "INSERT INTO tenant (tenant_id, name, display_name) VALUES ($1, $2, $3)";
     let hostile = "'; DROP TABLE tenant; --\n<b>&amp;</b> \u{1F600}".repeat(300);
-    for name in [
-        "",
-        "A",
-        "a b",
-        "-a",
-        "a\nb",
-        "ä",
-        hostile.as_str(),
-        "a".repeat(64).as_str(),
-    ] {
+    for name in ["", "A", "a b", "-a", "a\nb", "ä", hostile.as_str(), "a".repeat(64).as_str()] {
         let transaction = session.begin(Scope::Provider).await.unwrap();
-        let error = transaction
-            .execute(insert, &[&Uuid::new_v4(), &name, &"x"])
-            .await
-            .unwrap_err();
+        let error = transaction.execute(insert, &[&Uuid::new_v4(), &name, &"x"]).await.unwrap_err();
         assert_eq!(error.code(), Some(&SqlState::CHECK_VIOLATION), "{name:?}");
     }
     // The name that is shown may be anything.
     let transaction = session.begin(Scope::Provider).await.unwrap();
     let id = Uuid::new_v4();
-    transaction
-        .execute(insert, &[&id, &"a".repeat(63), &hostile])
-        .await
-        .unwrap();
-    let row = transaction
-        .query_one("SELECT display_name FROM tenant WHERE tenant_id = $1", &[&id])
-        .await
-        .unwrap();
+    transaction.execute(insert, &[&id, &"a".repeat(63), &hostile]).await.unwrap();
+    let row =
+        transaction.query_one("SELECT display_name FROM tenant WHERE tenant_id = $1", &[&id]).await.unwrap();
     assert_eq!(row.get::<_, String>("display_name"), hostile);
 }
 
@@ -393,12 +316,7 @@ const PROBE: &str =
 const PARTITIONS: &str = "SELECT relname::text FROM pg_class
                           WHERE relispartition AND relkind = 'r' AND relname LIKE 'probe%' ORDER BY relname";
 
-const PROBE_DAYS: [&str; 4] = [
-    "probe_p20261001",
-    "probe_p20261002",
-    "probe_p20261003",
-    "probe_p20261004",
-];
+const PROBE_DAYS: [&str; 4] = ["probe_p20261001", "probe_p20261002", "probe_p20261003", "probe_p20261004"];
 
 fn at(text: &str) -> jiff::Timestamp {
     text.parse().unwrap()
@@ -426,28 +344,19 @@ async fn a_partition_is_reached_through_its_table_only_and_goes_when_it_is_old()
     let owner = database.owner_client().await;
     owner.batch_execute(PROBE).await.unwrap();
     let (start, end) = (at("2026-10-01T23:59:59.999999Z"), at("2026-10-05T00:00:00Z"));
-    assert_eq!(
-        ensure_partitions(&database, "probe", start, end).await.unwrap(),
-        4
-    );
+    assert_eq!(ensure_partitions(&database, "probe", start, end).await.unwrap(), 4);
     let tenant = Uuid::new_v4();
     let mut session = database.session().await.unwrap();
     let transaction = session.begin(Scope::Tenant(tenant)).await.unwrap();
     for instant in [start, at("2026-10-04T23:59:59.999999Z")] {
         transaction
-            .execute(
-                "INSERT INTO probe (tenant_id, at) VALUES ($1, $2)",
-                &[&tenant, &instant],
-            )
+            .execute("INSERT INTO probe (tenant_id, at) VALUES ($1, $2)", &[&tenant, &instant])
             .await
             .unwrap();
     }
     transaction.commit().await.unwrap();
     let transaction = session.begin(Scope::Provider).await.unwrap();
-    let error = transaction
-        .query("SELECT at FROM probe_p20261001", &[])
-        .await
-        .unwrap_err();
+    let error = transaction.query("SELECT at FROM probe_p20261001", &[]).await.unwrap_err();
     assert_eq!(error.code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE));
     drop(transaction);
     for (scope, table, what) in [
@@ -463,10 +372,7 @@ async fn a_partition_is_reached_through_its_table_only_and_goes_when_it_is_old()
     }
     let transaction = session.begin(Scope::Provider).await.unwrap();
     let sql = "SELECT weir_drop_partitions('probe', $1)";
-    let row = transaction
-        .query_one(sql, &[&at("2026-10-03T00:00:00Z")])
-        .await
-        .unwrap();
+    let row = transaction.query_one(sql, &[&at("2026-10-03T00:00:00Z")]).await.unwrap();
     assert_eq!(row.get::<_, i32>(0), 2);
     transaction.commit().await.unwrap();
     assert_eq!(list(&database, PARTITIONS).await, PROBE_DAYS[2..]);
@@ -475,20 +381,11 @@ async fn a_partition_is_reached_through_its_table_only_and_goes_when_it_is_old()
 #[tokio::test]
 async fn a_pool_that_is_empty_says_so_and_serves_again() {
     let database = database().await;
-    let limits = migrations::PoolLimits {
-        max_connections: 1,
-        wait: std::time::Duration::from_millis(200),
-    };
-    let small = migrations::Database::connect(database.owner_url(), limits)
-        .await
-        .unwrap();
+    let limits = migrations::PoolLimits { max_connections: 1, wait: std::time::Duration::from_millis(200) };
+    let small = migrations::Database::connect(database.owner_url(), limits).await.unwrap();
     let held = small.session().await.unwrap();
     match small.session().await {
-        Err(
-            error @ DbError::Exhausted {
-                max_connections: 1, ..
-            },
-        ) => assert!(error.is_transient()),
+        Err(error @ DbError::Exhausted { max_connections: 1, .. }) => assert!(error.is_transient()),
         _ => panic!("a second session came out of a pool of one"),
     }
     drop(held);
@@ -502,10 +399,7 @@ async fn hypertables_need_no_partitions_and_lose_their_old_days_all_the_same() {
         return;
     }
     let database = database_as(StorageProfile::Timescale).await;
-    assert_eq!(
-        database.storage_profile().await.unwrap(),
-        StorageProfile::Timescale
-    );
+    assert_eq!(database.storage_profile().await.unwrap(), StorageProfile::Timescale);
     let owner = database.owner_client().await;
     owner
         .batch_execute(
@@ -517,21 +411,12 @@ async fn hypertables_need_no_partitions_and_lose_their_old_days_all_the_same() {
         .await
         .unwrap();
     let (start, end) = (at("2026-10-01T00:00:00Z"), at("2026-10-05T00:00:00Z"));
-    assert_eq!(
-        ensure_partitions(&database, "probe", start, end).await.unwrap(),
-        0
-    );
+    assert_eq!(ensure_partitions(&database, "probe", start, end).await.unwrap(), 0);
     let mut session = database.session().await.unwrap();
     let transaction = session.begin(Scope::Provider).await.unwrap();
     let sql = "SELECT weir_drop_partitions('probe', $1)";
-    let row = transaction
-        .query_one(sql, &[&at("2026-10-03T00:00:00Z")])
-        .await
-        .unwrap();
+    let row = transaction.query_one(sql, &[&at("2026-10-03T00:00:00Z")]).await.unwrap();
     assert_eq!(row.get::<_, i32>(0), 2);
-    let row = transaction
-        .query_one("SELECT count(*) FROM probe", &[])
-        .await
-        .unwrap();
+    let row = transaction.query_one("SELECT count(*) FROM probe", &[]).await.unwrap();
     assert_eq!(row.get::<_, i64>(0), 1);
 }

@@ -19,14 +19,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         let elapsed = start.elapsed();
         println!("{name}: {} ms, {} bytes", elapsed.as_millis(), pdf.len());
         fs::write(out.join(format!("{name}.pdf")), pdf)?;
-        fs::write(
-            out.join(format!("{name}.html")),
-            reports::invoice_html(&document)?,
-        )?;
-        fs::write(
-            out.join(format!("{name}.json")),
-            reports::invoice_json(&document)?,
-        )?;
+        fs::write(out.join(format!("{name}.html")), reports::invoice_html(&document)?)?;
+        fs::write(out.join(format!("{name}.json")), reports::invoice_json(&document)?)?;
     }
     Ok(())
 }

@@ -30,11 +30,7 @@ pub(crate) fn column(values: impl IntoIterator<Item = Decimal>, decimals: u32) -
         .into_iter()
         .map(|text| {
             let missing = longest - decimals_of(&text);
-            let point = if missing > 0 && !text.contains('.') {
-                "."
-            } else {
-                ""
-            };
+            let point = if missing > 0 && !text.contains('.') { "." } else { "" };
             let pad = format!("{point}{}", "0".repeat(missing));
             Figure { text, pad }
         })
@@ -43,36 +39,22 @@ pub(crate) fn column(values: impl IntoIterator<Item = Decimal>, decimals: u32) -
 
 /// A figure that stands alone.
 pub(crate) fn single(value: Decimal, decimals: u32) -> Figure {
-    Figure {
-        text: grouped(value, decimals),
-        pad: String::new(),
-    }
+    Figure { text: grouped(value, decimals), pad: String::new() }
 }
 
 /// A whole figure that stands alone: a quantity in base units, which may be larger than a decimal.
 pub(crate) fn whole(value: u128) -> Figure {
-    Figure {
-        text: grouped_digits(&value.to_string()),
-        pad: String::new(),
-    }
+    Figure { text: grouped_digits(&value.to_string()), pad: String::new() }
 }
 
 /// Every digit of `value`, grouped in thousands, without trailing zeros but for the first `decimals` decimals.
 pub(crate) fn grouped(value: Decimal, decimals: u32) -> String {
     let plain = value.normalize().abs().to_string();
     let (digits, fraction) = plain.split_once('.').unwrap_or((&plain, ""));
-    let sign = if value.is_sign_negative() && !value.is_zero() {
-        "\u{2212}"
-    } else {
-        ""
-    };
+    let sign = if value.is_sign_negative() && !value.is_zero() { "\u{2212}" } else { "" };
     let digits = grouped_digits(digits);
     let width = usize::try_from(decimals).unwrap_or(0);
-    let point = if fraction.is_empty() && width == 0 {
-        ""
-    } else {
-        "."
-    };
+    let point = if fraction.is_empty() && width == 0 { "" } else { "." };
     format!("{sign}{digits}{point}{fraction:0<width$}")
 }
 
@@ -113,25 +95,15 @@ mod tests {
         check("12.500000", 0, "12.5");
         check("1000", 3, "1,000.000");
         check("-1234.5", 2, "\u{2212}1,234.50");
-        check(
-            "79228162514264337593543950335",
-            0,
-            "79,228,162,514,264,337,593,543,950,335",
-        );
+        check("79228162514264337593543950335", 0, "79,228,162,514,264,337,593,543,950,335");
     }
 
     #[test]
     fn the_points_of_a_column_stand_under_each_other() {
         let values = ["1", "2.25", "1000.5"].map(|text| text.parse().expect("a decimal"));
-        let shown: Vec<_> = column(values, 0)
-            .into_iter()
-            .map(|figure| (figure.text, figure.pad))
-            .collect();
+        let shown: Vec<_> = column(values, 0).into_iter().map(|figure| (figure.text, figure.pad)).collect();
         let expected = [("1", ".00"), ("2.25", ""), ("1,000.5", "0")];
-        assert_eq!(
-            shown,
-            expected.map(|(text, pad)| (text.to_owned(), pad.to_owned()))
-        );
+        assert_eq!(shown, expected.map(|(text, pad)| (text.to_owned(), pad.to_owned())));
     }
 
     #[test]

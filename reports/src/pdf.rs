@@ -19,13 +19,8 @@ static TEMPLATE: &str = include_str!("../templates/invoice.typ");
 
 /// Fonts are parsed once per process.
 static ENGINE: LazyLock<TypstEngine<TypstTemplateMainFile>> = LazyLock::new(|| {
-    let fonts = TypstKitFontOptions::new()
-        .include_system_fonts(false)
-        .include_embedded_fonts(true);
-    TypstEngine::builder()
-        .main_file(TEMPLATE)
-        .search_fonts_with(fonts)
-        .build()
+    let fonts = TypstKitFontOptions::new().include_system_fonts(false).include_embedded_fonts(true);
+    TypstEngine::builder().main_file(TEMPLATE).search_fonts_with(fonts).build()
 });
 
 /// Typesets `view`.
@@ -35,10 +30,8 @@ pub(crate) fn render(view: &InvoiceView) -> Result<Vec<u8>, ReportError> {
         "invoice".into(),
         Bytes::new(serde_json::to_vec(view).map_err(ReportError::Json)?).into_value(),
     );
-    let document = ENGINE
-        .compile_with_input(inputs)
-        .output
-        .map_err(|error| ReportError::Typeset(error.to_string()))?;
+    let document =
+        ENGINE.compile_with_input(inputs).output.map_err(|error| ReportError::Typeset(error.to_string()))?;
     let options = PdfOptions {
         ident: Smart::Custom(view.identity.clone()),
         creator: Smart::Custom(Some("Weir".to_owned())),

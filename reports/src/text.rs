@@ -13,11 +13,7 @@ const ELLIPSIS: char = '…';
 /// can be seen.
 pub(crate) fn shown_or(text: &str, limit: usize, otherwise: &str) -> String {
     let shown = shown(text, limit);
-    if shown.is_empty() {
-        otherwise.to_owned()
-    } else {
-        shown
-    }
+    if shown.is_empty() { otherwise.to_owned() } else { shown }
 }
 
 /// `text` in one line of at most `limit` characters, an ellipsis included.
@@ -114,11 +110,7 @@ mod tests {
 
     #[test]
     fn a_tower_of_accents_is_no_higher_than_three() {
-        check(
-            &format!("a{}b", "\u{301}".repeat(500)),
-            40,
-            "a\u{301}\u{301}\u{301}b",
-        );
+        check(&format!("a{}b", "\u{301}".repeat(500)), 40, "a\u{301}\u{301}\u{301}b");
     }
 
     #[test]

@@ -10,11 +10,7 @@ use jiff::tz::TimeZone;
 pub(crate) fn instant(at: Timestamp, zone: &TimeZone) -> String {
     let zoned = at.to_zoned(zone.clone());
     let whole_minute = zoned.second() == 0 && zoned.subsec_nanosecond() == 0;
-    let format = if whole_minute {
-        "%Y-%m-%d %H:%M %Z"
-    } else {
-        "%Y-%m-%d %H:%M:%S%.f %Z"
-    };
+    let format = if whole_minute { "%Y-%m-%d %H:%M %Z" } else { "%Y-%m-%d %H:%M:%S%.f %Z" };
     zoned.strftime(format).to_string()
 }
 
@@ -83,11 +79,7 @@ mod tests {
     use super::*;
 
     fn check_known(measured_ms: u64, estimated_ms: u64, missing_ms: u64, expected: Option<&str>) {
-        let known = Completeness {
-            measured_ms,
-            estimated_ms,
-            missing_ms,
-        };
+        let known = Completeness { measured_ms, estimated_ms, missing_ms };
         assert_eq!(completeness(known).as_deref(), expected);
     }
 
@@ -96,31 +88,11 @@ mod tests {
         check_known(0, 0, 0, None);
         check_known(1_000, 0, 0, Some("100 % measured, none estimated, none missing"));
         check_known(987, 13, 0, Some("98.7 % measured, 1.3 % estimated, none missing"));
-        check_known(
-            999_999,
-            0,
-            1,
-            Some("99.9 % measured, none estimated, 0.1 % missing"),
-        );
-        check_known(
-            9_995,
-            4,
-            1,
-            Some("99.9 % measured, less than 0.1 % estimated, 0.1 % missing"),
-        );
-        check_known(
-            1,
-            1_000_000,
-            0,
-            Some("less than 0.1 % measured, 100 % estimated, none missing"),
-        );
+        check_known(999_999, 0, 1, Some("99.9 % measured, none estimated, 0.1 % missing"));
+        check_known(9_995, 4, 1, Some("99.9 % measured, less than 0.1 % estimated, 0.1 % missing"));
+        check_known(1, 1_000_000, 0, Some("less than 0.1 % measured, 100 % estimated, none missing"));
         check_known(0, 0, 5, Some("none measured, none estimated, 100 % missing"));
-        check_known(
-            u64::MAX,
-            u64::MAX,
-            u64::MAX,
-            Some("33.3 % measured, 33.3 % estimated, 33.4 % missing"),
-        );
+        check_known(u64::MAX, u64::MAX, u64::MAX, Some("33.3 % measured, 33.3 % estimated, 33.4 % missing"));
     }
 
     #[test]

@@ -188,10 +188,8 @@ impl InvoiceView {
 }
 
 fn zone(name: &str) -> Result<TimeZone, ReportError> {
-    TimeZone::get(name).map_err(|source| ReportError::TimeZone {
-        name: name.chars().take(80).collect(),
-        source,
-    })
+    TimeZone::get(name)
+        .map_err(|source| ReportError::TimeZone { name: name.chars().take(80).collect(), source })
 }
 
 /// A void invoice is void even if it never had a number.
@@ -204,12 +202,8 @@ fn mark(document: &InvoiceDocument) -> Option<&'static str> {
 }
 
 fn party(party: &Party) -> PartyView {
-    let mut address: Vec<String> = party
-        .address
-        .iter()
-        .map(|row| shown(row, ADDRESS_ROW_MAX))
-        .filter(|row| !row.is_empty())
-        .collect();
+    let mut address: Vec<String> =
+        party.address.iter().map(|row| shown(row, ADDRESS_ROW_MAX)).filter(|row| !row.is_empty()).collect();
     if address.len() > ADDRESS_ROWS_MAX {
         address.truncate(ADDRESS_ROWS_MAX - 1);
         address.push("…".to_owned());
@@ -217,10 +211,7 @@ fn party(party: &Party) -> PartyView {
     PartyView {
         name: shown_or(&party.name, PARTY_NAME_MAX, "(no name)"),
         address,
-        tax_number: party
-            .tax_number
-            .as_deref()
-            .map(|number| shown_or(number, SHORT_MAX, "(none)")),
+        tax_number: party.tax_number.as_deref().map(|number| shown_or(number, SHORT_MAX, "(none)")),
     }
 }
 
@@ -228,48 +219,22 @@ fn facts(document: &InvoiceDocument, zone: &TimeZone) -> Vec<Fact> {
     let period = document.service_period;
     let plan = shown_or(&document.plan.name, SHORT_MAX, "(no name)");
     let version = shown(&document.plan.version, SHORT_MAX);
-    let issued = document
-        .issued_at
-        .map_or_else(|| "not yet".to_owned(), |at| instant(at, zone));
+    let issued = document.issued_at.map_or_else(|| "not yet".to_owned(), |at| instant(at, zone));
     let mut facts = vec![
-        Fact {
-            label: "Issued",
-            value: issued,
-        },
-        Fact {
-            label: "Used from",
-            value: instant(period.start(), zone),
-        },
-        Fact {
-            label: "Used until",
-            value: instant(period.end(), zone),
-        },
-        Fact {
-            label: "Time zone",
-            value: shown(&document.time_zone, SHORT_MAX),
-        },
-        Fact {
-            label: "Plan",
-            value: plan,
-        },
-        Fact {
-            label: "Prices of",
-            value: version,
-        },
-        Fact {
-            label: "Customer",
-            value: document.tenant.to_string(),
-        },
+        Fact { label: "Issued", value: issued },
+        Fact { label: "Used from", value: instant(period.start(), zone) },
+        Fact { label: "Used until", value: instant(period.end(), zone) },
+        Fact { label: "Time zone", value: shown(&document.time_zone, SHORT_MAX) },
+        Fact { label: "Plan", value: plan },
+        Fact { label: "Prices of", value: version },
+        Fact { label: "Customer", value: document.tenant.to_string() },
     ];
     let status = match document.status {
         InvoiceStatus::Paid => Some("paid"),
         InvoiceStatus::Void => Some("void: nothing is owed"),
         InvoiceStatus::Draft | InvoiceStatus::Issued => None,
     };
-    facts.extend(status.map(|status| Fact {
-        label: "Status",
-        value: status.to_owned(),
-    }));
+    facts.extend(status.map(|status| Fact { label: "Status", value: status.to_owned() }));
     facts
 }
 
@@ -311,39 +276,23 @@ fn notes(line: &InvoiceLine, document: &InvoiceDocument, zone: &TimeZone) -> Vec
 }
 
 fn period_text(period: Window, zone: &TimeZone) -> String {
-    format!(
-        "{} until {}",
-        instant(period.start(), zone),
-        instant(period.end(), zone)
-    )
+    format!("{} until {}", instant(period.start(), zone), instant(period.end(), zone))
 }
 
 fn sums(document: &InvoiceDocument) -> (Vec<Sum>, Sum) {
     let amount = |money: Money| single(money.amount(), document.currency.exponent());
     let tax = &document.tax;
-    let percent = tax.rate.checked_mul(Decimal::ONE_HUNDRED).map_or_else(
-        || format!("× {}", tax.rate),
-        |percent| format!("{} %", grouped(percent, 0)),
-    );
+    let percent = tax
+        .rate
+        .checked_mul(Decimal::ONE_HUNDRED)
+        .map_or_else(|| format!("× {}", tax.rate), |percent| format!("{} %", grouped(percent, 0)));
     let name = shown_or(&tax.name, SHORT_MAX, "Tax");
     let tax_label = format!("{name} {percent} on {}", amount(tax.base).text);
     let sums = vec![
-        Sum {
-            label: "Subtotal".to_owned(),
-            amount: amount(document.subtotal),
-        },
-        Sum {
-            label: tax_label,
-            amount: amount(tax.amount),
-        },
+        Sum { label: "Subtotal".to_owned(), amount: amount(document.subtotal) },
+        Sum { label: tax_label, amount: amount(tax.amount) },
     ];
-    (
-        sums,
-        Sum {
-            label: "Total".to_owned(),
-            amount: amount(document.total),
-        },
-    )
+    (sums, Sum { label: "Total".to_owned(), amount: amount(document.total) })
 }
 
 fn whole_completeness(document: &InvoiceDocument) -> String {
@@ -414,9 +363,5 @@ fn unpriced(usages: &[UnpricedUsage], period: Window, zone: &TimeZone) -> Vec<Us
         }
     };
     let rows = usages.iter().zip(quantities).map(row).collect();
-    vec![UsageGroup {
-        name: String::new(),
-        id: String::new(),
-        rows,
-    }]
+    vec![UsageGroup { name: String::new(), id: String::new(), rows }]
 }

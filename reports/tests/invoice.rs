@@ -23,12 +23,9 @@ fn json(document: &InvoiceDocument) -> String {
 #[test]
 fn pdf_page_and_json_say_the_same_figures_to_the_last_digit() {
     let sample = InvoiceDocument::sample();
-    for document in [
-        sample,
-        documents::crowded(),
-        documents::in_currency("JPY"),
-        documents::in_currency("BHD"),
-    ] {
+    for document in
+        [sample, documents::crowded(), documents::in_currency("JPY"), documents::in_currency("BHD")]
+    {
         let expected = read::json_figures(&json(&document));
         assert_eq!(expected.lines.len(), document.lines.len());
         assert_eq!(read::html_figures(&html(&document)), expected);
@@ -74,12 +71,7 @@ fn check_layout(document: &InvoiceDocument) {
             let down = word.bottom.min(other.bottom) - word.top.max(other.top);
             word.page == other.page && across > 0.5 && down > 4.0
         });
-        assert!(
-            on.is_none(),
-            "{:?} and {:?} overlap",
-            word.text,
-            on.map(|other| &other.text)
-        );
+        assert!(on.is_none(), "{:?} and {:?} overlap", word.text, on.map(|other| &other.text));
     }
 }
 
@@ -95,12 +87,7 @@ fn names_that_are_markup_stay_names() {
     assert_eq!(page.matches("<style>").count(), 1);
     assert!(page.contains("#panic(&#34;x&#34;)"));
     let text = read::pdf_text(&pdf(&document));
-    for name in [
-        "#panic(\"x\") #import",
-        "*bold* _emph_ <b>x</b> &amp;",
-        "line break tab nul",
-        "…",
-    ] {
+    for name in ["#panic(\"x\") #import", "*bold* _emph_ <b>x</b> &amp;", "line break tab nul", "…"] {
         assert!(text.contains(name), "{name:?} is not in the PDF");
     }
 }
@@ -123,10 +110,7 @@ fn a_name_of_ten_thousand_characters_leaves_no_column_and_no_page() {
         .collect();
     assert_eq!(out, Vec::<&str>::new());
     assert!(html(&document).len() < 200_000, "the page repeats the long names");
-    assert!(
-        json(&document).contains(&"W".repeat(10_000)),
-        "JSON must not be shortened"
-    );
+    assert!(json(&document).contains(&"W".repeat(10_000)), "JSON must not be shortened");
 }
 
 #[test]
@@ -147,10 +131,7 @@ fn the_date_of_the_pdf_is_the_invoices_and_not_the_clocks() {
     };
     assert!(dated(&InvoiceDocument::sample()));
     let draft = pdf(&InvoiceDocument::sample_small());
-    assert!(
-        !String::from_utf8_lossy(&draft).contains("CreationDate"),
-        "a draft has no date"
-    );
+    assert!(!String::from_utf8_lossy(&draft).contains("CreationDate"), "a draft has no date");
 }
 
 #[test]
@@ -166,10 +147,7 @@ fn an_invoice_without_lines_says_so_instead_of_showing_an_empty_table() {
 
 #[test]
 fn what_nobody_owes_is_marked_on_every_page() {
-    for (document, mark) in [
-        (InvoiceDocument::sample_small(), "DRAFT"),
-        (documents::void(), "VOID"),
-    ] {
+    for (document, mark) in [(InvoiceDocument::sample_small(), "DRAFT"), (documents::void(), "VOID")] {
         let (words, _) = read::pdf_words(&pdf(&document));
         let pages = words.last().map_or(0, |word| word.page);
         for page in 1..=pages {
@@ -188,31 +166,14 @@ fn what_nobody_owes_is_marked_on_every_page() {
 #[test]
 fn every_page_has_its_number_and_every_part_of_a_table_its_head() {
     let text = read::pdf_text(&pdf(&documents::crowded()));
-    let pages: Vec<&str> = text
-        .split('\u{c}')
-        .filter(|page| !page.trim().is_empty())
-        .collect();
+    let pages: Vec<&str> = text.split('\u{c}').filter(|page| !page.trim().is_empty()).collect();
     assert!(pages.len() > 8, "it is not crowded");
     for (at, page) in pages.iter().enumerate() {
-        assert!(
-            page.contains(&format!("Page {} of {}", at + 1, pages.len())),
-            "page {}",
-            at + 1
-        );
-        assert!(
-            page.contains("DESCRIPTION") || page.contains("EXACTLY AS READ"),
-            "page {}",
-            at + 1
-        );
+        assert!(page.contains(&format!("Page {} of {}", at + 1, pages.len())), "page {}", at + 1);
+        assert!(page.contains("DESCRIPTION") || page.contains("EXACTLY AS READ"), "page {}", at + 1);
     }
-    let sums = pages
-        .iter()
-        .find(|page| page.contains("Subtotal"))
-        .expect("the sums are somewhere");
-    assert!(
-        sums.contains("DESCRIPTION"),
-        "the sums stand on a page without a line"
-    );
+    let sums = pages.iter().find(|page| page.contains("Subtotal")).expect("the sums are somewhere");
+    assert!(sums.contains("DESCRIPTION"), "the sums stand on a page without a line");
 }
 
 #[test]
@@ -222,9 +183,7 @@ fn the_page_needs_nothing_but_itself() {
             continue;
         }
         let page = html(&document);
-        for foreign in [
-            "http:", "https:", "src=", "href=", "url(", "@import", "<script", "<link",
-        ] {
+        for foreign in ["http:", "https:", "src=", "href=", "url(", "@import", "<script", "<link"] {
             assert!(!page.contains(foreign), "{foreign} in {name}");
         }
     }

@@ -65,10 +65,7 @@ pub async fn conservation(db: &Database, resource: Option<Uuid>) -> Result<Audit
     pending.dedup();
     transaction.commit().await?;
 
-    let mut audit = Audit {
-        pending: pending.len(),
-        ..Audit::default()
-    };
+    let mut audit = Audit { pending: pending.len(), ..Audit::default() };
     let mut sums: BTreeMap<(Resource, MeterName), (i64, i64)> = BTreeMap::new();
     for (key, sum) in read {
         sums.entry(key).or_default().0 = sum;
@@ -82,12 +79,7 @@ pub async fn conservation(db: &Database, resource: Option<Uuid>) -> Result<Audit
         }
         audit.compared += 1;
         if read != recorded {
-            audit.discrepancies.push(Discrepancy {
-                resource,
-                meter,
-                read,
-                recorded,
-            });
+            audit.discrepancies.push(Discrepancy { resource, meter, read, recorded });
         }
     }
     Ok(audit)
@@ -120,10 +112,7 @@ async fn add_rises(
     for row in transaction.query(&statement, &[&resource]).await? {
         let resource = load::resource_of(kind, row.try_get("resource")?, row.try_get("device")?);
         for meter in catalog().iter().filter(|meter| meter.resource == kind) {
-            sums.insert(
-                (resource.clone(), meter.id()),
-                row.try_get(meter.register.as_str())?,
-            );
+            sums.insert((resource.clone(), meter.id()), row.try_get(meter.register.as_str())?);
         }
     }
     Ok(())

@@ -46,20 +46,14 @@ impl Rate {
 /// The database fails.
 pub async fn ingest_rows(db: &Database, rows: usize, batch_size: usize) -> Result<Rate, IngestError> {
     let batches = batches(rows, batch_size);
-    let settings = IngestSettings {
-        rows_max: batch_size.max(1),
-        ..IngestSettings::new(WindowLength::HOUR)
-    };
+    let settings = IngestSettings { rows_max: batch_size.max(1), ..IngestSettings::new(WindowLength::HOUR) };
     let ingestor = Ingestor::new(db.clone(), settings);
     make_partitions(db, &batches).await?;
     let started = Instant::now();
     for batch in &batches {
         ingestor.ingest(batch, batch.collected_at).await?;
     }
-    Ok(Rate {
-        rows,
-        elapsed: started.elapsed(),
-    })
+    Ok(Rate { rows, elapsed: started.elapsed() })
 }
 
 /// Copies the same rows into the same table, one transaction a batch, and nothing else.
@@ -89,10 +83,7 @@ pub async fn bare_copy(db: &Database, rows: usize, batch_size: usize) -> Result<
     for batch in &batches {
         let transaction = session.begin(Scope::Provider).await?;
         let statement = transaction.prepare_cached(sql!("copy_instance_reading")).await?;
-        let mut writer = pin!(BinaryCopyInWriter::new(
-            transaction.copy_in(&statement).await?,
-            &TYPES
-        ));
+        let mut writer = pin!(BinaryCopyInWriter::new(transaction.copy_in(&statement).await?, &TYPES));
         for r in &batch.readings.instances {
             let registers = r.registers;
             let big = |figure: u64| figure.cast_signed();
@@ -116,17 +107,11 @@ pub async fn bare_copy(db: &Database, rows: usize, batch_size: usize) -> Result<
         writer.finish().await?;
         transaction.commit().await?;
     }
-    Ok(Rate {
-        rows,
-        elapsed: started.elapsed(),
-    })
+    Ok(Rate { rows, elapsed: started.elapsed() })
 }
 
 async fn make_partitions(db: &Database, batches: &[Batch]) -> Result<(), UsageError> {
-    let instants = batches
-        .iter()
-        .flat_map(|b| &b.readings.instances)
-        .map(|r| r.observed_at);
+    let instants = batches.iter().flat_map(|b| &b.readings.instances).map(|r| r.observed_at);
     let (Some(start), Some(end)) = (instants.clone().min(), instants.max()) else {
         return Ok(());
     };
@@ -138,9 +123,7 @@ async fn make_partitions(db: &Database, batches: &[Batch]) -> Result<(), UsageEr
 /// Readings by time, then by instance, as they come.
 fn batches(rows: usize, batch_size: usize) -> Vec<Batch> {
     let node_id = NodeId::from_uuid(Uuid::new_v4());
-    let instances: Vec<InstanceId> = (0..INSTANCES)
-        .map(|_| InstanceId::from_uuid(Uuid::new_v4()))
-        .collect();
+    let instances: Vec<InstanceId> = (0..INSTANCES).map(|_| InstanceId::from_uuid(Uuid::new_v4())).collect();
     let all: Vec<InstanceReading> = (0..rows).map(|n| reading(instances[n % INSTANCES], n)).collect();
     all.chunks(batch_size.max(1))
         .enumerate()
@@ -150,10 +133,7 @@ fn batches(rows: usize, batch_size: usize) -> Vec<Batch> {
             node_name: "bench".to_owned(),
             boot_id: BootId::from_uuid(node_id.uuid()),
             collected_at: chunk[chunk.len() - 1].observed_at,
-            readings: Readings {
-                instances: chunk.to_vec(),
-                ..Readings::default()
-            },
+            readings: Readings { instances: chunk.to_vec(), ..Readings::default() },
             gaps: Vec::new(),
             instances: if n == 0 { facts(&instances) } else { Vec::new() },
             volumes: Vec::new(),
@@ -162,11 +142,7 @@ fn batches(rows: usize, batch_size: usize) -> Vec<Batch> {
 }
 
 fn facts(instances: &[InstanceId]) -> Vec<InstanceFacts> {
-    let fact = |id: &InstanceId| InstanceFacts {
-        instance_id: *id,
-        name: id.to_string(),
-        tenant_label: None,
-    };
+    let fact = |id: &InstanceId| InstanceFacts { instance_id: *id, name: id.to_string(), tenant_label: None };
     instances.iter().map(fact).collect()
 }
 
@@ -177,10 +153,7 @@ fn reading(instance_id: InstanceId, n: usize) -> InstanceReading {
     InstanceReading {
         instance_id,
         observed_at: Timestamp::from_microsecond(us).unwrap_or(Timestamp::UNIX_EPOCH),
-        epoch: Epoch {
-            id: EpochId::of(&[instance_id.uuid().as_bytes()]),
-            born_at: None,
-        },
+        epoch: Epoch { id: EpochId::of(&[instance_id.uuid().as_bytes()]), born_at: None },
         state: InstanceState::Running,
         vcpus: 2,
         memory_kib: 4_194_304,

@@ -76,11 +76,7 @@ pub async fn derive_dirty(
         after = (last.0.as_str().to_owned(), last.1);
         let outcomes: Vec<_> = stream::iter(resources)
             .map(|(kind, resource)| async move {
-                (
-                    kind,
-                    resource,
-                    derive_resource(db, kind, resource, settings, now).await,
-                )
+                (kind, resource, derive_resource(db, kind, resource, settings, now).await)
             })
             .buffer_unordered(PARALLEL)
             .collect()
@@ -112,9 +108,7 @@ pub async fn mark_overdue(db: &Database, settings: UsageSettings, now: Timestamp
         let mut session = db.session().await?;
         let transaction = session.begin(Scope::Provider).await?;
         let statement = transaction.prepare_cached(sql!("take_overdue")).await?;
-        let rows = transaction
-            .query(&statement, &[&silent_since, &closed, &OVERDUE_MAX])
-            .await?;
+        let rows = transaction.query(&statement, &[&silent_since, &closed, &OVERDUE_MAX]).await?;
         let mut marks = crate::ingest::marks::Marks::new(settings.window);
         for row in &rows {
             let kind: String = row.try_get("kind")?;
@@ -156,14 +150,7 @@ pub(crate) fn pieces(
                     continue;
                 }
                 let (resource, meter, window) = (resource.clone(), meter.id(), usage.window);
-                pieces.push(Piece {
-                    tenant,
-                    resource,
-                    meter,
-                    window,
-                    quantity,
-                    coverage,
-                });
+                pieces.push(Piece { tenant, resource, meter, window, quantity, coverage });
             }
         }
     }
@@ -172,12 +159,7 @@ pub(crate) fn pieces(
 
 impl Derived {
     fn add(&mut self, other: Derived) {
-        let Derived {
-            resources,
-            windows,
-            records_changed,
-            failed,
-        } = other;
+        let Derived { resources, windows, records_changed, failed } = other;
         self.resources += resources;
         self.windows += windows;
         self.records_changed += records_changed;
@@ -190,11 +172,7 @@ fn fitted(mut coverage: Coverage, window: Window) -> Coverage {
     let length = window.microseconds().unsigned_abs();
     let sum = coverage.measured_us + coverage.estimated_us + coverage.missing_us;
     let mut excess = sum.saturating_sub(length);
-    for time in [
-        &mut coverage.measured_us,
-        &mut coverage.estimated_us,
-        &mut coverage.missing_us,
-    ] {
+    for time in [&mut coverage.measured_us, &mut coverage.estimated_us, &mut coverage.missing_us] {
         let cut = excess.min(*time);
         *time -= cut;
         excess -= cut;
@@ -206,12 +184,8 @@ async fn dirty_resources(db: &Database, after: &(String, Uuid)) -> Result<Vec<(M
     let mut session = db.session().await?;
     let transaction = session.begin(Scope::Provider).await?;
     let statement = transaction.prepare_cached(sql!("dirty_resources")).await?;
-    let rows = transaction
-        .query(&statement, &[&after.0, &after.1, &RESOURCES_MAX])
-        .await?;
-    rows.iter()
-        .map(|row| Ok((MarkKind::parse(row.try_get("kind")?)?, row.try_get("resource")?)))
-        .collect()
+    let rows = transaction.query(&statement, &[&after.0, &after.1, &RESOURCES_MAX]).await?;
+    rows.iter().map(|row| Ok((MarkKind::parse(row.try_get("kind")?)?, row.try_get("resource")?))).collect()
 }
 
 /// Derives all marks of one resource, in as many transactions as it takes.
@@ -253,17 +227,11 @@ async fn take_marks(
 ) -> Result<Vec<Window>, UsageError> {
     // Marks may overlap: without this, two could derive the same window, and the older view be written last.
     let statement = transaction.prepare_cached(sql!("lock_resource")).await?;
-    if !transaction
-        .query_one(&statement, &[&resource])
-        .await?
-        .try_get::<_, bool>("is_locked")?
-    {
+    if !transaction.query_one(&statement, &[&resource]).await?.try_get::<_, bool>("is_locked")? {
         return Ok(Vec::new());
     }
     let statement = transaction.prepare_cached(sql!("lock_marks")).await?;
-    let rows = transaction
-        .query(&statement, &[&kind.as_str(), &resource, &MARKS_MAX])
-        .await?;
+    let rows = transaction.query(&statement, &[&kind.as_str(), &resource, &MARKS_MAX]).await?;
     let mut marks: Vec<Window> = Vec::new();
     let mut windows = 0;
     for row in &rows {
@@ -276,9 +244,7 @@ async fn take_marks(
     }
     let starts: Vec<Timestamp> = marks.iter().map(|mark| mark.start()).collect();
     let statement = transaction.prepare_cached(sql!("remove_marks")).await?;
-    transaction
-        .execute(&statement, &[&kind.as_str(), &resource, &starts])
-        .await?;
+    transaction.execute(&statement, &[&kind.as_str(), &resource, &starts]).await?;
     Ok(marks)
 }
 
@@ -292,10 +258,8 @@ async fn windows_of(
     settings: UsageSettings,
 ) -> Result<Vec<Window>, UsageError> {
     let touching = |spans: &[Window]| {
-        let mut windows: Vec<Window> = spans
-            .iter()
-            .flat_map(|span| settings.window.windows_touching(*span))
-            .collect();
+        let mut windows: Vec<Window> =
+            spans.iter().flat_map(|span| settings.window.windows_touching(*span)).collect();
         windows.sort_unstable();
         windows.dedup();
         windows
@@ -304,9 +268,7 @@ async fn windows_of(
     let statement = transaction.prepare_cached(sql!("records_across")).await?;
     loop {
         let (starts, ends) = bounds(&windows);
-        let rows = transaction
-            .query(&statement, &[&kind.as_str(), &resource, &starts, &ends])
-            .await?;
+        let rows = transaction.query(&statement, &[&kind.as_str(), &resource, &starts, &ends]).await?;
         if rows.is_empty() {
             return Ok(windows);
         }
@@ -331,14 +293,8 @@ async fn write(
     now: Timestamp,
 ) -> Result<u64, UsageError> {
     let tenants: Vec<Uuid> = pieces.iter().map(|piece| piece.tenant).collect();
-    let kinds: Vec<&str> = pieces
-        .iter()
-        .map(|piece| load::kind_of(&piece.resource).as_str())
-        .collect();
-    let devices: Vec<&str> = pieces
-        .iter()
-        .map(|piece| piece.resource.device().unwrap_or(""))
-        .collect();
+    let kinds: Vec<&str> = pieces.iter().map(|piece| load::kind_of(&piece.resource).as_str()).collect();
+    let devices: Vec<&str> = pieces.iter().map(|piece| piece.resource.device().unwrap_or("")).collect();
     let meters: Vec<&str> = pieces.iter().map(|piece| piece.meter.as_str()).collect();
     let starts: Vec<Timestamp> = pieces.iter().map(|piece| piece.window.start()).collect();
     let ends: Vec<Timestamp> = pieces.iter().map(|piece| piece.window.end()).collect();
@@ -347,27 +303,12 @@ async fn write(
     let removed = transaction
         .execute(
             &statement,
-            &[
-                &resource,
-                &window_starts,
-                &window_ends,
-                &tenants,
-                &devices,
-                &meters,
-                &starts,
-                &ends,
-            ],
+            &[&resource, &window_starts, &window_ends, &tenants, &devices, &meters, &starts, &ends],
         )
         .await?;
     let quantities = bigints("quantity", pieces.iter().map(|piece| piece.quantity))?;
-    let measured = bigints(
-        "measured_us",
-        pieces.iter().map(|piece| piece.coverage.measured_us),
-    )?;
-    let estimated = bigints(
-        "estimated_us",
-        pieces.iter().map(|piece| piece.coverage.estimated_us),
-    )?;
+    let measured = bigints("measured_us", pieces.iter().map(|piece| piece.coverage.measured_us))?;
+    let estimated = bigints("estimated_us", pieces.iter().map(|piece| piece.coverage.estimated_us))?;
     let missing = bigints("missing_us", pieces.iter().map(|piece| piece.coverage.missing_us))?;
     let statement = transaction.prepare_cached(sql!("put_usage")).await?;
     let put = transaction
@@ -393,21 +334,13 @@ async fn write(
 }
 
 fn bounds(windows: &[Window]) -> (Vec<Timestamp>, Vec<Timestamp>) {
-    windows
-        .iter()
-        .map(|window| (window.start(), window.end()))
-        .unzip()
+    windows.iter().map(|window| (window.start(), window.end())).unzip()
 }
 
 fn bigints(column: &'static str, values: impl Iterator<Item = u64>) -> Result<Vec<i64>, UsageError> {
-    let too_large = |value: u64| UsageError::Corrupt {
-        table: "usage_record",
-        column,
-        value: value.to_string(),
-    };
-    values
-        .map(|value| i64::try_from(value).map_err(|_| too_large(value)))
-        .collect()
+    let too_large =
+        |value: u64| UsageError::Corrupt { table: "usage_record", column, value: value.to_string() };
+    values.map(|value| i64::try_from(value).map_err(|_| too_large(value))).collect()
 }
 
 fn window_of(row: &Row) -> Result<Window, UsageError> {

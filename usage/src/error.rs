@@ -44,9 +44,5 @@ impl From<tokio_postgres::Error> for UsageError {
 
 /// A whole number that the schema keeps at zero or above.
 pub(crate) fn unsigned(table: &'static str, column: &'static str, value: i64) -> Result<u64, UsageError> {
-    u64::try_from(value).map_err(|_| UsageError::Corrupt {
-        table,
-        column,
-        value: value.to_string(),
-    })
+    u64::try_from(value).map_err(|_| UsageError::Corrupt { table, column, value: value.to_string() })
 }

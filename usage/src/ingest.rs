@@ -48,11 +48,7 @@ impl IngestSettings {
     /// With the usual limits: 100,000 rows are about 20 MB and a second's work; 62 days are two months offline.
     #[must_use]
     pub const fn new(window: WindowLength) -> Self {
-        Self {
-            window,
-            rows_max: 100_000,
-            days_max: 62,
-        }
+        Self { window, rows_max: 100_000, days_max: 62 }
     }
 }
 
@@ -137,11 +133,7 @@ impl Ingestor {
     /// On a migrated database.
     #[must_use]
     pub fn new(db: Database, settings: IngestSettings) -> Self {
-        Self {
-            db,
-            settings,
-            partitions: Partitions::default(),
-        }
+        Self { db, settings, partitions: Partitions::default() }
     }
 
     /// Takes one batch in. When this has returned `Ok`, the batch is durable.
@@ -151,10 +143,7 @@ impl Ingestor {
     pub async fn ingest(&self, batch: &Batch, received_at: Timestamp) -> Result<Ingested, IngestError> {
         let rows = batch.readings.len();
         if self.settings.rows_max < rows {
-            return Err(IngestError::TooLarge {
-                rows,
-                rows_max: self.settings.rows_max,
-            });
+            return Err(IngestError::TooLarge { rows, rows_max: self.settings.rows_max });
         }
         let received_at = metering::micros(received_at);
         let screened = screen::screen(batch, received_at, self.settings.days_max);
@@ -189,10 +178,7 @@ impl Ingestor {
         marks::write(&transaction, &marks).await?;
         transaction.commit().await?;
         let quarantined = screened.refused.len();
-        Ok(Ingested::Taken {
-            rows: batch.readings.len().saturating_sub(quarantined),
-            quarantined,
-        })
+        Ok(Ingested::Taken { rows: batch.readings.len().saturating_sub(quarantined), quarantined })
     }
 }
 
@@ -216,9 +202,8 @@ async fn enter(
     let rows = i64::try_from(batch.readings.len()).unwrap_or(i64::MAX);
     let (node_id, collected_at) = (batch.node_id.uuid(), storable(batch.collected_at));
     let statement = transaction.prepare_cached(sql!("add_batch")).await?;
-    let added = transaction
-        .execute(&statement, &[&node_id, &seq, &collected_at, &received_at, &rows])
-        .await?;
+    let added =
+        transaction.execute(&statement, &[&node_id, &seq, &collected_at, &received_at, &rows]).await?;
     if added == 1 {
         return Ok(true);
     }
@@ -228,12 +213,7 @@ async fn enter(
     if known_at == collected_at && known.try_get::<_, i64>("rows")? == rows {
         return Ok(false);
     }
-    Err(IngestError::Reused {
-        node_id: batch.node_id,
-        seq: batch.seq,
-        known: known_at,
-        found: collected_at,
-    })
+    Err(IngestError::Reused { node_id: batch.node_id, seq: batch.seq, known: known_at, found: collected_at })
 }
 
 /// Whether a reading found no partition. PostgreSQL has no code of its own for that.

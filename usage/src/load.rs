@@ -89,12 +89,7 @@ pub(crate) async fn load(
     let mut series = Series::new();
     for kind in kinds {
         let statement = transaction.prepare_cached(near(*kind)).await?;
-        add(
-            &mut series,
-            *kind,
-            id,
-            &transaction.query(&statement, &[&id, &from, &to]).await?,
-        )?;
+        add(&mut series, *kind, id, &transaction.query(&statement, &[&id, &from, &to]).await?)?;
     }
     let statement = transaction.prepare_cached(sql!("heads_of")).await?;
     for row in transaction.query(&statement, &[&id]).await? {
@@ -102,13 +97,9 @@ pub(crate) async fn load(
             continue;
         };
         let device: String = row.try_get("device")?;
-        let (first, last): (Timestamp, Timestamp) = (
-            row.try_get("first_observed_at")?,
-            row.try_get("last_observed_at")?,
-        );
-        let loaded = series
-            .get(&resource_of(kind, id, device.clone()))
-            .map_or(&[][..], Vec::as_slice);
+        let (first, last): (Timestamp, Timestamp) =
+            (row.try_get("first_observed_at")?, row.try_get("last_observed_at")?);
+        let loaded = series.get(&resource_of(kind, id, device.clone())).map_or(&[][..], Vec::as_slice);
         let lacks_before = first < span.start() && !loaded.iter().any(|p| p.observed_at < span.start());
         let lacks_after = span.end() <= last && !loaded.iter().any(|p| span.end() <= p.observed_at);
         if lacks_before || lacks_after {
@@ -116,12 +107,7 @@ pub(crate) async fn load(
             let first = if last < span.start() { last } else { first };
             let statement = transaction.prepare_cached(far(kind)).await?;
             let params: [&(dyn ToSql + Sync); 6] = [&id, &span.start(), &span.end(), &device, &first, &last];
-            add_lacking(
-                &mut series,
-                kind,
-                id,
-                &transaction.query(&statement, &params).await?,
-            )?;
+            add_lacking(&mut series, kind, id, &transaction.query(&statement, &params).await?)?;
         }
     }
     for points in series.values_mut() {
@@ -184,13 +170,7 @@ fn sort(points: &mut [Registers]) {
         } else {
             0
         };
-        (
-            point.observed_at,
-            rank,
-            point.epoch.born_at,
-            point.epoch.id,
-            point.registers,
-        )
+        (point.observed_at, rank, point.epoch.born_at, point.epoch.id, point.registers)
     });
 }
 
@@ -217,11 +197,7 @@ fn trim(points: &mut Vec<Registers>, span: Window) {
     if let Some(after) = points.iter().map(|p| p.observed_at).find(|at| span.end() <= *at) {
         points.retain(|point| point.observed_at <= after);
     }
-    if let Some(before) = points
-        .iter()
-        .map(|p| p.observed_at)
-        .rfind(|at| *at < span.start())
-    {
+    if let Some(before) = points.iter().map(|p| p.observed_at).rfind(|at| *at < span.start()) {
         points.retain(|point| before <= point.observed_at);
     }
 }
@@ -244,10 +220,7 @@ fn add_lacking(series: &mut Series, kind: ResourceKind, id: Uuid, rows: &[Row]) 
 fn add(series: &mut Series, kind: ResourceKind, id: Uuid, rows: &[Row]) -> Result<(), UsageError> {
     for row in rows {
         let device = row.try_get("device")?;
-        series
-            .entry(resource_of(kind, id, device))
-            .or_default()
-            .push(point(kind, row)?);
+        series.entry(resource_of(kind, id, device)).or_default().push(point(kind, row)?);
     }
     Ok(())
 }
@@ -264,10 +237,7 @@ fn point(kind: ResourceKind, row: &Row) -> Result<Registers, UsageError> {
     };
     Ok(Registers {
         observed_at: row.try_get("observed_at")?,
-        epoch: Epoch {
-            id: EpochId::from_i64(row.try_get("epoch")?),
-            born_at: row.try_get("born_at")?,
-        },
+        epoch: Epoch { id: EpochId::from_i64(row.try_get("epoch")?), born_at: row.try_get("born_at")? },
         registers: values,
         is_last,
     })

@@ -28,12 +28,8 @@ impl Ownership {
 
     /// The pieces of `windows` within each of which one tenant pays.
     pub(crate) fn split(&self, windows: &[Window]) -> Vec<Window> {
-        let cuts: Vec<Timestamp> = self
-            .spans
-            .iter()
-            .flat_map(|(_, since, until)| [Some(*since), *until])
-            .flatten()
-            .collect();
+        let cuts: Vec<Timestamp> =
+            self.spans.iter().flat_map(|(_, since, until)| [Some(*since), *until]).flatten().collect();
         windows.iter().flat_map(|window| window.split_at(&cuts)).collect()
     }
 }
@@ -63,14 +59,9 @@ pub(crate) async fn require_tenant(
     tenant_id: TenantId,
 ) -> Result<(), RegistryError> {
     let statement = transaction.prepare_cached(sql!("find_tenant")).await?;
-    match transaction
-        .query_opt(&statement, &[&Some(tenant_id.uuid()), &""])
-        .await?
-    {
+    match transaction.query_opt(&statement, &[&Some(tenant_id.uuid()), &""]).await? {
         Some(_) => Ok(()),
-        None => Err(RegistryError::NoTenant {
-            asked: tenant_id.to_string(),
-        }),
+        None => Err(RegistryError::NoTenant { asked: tenant_id.to_string() }),
     }
 }
 
@@ -80,9 +71,7 @@ pub(crate) async fn lock_instance(
     instance_id: InstanceId,
 ) -> Result<Option<Timestamp>, UsageError> {
     let statement = transaction.prepare_cached(sql!("lock_instances")).await?;
-    let row = transaction
-        .query_opt(&statement, &[&vec![instance_id.uuid()]])
-        .await?;
+    let row = transaction.query_opt(&statement, &[&vec![instance_id.uuid()]]).await?;
     Ok(row.map(|row| row.try_get("first_seen_at")).transpose()?)
 }
 
@@ -95,9 +84,7 @@ pub(crate) async fn assign(
     window: WindowLength,
 ) -> Result<(), UsageError> {
     let (id, tenant) = (instance_id.uuid(), tenant_id.uuid());
-    let statement = transaction
-        .prepare_cached(sql!("lock_volumes_of_instance"))
-        .await?;
+    let statement = transaction.prepare_cached(sql!("lock_volumes_of_instance")).await?;
     let mut volumes = Vec::new();
     for row in transaction.query(&statement, &[&id]).await? {
         let first_seen_at: Timestamp = row.try_get("first_seen_at")?;
@@ -117,9 +104,7 @@ pub(crate) async fn assign(
             transaction.execute(&statement, &[&volume, &since]).await?;
         }
         let statement = transaction.prepare_cached(sql!("add_volume_owner")).await?;
-        transaction
-            .execute(&statement, &[&volume, &tenant, &since])
-            .await?;
+        transaction.execute(&statement, &[&volume, &tenant, &since]).await?;
         mark_since(transaction, &mut marks, MarkKind::Volume, &[volume], Some(since)).await?;
     }
     marks::write(transaction, &marks).await
@@ -166,12 +151,7 @@ async fn mark_since(
     for row in transaction.query(&statement, &[&resources]).await? {
         let starts: Timestamp = row.try_get("starts")?;
         let ends: Timestamp = row.try_get("ends")?;
-        marks.add(
-            kind,
-            row.try_get("resource")?,
-            since.map_or(starts, |since| since.max(starts)),
-            ends,
-        );
+        marks.add(kind, row.try_get("resource")?, since.map_or(starts, |since| since.max(starts)), ends);
     }
     Ok(())
 }
@@ -186,27 +166,14 @@ mod tests {
 
     #[test]
     fn every_instant_has_one_payer_and_before_the_first_it_is_nobody() {
-        let (a, b) = (
-            TenantId::from_uuid(Uuid::from_u128(1)),
-            TenantId::from_uuid(Uuid::from_u128(2)),
-        );
-        let ownership = Ownership {
-            spans: vec![(a, at(10), Some(at(20))), (b, at(20), None)],
-        };
-        for (second, expected) in [
-            (0, TenantId::UNASSIGNED),
-            (9, TenantId::UNASSIGNED),
-            (10, a),
-            (19, a),
-            (20, b),
-            (999, b),
-        ] {
+        let (a, b) = (TenantId::from_uuid(Uuid::from_u128(1)), TenantId::from_uuid(Uuid::from_u128(2)));
+        let ownership = Ownership { spans: vec![(a, at(10), Some(at(20))), (b, at(20), None)] };
+        for (second, expected) in
+            [(0, TenantId::UNASSIGNED), (9, TenantId::UNASSIGNED), (10, a), (19, a), (20, b), (999, b)]
+        {
             assert_eq!(ownership.at(at(second)), expected, "{second}");
         }
         let pieces = ownership.split(&[Window::new(at(0), at(30)).unwrap()]);
-        assert_eq!(
-            pieces.iter().map(|piece| piece.start()).collect::<Vec<_>>(),
-            [at(0), at(10), at(20)]
-        );
+        assert_eq!(pieces.iter().map(|piece| piece.start()).collect::<Vec<_>>(), [at(0), at(10), at(20)]);
     }
 }

@@ -72,25 +72,19 @@ pub async fn epochs_of(
         (ResourceKind::Volume, sql!("epochs_volume")),
     ] {
         let statement = transaction.prepare_cached(text).await?;
-        let rows = transaction
-            .query(&statement, &[&instance_id.uuid(), &window.start(), &window.end()])
-            .await?;
+        let rows =
+            transaction.query(&statement, &[&instance_id.uuid(), &window.start(), &window.end()]).await?;
         for row in &rows {
             let (resource, started) = (resource(kind, row)?, row.try_get("first_observed_at")?);
             let epoch = EpochId::from_i64(row.try_get("epoch")?);
             let reading = registers(kind, row)?;
-            let known = found
-                .entry((resource.clone(), started, epoch))
-                .or_insert(EpochReadings {
-                    resource,
-                    epoch: Epoch {
-                        id: epoch,
-                        born_at: row.try_get("born_at")?,
-                    },
-                    first: reading.clone(),
-                    last: reading.clone(),
-                    readings: unsigned("a reading table", "readings", row.try_get("readings")?)?,
-                });
+            let known = found.entry((resource.clone(), started, epoch)).or_insert(EpochReadings {
+                resource,
+                epoch: Epoch { id: epoch, born_at: row.try_get("born_at")? },
+                first: reading.clone(),
+                last: reading.clone(),
+                readings: unsigned("a reading table", "readings", row.try_get("readings")?)?,
+            });
             if reading.observed_at < known.first.observed_at {
                 known.first = reading;
             } else if known.last.observed_at < reading.observed_at {
@@ -109,12 +103,7 @@ pub async fn latest(db: &Database, scope: Scope) -> Result<Vec<Latest>, UsageErr
     let mut session = db.session().await?;
     let transaction = session.begin(scope).await?;
     let statement = transaction.prepare_cached(sql!("latest")).await?;
-    transaction
-        .query(&statement, &[])
-        .await?
-        .iter()
-        .map(latest_of)
-        .collect()
+    transaction.query(&statement, &[]).await?.iter().map(latest_of).collect()
 }
 
 /// The instant up to which every live node has reported: what lies before it is as complete as it will be, but for
@@ -141,10 +130,7 @@ fn registers(kind: ResourceKind, row: &Row) -> Result<RegisterReading, UsageErro
     for name in load::registers(kind) {
         registers.push((*name, unsigned("a reading table", name, row.try_get(*name)?)?));
     }
-    Ok(RegisterReading {
-        observed_at: row.try_get("observed_at")?,
-        registers,
-    })
+    Ok(RegisterReading { observed_at: row.try_get("observed_at")?, registers })
 }
 
 fn latest_of(row: &Row) -> Result<Latest, UsageError> {
@@ -153,10 +139,7 @@ fn latest_of(row: &Row) -> Result<Latest, UsageError> {
     let reading = InstanceReading {
         instance_id: InstanceId::from_uuid(row.try_get("instance_id")?),
         observed_at: row.try_get("observed_at")?,
-        epoch: Epoch {
-            id: EpochId::from_i64(row.try_get("epoch")?),
-            born_at: row.try_get("born_at")?,
-        },
+        epoch: Epoch { id: EpochId::from_i64(row.try_get("epoch")?), born_at: row.try_get("born_at")? },
         state: InstanceState::parse(&state).ok_or(UsageError::Corrupt {
             table: "instance_reading",
             column: "state",
@@ -172,8 +155,5 @@ fn latest_of(row: &Row) -> Result<Latest, UsageError> {
             memory_kib_s: figure("memory_kib_s")?,
         },
     };
-    Ok(Latest {
-        name: row.try_get("name")?,
-        reading,
-    })
+    Ok(Latest { name: row.try_get("name")?, reading })
 }

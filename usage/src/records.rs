@@ -36,11 +36,8 @@ pub async fn usage_of(
     now: Timestamp,
 ) -> Result<Vec<UsageRecord>, UsageError> {
     // Nobody's rows can be seen by the provider alone.
-    let scope = if tenant_id == TenantId::UNASSIGNED {
-        Scope::Provider
-    } else {
-        Scope::Tenant(tenant_id.uuid())
-    };
+    let scope =
+        if tenant_id == TenantId::UNASSIGNED { Scope::Provider } else { Scope::Tenant(tenant_id.uuid()) };
     let mut session = db.session().await?;
     let mut sums = Sums::new();
     let transaction = session.begin(scope).await?;
@@ -66,14 +63,7 @@ pub async fn usage_of(
         .map(|((resource, _, n), (meter, quantity, coverage))| {
             let id = load::uuid_of(&resource);
             let resource_name = names.get(&id).cloned().unwrap_or_else(|| id.to_string());
-            UsageRecord {
-                resource,
-                resource_name,
-                meter,
-                window: pieces[n],
-                quantity,
-                coverage,
-            }
+            UsageRecord { resource, resource_name, meter, window: pieces[n], quantity, coverage }
         })
         .collect())
 }
@@ -94,11 +84,7 @@ pub async fn unassigned(
 /// The part of a piece that consists of whole usage windows.
 fn whole_windows(piece: Window, length: WindowLength) -> Option<Window> {
     let first = length.window_of(piece.start());
-    let start = if first.start() == piece.start() {
-        first.start()
-    } else {
-        first.end()
-    };
+    let start = if first.start() == piece.start() { first.start() } else { first.end() };
     Window::new(start, length.window_of(piece.end()).start()).ok()
 }
 
@@ -106,13 +92,10 @@ fn whole_windows(piece: Window, length: WindowLength) -> Option<Window> {
 fn edges(piece: Window, length: WindowLength) -> Vec<Window> {
     match whole_windows(piece, length) {
         None => vec![piece],
-        Some(whole) => [
-            Window::new(piece.start(), whole.start()),
-            Window::new(whole.end(), piece.end()),
-        ]
-        .into_iter()
-        .flatten()
-        .collect(),
+        Some(whole) => [Window::new(piece.start(), whole.start()), Window::new(whole.end(), piece.end())]
+            .into_iter()
+            .flatten()
+            .collect(),
     }
 }
 
@@ -124,9 +107,7 @@ async fn add_records(
     sums: &mut Sums,
 ) -> Result<(), UsageError> {
     let statement = transaction.prepare_cached(sql!("usage_of")).await?;
-    let rows = transaction
-        .query(&statement, &[&tenant_id.uuid(), &whole.start(), &whole.end()])
-        .await?;
+    let rows = transaction.query(&statement, &[&tenant_id.uuid(), &whole.start(), &whole.end()]).await?;
     for row in &rows {
         let (resource, meter) = (resource(row)?, meter(row)?);
         let figure = |column| unsigned("usage_record", column, row.try_get(column)?);
@@ -149,15 +130,10 @@ async fn add_edge(
     settings: UsageSettings,
     now: Timestamp,
 ) -> Result<(), UsageError> {
-    let text = if tenant_id == TenantId::UNASSIGNED {
-        sql!("unassigned_within")
-    } else {
-        sql!("held_within")
-    };
+    let text =
+        if tenant_id == TenantId::UNASSIGNED { sql!("unassigned_within") } else { sql!("held_within") };
     let statement = transaction.prepare_cached(text).await?;
-    let rows = transaction
-        .query(&statement, &[&tenant_id.uuid(), &edge.start(), &edge.end()])
-        .await?;
+    let rows = transaction.query(&statement, &[&tenant_id.uuid(), &edge.start(), &edge.end()]).await?;
     for row in rows {
         let kind = MarkKind::parse(row.try_get("kind")?)?;
         let id: Uuid = row.try_get("resource")?;
@@ -165,14 +141,7 @@ async fn add_edge(
         let ownership = ownership::ownership_of(transaction, kind, id).await?;
         for piece in derivation::pieces(&series, &ownership, &[edge], settings, now) {
             if piece.tenant == tenant_id.uuid() {
-                add(
-                    sums,
-                    piece.resource,
-                    piece.meter,
-                    n,
-                    piece.quantity,
-                    piece.coverage,
-                );
+                add(sums, piece.resource, piece.meter, n, piece.quantity, piece.coverage);
             }
         }
     }
@@ -189,10 +158,7 @@ fn add(sums: &mut Sums, resource: Resource, meter: MeterName, n: usize, quantity
 }
 
 async fn names(transaction: &Transaction<'_>, sums: &Sums) -> Result<BTreeMap<Uuid, String>, UsageError> {
-    let mut ids: Vec<Uuid> = sums
-        .keys()
-        .map(|(resource, ..)| load::uuid_of(resource))
-        .collect();
+    let mut ids: Vec<Uuid> = sums.keys().map(|(resource, ..)| load::uuid_of(resource)).collect();
     ids.dedup();
     let statement = transaction.prepare_cached(sql!("names")).await?;
     let mut names = BTreeMap::new();
@@ -205,17 +171,9 @@ async fn names(transaction: &Transaction<'_>, sums: &Sums) -> Result<BTreeMap<Uu
 pub(crate) fn resource(row: &Row) -> Result<Resource, UsageError> {
     let kind: String = row.try_get("kind")?;
     let Some(kind) = ResourceKind::parse(&kind) else {
-        return Err(UsageError::Corrupt {
-            table: "usage_record",
-            column: "kind",
-            value: kind,
-        });
+        return Err(UsageError::Corrupt { table: "usage_record", column: "kind", value: kind });
     };
-    Ok(load::resource_of(
-        kind,
-        row.try_get("resource")?,
-        row.try_get("device")?,
-    ))
+    Ok(load::resource_of(kind, row.try_get("resource")?, row.try_get("device")?))
 }
 
 pub(crate) fn meter(row: &Row) -> Result<MeterName, UsageError> {
@@ -238,16 +196,8 @@ mod tests {
         assert_eq!(whole_windows(piece, WindowLength::HOUR), expected);
         let edges = edges(piece, WindowLength::HOUR);
         assert_eq!(edges.len(), edges_expected);
-        let parts: i64 = edges
-            .iter()
-            .chain(expected.iter())
-            .map(|part| part.microseconds())
-            .sum();
-        assert_eq!(
-            parts,
-            piece.microseconds(),
-            "nothing is left out or counted twice"
-        );
+        let parts: i64 = edges.iter().chain(expected.iter()).map(|part| part.microseconds()).sum();
+        assert_eq!(parts, piece.microseconds(), "nothing is left out or counted twice");
     }
 
     #[test]

@@ -22,23 +22,13 @@ pub async fn value(parts: &Parts, request: Request) -> Result<Value> {
     match request {
         Request::InstanceCreate(asked) => create(parts, asked).await,
         Request::InstanceStart { instance } => {
-            let started = parts
-                .compute()
-                .await?
-                .start_instance(&reference(&instance))
-                .await?;
+            let started = parts.compute().await?.start_instance(&reference(&instance)).await?;
             Ok(acted(&started, "started"))
         }
-        Request::InstanceStop {
-            instance,
-            grace_seconds,
-        } => {
+        Request::InstanceStop { instance, grace_seconds } => {
             let grace = Duration::from_secs(grace_seconds);
             if GRACE_MAX < grace {
-                bail!(
-                    "--grace {grace_seconds} is too long; give a guest at most {} s",
-                    GRACE_MAX.as_secs()
-                );
+                bail!("--grace {grace_seconds} is too long; give a guest at most {} s", GRACE_MAX.as_secs());
             }
             let stopped = parts.compute().await?.stop(&reference(&instance), grace).await?;
             Ok(acted(&stopped, "stopped"))
@@ -48,11 +38,7 @@ pub async fn value(parts: &Parts, request: Request) -> Result<Value> {
             Ok(acted(&deleted, "deleted"))
         }
         Request::InstanceList { tenant } => list(parts, tenant.as_deref()).await,
-        Request::InstanceAssign {
-            instance,
-            tenant,
-            since,
-        } => assign(parts, &instance, &tenant, since).await,
+        Request::InstanceAssign { instance, tenant, since } => assign(parts, &instance, &tenant, since).await,
         other => device(parts, other).await,
     }
 }
@@ -62,39 +48,21 @@ async fn device(parts: &Parts, request: Request) -> Result<Value> {
     match request {
         Request::DiskAdd { instance, size } => {
             let size = size.parse::<ByteSize>()?;
-            let disk = parts
-                .compute()
-                .await?
-                .add_disk(&reference(&instance), size)
-                .await?;
+            let disk = parts.compute().await?.add_disk(&reference(&instance), size).await?;
             with_message(&disk, format!("Disk {} was plugged in.", disk.target))
         }
         Request::DiskRemove { instance, target } => {
-            let instance = parts
-                .compute()
-                .await?
-                .remove_disk(&reference(&instance), &target)
-                .await?;
+            let instance = parts.compute().await?.remove_disk(&reference(&instance), &target).await?;
             Ok(acted(&instance, "now without that disk"))
         }
         Request::NicAdd { instance, network } => {
-            let nic = parts
-                .compute()
-                .await?
-                .add_nic(&reference(&instance), &network)
-                .await?;
-            let message = format!(
-                "NIC {} was plugged in.",
-                nic.mac.as_deref().unwrap_or("without an address")
-            );
+            let nic = parts.compute().await?.add_nic(&reference(&instance), &network).await?;
+            let message =
+                format!("NIC {} was plugged in.", nic.mac.as_deref().unwrap_or("without an address"));
             with_message(&nic, message)
         }
         Request::NicRemove { instance, mac } => {
-            let instance = parts
-                .compute()
-                .await?
-                .remove_nic(&reference(&instance), &mac)
-                .await?;
+            let instance = parts.compute().await?.remove_nic(&reference(&instance), &mac).await?;
             Ok(acted(&instance, "now without that NIC"))
         }
         _ => bail!("this request is not about instances"),
@@ -119,10 +87,7 @@ async fn create(parts: &Parts, asked: InstanceCreate) -> Result<Value> {
     };
     // It is the tenant's from its first reading on: the collector finds the name in its metadata.
     let made = parts.compute().await?.create(spec).await?;
-    with_message(
-        &made,
-        format!("Instance {} was made for {}.", made.name, tenant.name),
-    )
+    with_message(&made, format!("Instance {} was made for {}.", made.name, tenant.name))
 }
 
 /// What an instance boots from. Exactly one of image and kernel: the command line sees to it, and so do we.
@@ -134,11 +99,7 @@ fn boot(
 ) -> Result<Boot> {
     match (image, kernel, initrd) {
         (Some(image), None, None) => Ok(Boot::Image(image)),
-        (None, Some(kernel), Some(initrd)) => Ok(Boot::Kernel {
-            kernel,
-            initrd,
-            cmdline,
-        }),
+        (None, Some(kernel), Some(initrd)) => Ok(Boot::Kernel { kernel, initrd, cmdline }),
         _ => bail!("say what to boot: --image FILE, or --kernel FILE with --initrd FILE"),
     }
 }

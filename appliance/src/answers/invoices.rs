@@ -82,10 +82,7 @@ pub async fn show(parts: &Parts, number: &str, format: DocumentFormat) -> Result
         let shown: String = number.chars().take(80).collect();
         format!("there is no invoice {shown:?}; `weir invoice list` shows all")
     })?;
-    let document = InvoiceDocument {
-        status: invoice.status,
-        ..invoice.document
-    };
+    let document = InvoiceDocument { status: invoice.status, ..invoice.document };
     // Typesetting takes a second: not on a thread that others wait for.
     let (bytes, content_type) =
         tokio::task::spawn_blocking(move || rate::document(&document, format)).await??;

@@ -41,22 +41,8 @@ pub async fn answer(parts: &Parts, request: Request) -> Result<Answer> {
 async fn value(parts: &Parts, request: Request) -> Result<Value> {
     match request {
         Request::Status {} => status(parts).await,
-        Request::TenantCreate {
-            name,
-            display_name,
-            address,
-            tax_number,
-            time_zone,
-            plan,
-        } => {
-            let new = tenants::New {
-                name,
-                display_name,
-                address,
-                tax_number,
-                time_zone,
-                plan,
-            };
+        Request::TenantCreate { name, display_name, address, tax_number, time_zone, plan } => {
+            let new = tenants::New { name, display_name, address, tax_number, time_zone, plan };
             tenants::create(parts, new).await
         }
         Request::TenantSetPlan { name, plan } => tenants::set_plan(parts, &name, &plan).await,
@@ -67,18 +53,8 @@ async fn value(parts: &Parts, request: Request) -> Result<Value> {
         Request::ReadingTake {} => usage::take_reading(parts).await,
         Request::ReadingShow { instance, from, to } => usage::readings(parts, &instance, from, to).await,
         Request::UsageShow { tenant, from, to } => usage::show(parts, tenant.as_deref(), from, to).await,
-        Request::InvoiceIssue {
-            period,
-            tenant,
-            wait_seconds,
-            preview,
-        } => {
-            let asked = invoices::Asked {
-                period,
-                tenant,
-                wait_seconds,
-                preview,
-            };
+        Request::InvoiceIssue { period, tenant, wait_seconds, preview } => {
+            let asked = invoices::Asked { period, tenant, wait_seconds, preview };
             invoices::issue(parts, &asked).await
         }
         Request::InvoiceList { tenant } => invoices::list(parts, tenant.as_deref()).await,

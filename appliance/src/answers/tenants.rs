@@ -27,20 +27,10 @@ pub async fn create(parts: &Parts, new: New) -> Result<Value> {
         find_plan(parts, plan).await?;
     }
     let display_name = new.display_name.unwrap_or_else(|| new.name.clone());
-    let wanted = registry::NewTenant {
-        name,
-        display_name: &display_name,
-        time_zone: &new.time_zone,
-    };
+    let wanted = registry::NewTenant { name, display_name: &display_name, time_zone: &new.time_zone };
     let tenant = registry::create_tenant(&parts.database, &wanted, parts.usage).await?;
     if !new.address.is_empty() || new.tax_number.is_some() {
-        registry::set_party(
-            &parts.database,
-            tenant.id,
-            &new.address,
-            new.tax_number.as_deref(),
-        )
-        .await?;
+        registry::set_party(&parts.database, tenant.id, &new.address, new.tax_number.as_deref()).await?;
     }
     if new.plan.is_some() {
         registry::set_plan(&parts.database, tenant.id, new.plan.as_deref()).await?;

@@ -49,10 +49,7 @@ pub async fn readings(parts: &Parts, instance: &str, from: Timestamp, to: Timest
         ("volumes", ResourceKind::Volume),
     ] {
         let rows = epochs.iter().filter(|epoch| kind_of(&epoch.resource) == kind);
-        answer.insert(
-            key.to_owned(),
-            rows.map(|epoch| epoch_value(epoch, &volumes)).collect(),
-        );
+        answer.insert(key.to_owned(), rows.map(|epoch| epoch_value(epoch, &volumes)).collect());
     }
     Ok(Value::Object(answer))
 }
@@ -62,11 +59,7 @@ pub async fn show(parts: &Parts, tenant: Option<&str>, from: Timestamp, to: Time
     let window = Window::new(from, to)?;
     let tenant_id = match tenant {
         None => TenantId::UNASSIGNED,
-        Some(name) => {
-            registry::find_tenant(&parts.database, Scope::Provider, name)
-                .await?
-                .id
-        }
+        Some(name) => registry::find_tenant(&parts.database, Scope::Provider, name).await?.id,
     };
     let now = Timestamp::now();
     derivation::derive_dirty(&parts.database, parts.usage, now).await?;

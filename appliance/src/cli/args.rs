@@ -194,12 +194,7 @@ pub struct CreateArguments {
     #[arg(long, default_value = "1GiB", value_name = "SIZE")]
     pub memory: String,
     /// A qcow2 or raw image to boot from; the instance gets a copy-on-write volume over it
-    #[arg(
-        long,
-        value_name = "FILE",
-        conflicts_with = "kernel",
-        required_unless_present = "kernel"
-    )]
+    #[arg(long, value_name = "FILE", conflicts_with = "kernel", required_unless_present = "kernel")]
     pub image: Option<PathBuf>,
     /// A Linux kernel to boot instead of an image
     #[arg(long, value_name = "FILE", requires = "initrd")]

@@ -36,11 +36,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
         Command::Config(ConfigCommand::Check(flags)) => check_config(&data_dir, &flags),
         Command::Config(ConfigCommand::Show(flags)) => show_config(&data_dir, &flags, json),
         Command::Plan(PlanCommand::Validate { file }) => rate::validate_plan(&file, json),
-        Command::Invoice(InvoiceCommand::Show {
-            number,
-            format,
-            output,
-        }) => {
+        Command::Invoice(InvoiceCommand::Show { number, format, output }) => {
             let request = Request::InvoiceShow { number, format };
             let bytes = runtime()?.block_on(async { Client::new(&data_dir)?.ask_bytes(&request).await })?;
             output::document(&bytes, format, output.as_deref())
@@ -57,9 +53,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
 
 /// A runtime for a command: it waits for one answer.
 fn runtime() -> Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?)
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
 }
 
 fn check_config(data_dir: &Path, flags: &UpArguments) -> Result<()> {
@@ -86,25 +80,18 @@ fn request(command: Command) -> Result<Request> {
         Command::Tenant(command) => tenant(command),
         Command::Plan(PlanCommand::Apply { file }) => {
             let text = rate::read_plan(&file)?;
-            Request::PlanApply {
-                file: file.display().to_string(),
-                text,
-            }
+            Request::PlanApply { file: file.display().to_string(), text }
         }
         Command::Plan(_) => Request::PlanList {},
         Command::Instance(command) => instance(command)?,
         Command::Node(NodeCommand::List) => Request::NodeList {},
         Command::Reading(ReadingCommand::Take) => Request::ReadingTake {},
-        Command::Reading(ReadingCommand::Show { instance, span }) => Request::ReadingShow {
-            instance,
-            from: span.from,
-            to: span.to,
-        },
-        Command::Usage(UsageCommand::Show { tenant, span }) => Request::UsageShow {
-            tenant,
-            from: span.from,
-            to: span.to,
-        },
+        Command::Reading(ReadingCommand::Show { instance, span }) => {
+            Request::ReadingShow { instance, from: span.from, to: span.to }
+        }
+        Command::Usage(UsageCommand::Show { tenant, span }) => {
+            Request::UsageShow { tenant, from: span.from, to: span.to }
+        }
         Command::Invoice(command) => invoice(command)?,
         Command::Up(_) | Command::Rate(_) | Command::Config(_) => {
             anyhow::bail!("this command needs no running Weir")
@@ -114,21 +101,9 @@ fn request(command: Command) -> Result<Request> {
 
 fn tenant(command: TenantCommand) -> Request {
     match command {
-        TenantCommand::Create {
-            name,
-            display_name,
-            address,
-            tax_number,
-            time_zone,
-            plan,
-        } => Request::TenantCreate {
-            name,
-            display_name,
-            address,
-            tax_number,
-            time_zone,
-            plan,
-        },
+        TenantCommand::Create { name, display_name, address, tax_number, time_zone, plan } => {
+            Request::TenantCreate { name, display_name, address, tax_number, time_zone, plan }
+        }
         TenantCommand::SetPlan { name, plan } => Request::TenantSetPlan { name, plan },
         TenantCommand::List => Request::TenantList {},
     }
@@ -138,21 +113,12 @@ fn instance(command: InstanceCommand) -> Result<Request> {
     Ok(match command {
         InstanceCommand::Create(arguments) => Request::InstanceCreate(create(arguments)?),
         InstanceCommand::Start { instance } => Request::InstanceStart { instance },
-        InstanceCommand::Stop { instance, grace } => Request::InstanceStop {
-            instance,
-            grace_seconds: grace,
-        },
+        InstanceCommand::Stop { instance, grace } => Request::InstanceStop { instance, grace_seconds: grace },
         InstanceCommand::Delete { instance } => Request::InstanceDelete { instance },
         InstanceCommand::List { tenant } => Request::InstanceList { tenant },
-        InstanceCommand::Assign {
-            instance,
-            tenant,
-            since,
-        } => Request::InstanceAssign {
-            instance,
-            tenant,
-            since,
-        },
+        InstanceCommand::Assign { instance, tenant, since } => {
+            Request::InstanceAssign { instance, tenant, since }
+        }
         InstanceCommand::Disk(DiskCommand::Add { instance, size }) => Request::DiskAdd { instance, size },
         InstanceCommand::Disk(DiskCommand::Remove { instance, target }) => {
             Request::DiskRemove { instance, target }
@@ -181,33 +147,19 @@ fn create(arguments: CreateArguments) -> Result<InstanceCreate> {
 /// The absolute path of a file that was named here, for a server that runs elsewhere.
 fn file(path: Option<PathBuf>, what: &str) -> Result<Option<PathBuf>> {
     path.map(|path| {
-        path.canonicalize()
-            .with_context(|| format!("the {what} {} cannot be read", path.display()))
+        path.canonicalize().with_context(|| format!("the {what} {} cannot be read", path.display()))
     })
     .transpose()
 }
 
 fn invoice(command: InvoiceCommand) -> Result<Request> {
     Ok(match command {
-        InvoiceCommand::Issue {
-            period: asked,
-            tenant,
-            wait,
-        } => Request::InvoiceIssue {
-            period: period(&asked)?,
-            tenant,
-            wait_seconds: wait,
-            preview: false,
-        },
-        InvoiceCommand::Preview {
-            period: asked,
-            tenant,
-        } => Request::InvoiceIssue {
-            period: period(&asked)?,
-            tenant,
-            wait_seconds: 0,
-            preview: true,
-        },
+        InvoiceCommand::Issue { period: asked, tenant, wait } => {
+            Request::InvoiceIssue { period: period(&asked)?, tenant, wait_seconds: wait, preview: false }
+        }
+        InvoiceCommand::Preview { period: asked, tenant } => {
+            Request::InvoiceIssue { period: period(&asked)?, tenant, wait_seconds: 0, preview: true }
+        }
         InvoiceCommand::List { tenant } => Request::InvoiceList { tenant },
         InvoiceCommand::Show { number, format, .. } => Request::InvoiceShow { number, format },
     })
@@ -220,10 +172,7 @@ fn invoice(command: InvoiceCommand) -> Result<Request> {
 pub fn period(arguments: &PeriodArguments) -> Result<PeriodRequest> {
     match (&arguments.period, &arguments.from, &arguments.to) {
         (Some(month), _, _) => Ok(PeriodRequest::Month(month.clone())),
-        (None, Some(from), Some(to)) => Ok(PeriodRequest::Span {
-            from: from.clone(),
-            to: to.clone(),
-        }),
+        (None, Some(from), Some(to)) => Ok(PeriodRequest::Span { from: from.clone(), to: to.clone() }),
         _ => anyhow::bail!("say which time: --period 2026-10, or --from and --to"),
     }
 }

@@ -55,11 +55,7 @@ impl Working {
 /// # Errors
 /// Standard output is closed.
 pub fn answer(request: &Request, answer: &Value, json: bool) -> Result<()> {
-    let text = if json {
-        serde_json::to_string_pretty(answer)?
-    } else {
-        in_words(request, answer)
-    };
+    let text = if json { serde_json::to_string_pretty(answer)? } else { in_words(request, answer) };
     // `weir … | head` closes the pipe: that is no failure of ours.
     match writeln!(std::io::stdout(), "{}", text.trim_end()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
@@ -165,17 +161,8 @@ const INVOICE_COLUMNS: [Column; 6] = [
 
 fn issued(answer: &Value) -> String {
     let rows = answer["invoices"].clone();
-    let mut text = list(
-        &rows,
-        &INVOICE_COLUMNS,
-        "Nothing to invoice: no tenant with a plan.",
-    );
-    for note in answer["notes"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-    {
+    let mut text = list(&rows, &INVOICE_COLUMNS, "Nothing to invoice: no tenant with a plan.");
+    for note in answer["notes"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         text.push_str("\nnote: ");
         text.push_str(note);
     }
@@ -211,9 +198,7 @@ fn list(rows: &Value, columns: &[Column], when_empty: &str) -> String {
 
 fn empty_table() -> Table {
     let mut table = Table::new();
-    table
-        .load_style(UTF8_FULL_CONDENSED)
-        .set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
     table
 }
 
@@ -221,10 +206,7 @@ fn empty_table() -> Table {
 fn shown(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
-        Value::String(text) => text
-            .chars()
-            .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-            .collect(),
+        Value::String(text) => text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect(),
         other => other.to_string(),
     }
 }

@@ -27,14 +27,8 @@ impl Client {
                 "Weir does not run on {shown}; start it with `weir up --data {shown}` or name another --data"
             );
         }
-        let http = reqwest::Client::builder()
-            .unix_socket(socket)
-            .no_proxy()
-            .build()?;
-        Ok(Self {
-            http,
-            data_dir: shown,
-        })
+        let http = reqwest::Client::builder().unix_socket(socket).no_proxy().build()?;
+        Ok(Self { http, data_dir: shown })
     }
 
     /// Asks and waits for the answer, however long it takes.
@@ -55,10 +49,7 @@ impl Client {
             format!("Weir on {0} does not answer; see whether it still runs, or start it with `weir up --data {0}`", self.data_dir)
         })?;
         let status = response.status();
-        let body = response
-            .bytes()
-            .await
-            .context("the answer broke off: Weir was stopped or has failed")?;
+        let body = response.bytes().await.context("the answer broke off: Weir was stopped or has failed")?;
         if status.is_success() {
             return Ok(body.to_vec());
         }

@@ -66,10 +66,7 @@ pub fn start(parts: &Arc<Parts>, data_dir: &Path, pages: TcpListener) -> Result<
     .listen(pages)?
     .run();
     let handles = vec![control.handle(), pages.handle()];
-    Ok(Front {
-        handles,
-        tasks: vec![tokio::spawn(control), tokio::spawn(pages)],
-    })
+    Ok(Front { handles, tasks: vec![tokio::spawn(control), tokio::spawn(pages)] })
 }
 
 impl Front {
@@ -97,10 +94,7 @@ fn control_socket(data_dir: &Path) -> Result<UnixListener> {
             .with_context(|| format!("failed to remove the old {}", path.display()))?;
     }
     let listener = UnixListener::bind(&path).with_context(|| {
-        format!(
-            "the control socket {} cannot be made (its path may have 107 bytes at most)",
-            path.display()
-        )
+        format!("the control socket {} cannot be made (its path may have 107 bytes at most)", path.display())
     })?;
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
     listener.set_nonblocking(true)?;
@@ -111,10 +105,7 @@ async fn answer(parts: web::Data<Parts>, body: web::Bytes) -> HttpResponse {
     let request: Request = match serde_json::from_slice(&body) {
         Ok(request) => request,
         Err(error) => {
-            return refuse(
-                StatusCode::BAD_REQUEST,
-                format!("the request is not right: {error}"),
-            );
+            return refuse(StatusCode::BAD_REQUEST, format!("the request is not right: {error}"));
         }
     };
     // In a task of its own: a command that is interrupted at the keyboard does not leave half an action behind.
@@ -127,10 +118,7 @@ async fn answer(parts: web::Data<Parts>, body: web::Bytes) -> HttpResponse {
         Ok(Err(error)) => refuse(StatusCode::UNPROCESSABLE_ENTITY, format!("{error:#}")),
         Err(panic) => {
             warn!("a request failed: {panic}");
-            refuse(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "Weir failed at this request; see its log".to_owned(),
-            )
+            refuse(StatusCode::INTERNAL_SERVER_ERROR, "Weir failed at this request; see its log".to_owned())
         }
     }
 }

@@ -34,9 +34,7 @@ impl Jobs {
         let source = parts.spool().await;
         let spool = source.as_ref().map(|(spool, _)| spool.clone());
         if let Some((spool, wake)) = source {
-            let sink = Ingest {
-                parts: Arc::clone(parts),
-            };
+            let sink = Ingest { parts: Arc::clone(parts) };
             tasks.push(tokio::spawn(collector::ship(spool, wake, sink, stop.clone())));
         }
         Self { spool, tasks }

@@ -65,13 +65,9 @@ async fn serve(data_dir: PathBuf, config: Config, pages: TcpListener) -> Result<
 
 async fn start_cluster(data_dir: &std::path::Path, config: &Config) -> Result<PrivateCluster> {
     info!("starting PostgreSQL in {}", data_dir.join("postgres").display());
-    let options = ClusterOptions {
-        user: Some(config.database.user.clone()),
-        ..ClusterOptions::new(data_dir)
-    };
-    PrivateCluster::start(options)
-        .await
-        .context("failed to start the private PostgreSQL")
+    let options =
+        ClusterOptions { user: Some(config.database.user.clone()), ..ClusterOptions::new(data_dir) };
+    PrivateCluster::start(options).await.context("failed to start the private PostgreSQL")
 }
 
 /// With a database that answers: migrates, starts the parts, serves, and stops them again.
@@ -82,30 +78,16 @@ async fn serve_with(
     pages: TcpListener,
     stop: &mut Signals,
 ) -> Result<()> {
-    let report = migrations::migrate(url)
-        .await
-        .context("failed to migrate the database")?;
-    info!(
-        profile = report.profile.as_sql(),
-        applied = report.applied.len(),
-        "database ready"
-    );
-    let limits = PoolLimits {
-        max_connections: config.database.pool_size,
-        wait: CONNECTION_WAIT,
-    };
-    let database = Database::connect(url, limits)
-        .await
-        .context("failed to connect to the database")?;
+    let report = migrations::migrate(url).await.context("failed to migrate the database")?;
+    info!(profile = report.profile.as_sql(), applied = report.applied.len(), "database ready");
+    let limits = PoolLimits { max_connections: config.database.pool_size, wait: CONNECTION_WAIT };
+    let database = Database::connect(url, limits).await.context("failed to connect to the database")?;
     let (stopping, stopped) = watch::channel(false);
     let parts = Arc::new(Parts::start(data_dir, config, database)?);
     let jobs = Jobs::start(&parts, &stopped).await;
     let address = pages.local_addr()?;
     let mut front = control::server::start(&parts, data_dir, pages)?;
-    println!(
-        "Weir {} is up: http://{address}   (Ctrl-C stops it)",
-        env!("CARGO_PKG_VERSION")
-    );
+    println!("Weir {} is up: http://{address}   (Ctrl-C stops it)", env!("CARGO_PKG_VERSION"));
     let ended = tokio::select! {
         signal = stop.next() => { info!("stopping: {signal}"); Ok(()) }
         ended = front.ended() => ended.context("the web server ended"),
@@ -127,10 +109,7 @@ struct Signals {
 
 impl Signals {
     fn new() -> Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 
     async fn next(&mut self) -> &'static str {
@@ -153,10 +132,7 @@ fn listen(config: &Config) -> Result<TcpListener> {
 
 fn log_to_stderr(config: &Config) -> Result<()> {
     let filter = EnvFilter::try_new(&config.log.level).with_context(|| {
-        format!(
-            "log.level {:?} is no filter; write \"info\" or \"info,collector=debug\"",
-            config.log.level
-        )
+        format!("log.level {:?} is no filter; write \"info\" or \"info,collector=debug\"", config.log.level)
     })?;
     let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
     tracing_subscriber::fmt()

@@ -19,29 +19,19 @@ pub struct Place {
 /// It cannot be made or written, or another process has it.
 pub fn take(data_dir: &Path) -> Result<Place> {
     // Others may pass through (PostgreSQL's user must), but not look around.
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o711)
-        .create(data_dir)
-        .with_context(|| {
-            format!(
-                "the data directory {} cannot be made; name another: --data DIR",
-                data_dir.display()
-            )
-        })?;
+    DirBuilder::new().recursive(true).mode(0o711).create(data_dir).with_context(|| {
+        format!("the data directory {} cannot be made; name another: --data DIR", data_dir.display())
+    })?;
     let path = data_dir.join("weir.lock");
-    let mut lock = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .with_context(|| {
-            format!(
-                "the data directory {} cannot be written; mend that or name another: --data DIR",
-                data_dir.display()
-            )
-        })?;
+    let mut lock =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).with_context(
+            || {
+                format!(
+                    "the data directory {} cannot be written; mend that or name another: --data DIR",
+                    data_dir.display()
+                )
+            },
+        )?;
     if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
         let mut holder = String::new();
         let _ = lock.read_to_string(&mut holder);
@@ -51,15 +41,10 @@ pub fn take(data_dir: &Path) -> Result<Place> {
             holder.trim()
         );
     }
-    let written = lock
-        .set_len(0)
-        .and_then(|()| lock.rewind())
-        .and_then(|()| writeln!(lock, "{}", std::process::id()));
+    let written =
+        lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| writeln!(lock, "{}", std::process::id()));
     written.with_context(|| {
-        format!(
-            "the data directory {} cannot be written; is the disk full or read-only?",
-            data_dir.display()
-        )
+        format!("the data directory {} cannot be written; is the disk full or read-only?", data_dir.display())
     })?;
     Ok(Place { _lock: lock })
 }
@@ -73,10 +58,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let first = take(dir.path()).unwrap();
         let error = take(dir.path()).err().unwrap().to_string();
-        assert!(
-            error.contains("already runs") && error.contains(&std::process::id().to_string()),
-            "{error}"
-        );
+        assert!(error.contains("already runs") && error.contains(&std::process::id().to_string()), "{error}");
         drop(first);
         take(dir.path()).unwrap();
     }
@@ -85,9 +67,6 @@ mod tests {
     fn a_file_where_the_directory_should_be_is_one_clear_sentence() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let error = take(file.path()).err().unwrap().to_string();
-        assert!(
-            error.contains("cannot be made") && error.contains("--data"),
-            "{error}"
-        );
+        assert!(error.contains("cannot be made") && error.contains("--data"), "{error}");
     }
 }

@@ -26,9 +26,7 @@ pub fn weir(arguments: &[&str]) -> Output {
 
 fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
-    command
-        .env("WEIR__COLLECTOR__LIBVIRT_URI", "test:///default")
-        .env("WEIR__LOG__LEVEL", "warn");
+    command.env("WEIR__COLLECTOR__LIBVIRT_URI", "test:///default").env("WEIR__LOG__LEVEL", "warn");
     command
 }
 
@@ -45,27 +43,13 @@ impl Weir {
     /// Starts it and waits until it says that it is up.
     pub fn start(data_dir: &Path, flags: &[&str]) -> Self {
         let mut command = command();
-        command
-            .args(["up", "--listen", "127.0.0.1:0", "--data"])
-            .arg(data_dir)
-            .args(flags);
+        command.args(["up", "--listen", "127.0.0.1:0", "--data"]).arg(data_dir).args(flags);
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        let address = line
-            .split("http://")
-            .nth(1)
-            .and_then(|rest| rest.split_whitespace().next());
-        let address = address
-            .unwrap_or_else(|| panic!("weir up said {line:?}"))
-            .to_owned();
-        Self {
-            child,
-            address,
-            data_dir: data_dir.to_owned(),
-        }
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.split("http://").nth(1).and_then(|rest| rest.split_whitespace().next());
+        let address = address.unwrap_or_else(|| panic!("weir up said {line:?}")).to_owned();
+        Self { child, address, data_dir: data_dir.to_owned() }
     }
 
     pub fn data_dir(&self) -> &Path {
@@ -74,22 +58,13 @@ impl Weir {
 
     /// Runs a command against it.
     pub fn run(&self, arguments: &[&str]) -> Output {
-        command()
-            .arg("--data")
-            .arg(&self.data_dir)
-            .arg("--json")
-            .args(arguments)
-            .output()
-            .unwrap()
+        command().arg("--data").arg(&self.data_dir).arg("--json").args(arguments).output().unwrap()
     }
 
     /// The answer to a command, if it succeeded.
     pub fn try_ask(&self, arguments: &[&str]) -> Option<Value> {
         let output = self.run(arguments);
-        output
-            .status
-            .success()
-            .then(|| serde_json::from_slice(&output.stdout).unwrap())
+        output.status.success().then(|| serde_json::from_slice(&output.stdout).unwrap())
     }
 
     /// The answer to a command that must succeed.
@@ -103,19 +78,10 @@ impl Weir {
     /// Status and body of a page.
     pub fn get(&self, path: &str) -> (u16, String) {
         let mut socket = TcpStream::connect(&self.address).unwrap();
-        write!(
-            socket,
-            "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
-            self.address
-        )
-        .unwrap();
+        write!(socket, "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address).unwrap();
         let mut answer = String::new();
         socket.read_to_string(&mut answer).unwrap();
-        let status = answer
-            .split(' ')
-            .nth(1)
-            .and_then(|code| code.parse().ok())
-            .unwrap_or(0);
+        let status = answer.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
         (status, answer)
     }
 

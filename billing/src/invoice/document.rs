@@ -250,9 +250,7 @@ impl InvoiceStatus {
     /// The status of that name.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Draft, Self::Issued, Self::Paid, Self::Void]
-            .into_iter()
-            .find(|status| status.as_str() == text)
+        [Self::Draft, Self::Issued, Self::Paid, Self::Void].into_iter().find(|status| status.as_str() == text)
     }
 }
 
@@ -296,11 +294,7 @@ mod tests {
 
     #[test]
     fn a_second_that_is_missing_in_a_year_is_not_rounded_away() {
-        let year = Completeness {
-            measured_ms: 365 * 86_400_000,
-            estimated_ms: 0,
-            missing_ms: 1_000,
-        };
+        let year = Completeness { measured_ms: 365 * 86_400_000, estimated_ms: 0, missing_ms: 1_000 };
         assert_eq!(year.measured_permille(), Some(999));
         assert_eq!(Completeness::default().measured_permille(), None);
     }

@@ -46,15 +46,8 @@ pub fn draft(
         time_zone: buyer.time_zone,
         service_period: period,
         issued_at: None,
-        plan: PlanRef {
-            name: plan.name().to_owned(),
-            version: versions.join(", "),
-        },
-        lines: rating
-            .lines
-            .into_iter()
-            .map(RatedLine::into_invoice_line)
-            .collect(),
+        plan: PlanRef { name: plan.name().to_owned(), version: versions.join(", ") },
+        lines: rating.lines.into_iter().map(RatedLine::into_invoice_line).collect(),
         subtotal: rating.subtotal,
         tax: rating.tax,
         total: rating.total,
@@ -73,21 +66,11 @@ pub fn simulate(
     usage: &[UsageRecord],
     period: Window,
 ) -> Result<InvoiceDocument, RatingError> {
-    let nobody = Party {
-        name: SIMULATION.to_owned(),
-        ..Party::default()
-    };
+    let nobody = Party { name: SIMULATION.to_owned(), ..Party::default() };
     let buyer = Buyer {
         tenant: TenantName::new(SIMULATION).expect("the name keeps the rule"),
         party: nobody.clone(),
         time_zone: plan.time_zone_name().to_owned(),
     };
-    draft(
-        InvoiceId::from_uuid(Uuid::nil()),
-        &nobody,
-        buyer,
-        plan,
-        usage,
-        period,
-    )
+    draft(InvoiceId::from_uuid(Uuid::nil()), &nobody, buyer, plan, usage, period)
 }

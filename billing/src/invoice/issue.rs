@@ -106,11 +106,7 @@ pub async fn issue(
     }
     let document = draft(InvoiceId::new(), seller, buyer, plan, usage, period)?;
     if document.lines.is_empty() {
-        return Err(IssueError::Nothing {
-            tenant: document.tenant,
-            period,
-            plan: plan.name().to_owned(),
-        });
+        return Err(IssueError::Nothing { tenant: document.tenant, period, plan: plan.name().to_owned() });
     }
     let revision = plan_revision(&transaction, plan).await?;
     insert_draft(&transaction, tenant, revision, &document).await?;
@@ -199,9 +195,7 @@ async fn issued_before(
 }
 
 async fn plan_revision(transaction: &Transaction<'_>, plan: &PricePlan) -> Result<i32, IssueError> {
-    let row = transaction
-        .query_opt(sql::PLAN_REVISION, &[&plan.name(), &plan.source()])
-        .await?;
+    let row = transaction.query_opt(sql::PLAN_REVISION, &[&plan.name(), &plan.source()]).await?;
     let row = row.ok_or_else(|| IssueError::PlanNotApplied(plan.name().to_owned()))?;
     Ok(row.try_get("revision")?)
 }
@@ -258,14 +252,8 @@ async fn insert_lines(
                 &lines.iter().map(|line| line.key.as_str()).collect::<Vec<_>>(),
                 &lines.iter().map(|line| line.meter.as_str()).collect::<Vec<_>>(),
                 &lines.iter().map(|line| line.tier.as_str()).collect::<Vec<_>>(),
-                &lines
-                    .iter()
-                    .map(|line| line.service_period.start())
-                    .collect::<Vec<_>>(),
-                &lines
-                    .iter()
-                    .map(|line| line.service_period.end())
-                    .collect::<Vec<_>>(),
+                &lines.iter().map(|line| line.service_period.start()).collect::<Vec<_>>(),
+                &lines.iter().map(|line| line.service_period.end()).collect::<Vec<_>>(),
                 &base_quantities,
                 &lines.iter().map(|line| line.quantity).collect::<Vec<_>>(),
                 &lines.iter().map(|line| line.unit.as_str()).collect::<Vec<_>>(),
@@ -296,14 +284,8 @@ async fn number(
     let invoice_id = document.invoice_id;
     let document_json = serde_json::to_string_pretty(&document)
         .map_err(|error| StoreError::unreadable("invoice", &number, &error))?;
-    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 6] = [
-        &invoice_id.uuid(),
-        &series,
-        &series_number,
-        &number,
-        &issued_at,
-        &document_json,
-    ];
+    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
+        [&invoice_id.uuid(), &series, &series_number, &number, &issued_at, &document_json];
     transaction.execute(sql::INVOICE_ISSUE, &parameters).await?;
     Ok(Invoice {
         invoice_id,

@@ -45,14 +45,7 @@ impl InvoiceDocument {
                 let price = Decimal::new(35 + position as i64 * 2, 4);
                 if position % 3 == 0 {
                     let quantity = Decimal::new(10_000_000, 6);
-                    lines.push(line(
-                        meter.id(),
-                        version,
-                        *piece,
-                        Tier::Included,
-                        quantity,
-                        Decimal::ZERO,
-                    ));
+                    lines.push(line(meter.id(), version, *piece, Tier::Included, quantity, Decimal::ZERO));
                 }
                 let quantity = Decimal::new((seed * 1_234_567) as i64, 6);
                 lines.push(line(meter.id(), version, *piece, Tier::Standard, quantity, price));
@@ -64,13 +57,7 @@ impl InvoiceDocument {
             .flat_map(|(n, name)| (0..4).map(move |m| share(n, name, catalog()[m].id())))
             .chain([volume_share()])
             .collect();
-        assemble(
-            Some("INV-2026-000042"),
-            period,
-            "2026-01-01, 2026-10-15",
-            lines,
-            instances,
-        )
+        assemble(Some("INV-2026-000042"), period, "2026-01-01, 2026-10-15", lines, instances)
     }
 
     /// A tiny one: a draft with one line of a minute.
@@ -79,14 +66,7 @@ impl InvoiceDocument {
         let period = window("2026-11-21T12:00:00Z", "2026-11-21T12:01:00Z");
         let meter = catalog()[0].id();
         let quantity = Decimal::new(16_667, 6);
-        let lines = vec![line(
-            meter,
-            "2026-01-01",
-            period,
-            Tier::Standard,
-            quantity,
-            Decimal::new(6, 1),
-        )];
+        let lines = vec![line(meter, "2026-01-01", period, Tier::Standard, quantity, Decimal::new(6, 1))];
         let mut document = assemble(None, period, "2026-01-01", lines, vec![share(0, NAMES[0], meter)]);
         document.completeness.missing_ms = 0;
         document.unpriced.clear();
@@ -124,18 +104,10 @@ fn assemble(
         time_zone: "Europe/Berlin".to_owned(),
         service_period,
         issued_at: number.map(|_| service_period.end()),
-        plan: PlanRef {
-            name: "standard".to_owned(),
-            version: version.to_owned(),
-        },
+        plan: PlanRef { name: "standard".to_owned(), version: version.to_owned() },
         lines,
         subtotal,
-        tax: Tax {
-            name: "VAT".to_owned(),
-            rate,
-            base: subtotal,
-            amount: tax,
-        },
+        tax: Tax { name: "VAT".to_owned(), rate, base: subtotal, amount: tax },
         total: subtotal.checked_add(tax).unwrap_or(subtotal),
         completeness: coverage(service_period),
         instances,
@@ -209,11 +181,7 @@ fn base_quantity(meter: MeterName, quantity: Decimal) -> u128 {
 
 fn coverage(period: Window) -> Completeness {
     let all_ms = period.microseconds().unsigned_abs() / 1_000;
-    Completeness {
-        measured_ms: all_ms,
-        estimated_ms: all_ms / 200,
-        missing_ms: all_ms / 1_000,
-    }
+    Completeness { measured_ms: all_ms, estimated_ms: all_ms / 200, missing_ms: all_ms / 1_000 }
 }
 
 fn nothing() -> Money {

@@ -19,12 +19,7 @@ pub(super) struct Limits {
 
 /// Reads a decimal that is zero or more, or says what is wrong and how to mend it.
 pub(super) fn parse(text: &str, limits: &Limits) -> Result<Decimal, (String, String)> {
-    let Limits {
-        what,
-        decimals,
-        whole_digits,
-        example,
-    } = *limits;
+    let Limits { what, decimals, whole_digits, example } = *limits;
     let write = format!("write digits with a point, such as {example}");
     let unsigned = text.strip_prefix('-').unwrap_or(text);
     let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, "0"));
@@ -62,12 +57,7 @@ fn is_digits(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    const PRICE: Limits = Limits {
-        what: "a price",
-        decimals: 12,
-        whole_digits: 10,
-        example: "\"0.04\"",
-    };
+    const PRICE: Limits = Limits { what: "a price", decimals: 12, whole_digits: 10, example: "\"0.04\"" };
 
     #[test]
     fn what_a_machine_would_guess_at_is_refused() {
@@ -82,24 +72,11 @@ mod tests {
 
     #[test]
     fn what_is_written_is_what_is_meant_to_the_last_digit() {
-        for good in [
-            "0",
-            "0.04",
-            "0.040",
-            "007",
-            "9999999999.999999999999",
-            "0.000000000001",
-        ] {
+        for good in ["0", "0.04", "0.040", "007", "9999999999.999999999999", "0.000000000001"] {
             let value = parse(good, &PRICE).unwrap();
             assert_eq!(value.to_string(), good.trim_start_matches("00"));
         }
-        for bad in [
-            "10000000000",
-            "0.0000000000001",
-            "-0",
-            "-0.01",
-            &"9".repeat(10_000),
-        ] {
+        for bad in ["10000000000", "0.0000000000001", "-0", "-0.01", &"9".repeat(10_000)] {
             assert!(parse(bad, &PRICE).is_err(), "{bad}");
         }
     }

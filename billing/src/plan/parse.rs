@@ -61,20 +61,11 @@ pub(super) fn parse(file: &str, bytes: &[u8]) -> Result<PricePlan, PlanErrors> {
     problems.finish(file)?;
 
     let mut problems = Problems::new(source);
-    let root = Table {
-        table: root.get_ref(),
-        span: 0..0,
-        title: "the plan",
-    };
+    let root = Table { table: root.get_ref(), span: 0..0, title: "the plan" };
     let plan = plan(&root, source, &mut problems);
     problems.finish(file)?;
     plan.ok_or_else(|| {
-        PlanErrors::of_file(
-            file,
-            1,
-            "the plan is incomplete".to_owned(),
-            "compare it with the examples",
-        )
+        PlanErrors::of_file(file, 1, "the plan is incomplete".to_owned(), "compare it with the examples")
     })
 }
 
@@ -94,15 +85,9 @@ fn text<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a str, PlanErrors> {
 /// `None` only when a problem was noted.
 fn plan(root: &Table<'_>, source: &str, problems: &mut Problems<'_>) -> Option<PricePlan> {
     root.only(&["name", "currency", "time_zone", "tax", "version"], problems);
-    let name = root
-        .text("name", "\"standard\"", problems)
-        .and_then(|at| plan_name(&at, problems));
-    let currency = root
-        .text("currency", "\"EUR\"", problems)
-        .and_then(|at| currency(&at, problems));
-    let zone = root
-        .text("time_zone", "\"Europe/Berlin\"", problems)
-        .and_then(|at| time_zone(&at, problems));
+    let name = root.text("name", "\"standard\"", problems).and_then(|at| plan_name(&at, problems));
+    let currency = root.text("currency", "\"EUR\"", problems).and_then(|at| currency(&at, problems));
+    let zone = root.text("time_zone", "\"Europe/Berlin\"", problems).and_then(|at| time_zone(&at, problems));
     let tax = root
         .table(
             "tax",
@@ -111,12 +96,7 @@ fn plan(root: &Table<'_>, source: &str, problems: &mut Problems<'_>) -> Option<P
             problems,
         )
         .and_then(|table| tax(&table, problems));
-    let tables = root.tables(
-        "version",
-        "[[version]]",
-        "[[version]] with from = \"2026-01-01\"",
-        problems,
-    );
+    let tables = root.tables("version", "[[version]]", "[[version]] with from = \"2026-01-01\"", problems);
     // Without a zone the rest is still checked, in UTC.
     let (zone_name, zone) = zone.unzip();
     let for_checks = zone.clone().unwrap_or(TimeZone::UTC);
@@ -150,10 +130,7 @@ fn plan_name(at: &At<&str>, problems: &mut Problems<'_>) -> Option<String> {
 fn currency(at: &At<&str>, problems: &mut Problems<'_>) -> Option<Currency> {
     Currency::parse(at.value)
         .map_err(|_| {
-            let what = format!(
-                "{} is no currency of ISO 4217 that one can pay in",
-                shown(at.value)
-            );
+            let what = format!("{} is no currency of ISO 4217 that one can pay in", shown(at.value));
             let upper = at.value.to_ascii_uppercase();
             let mend = match Currency::parse(&upper) {
                 Ok(_) => format!("did you mean {upper:?}?"),
@@ -186,11 +163,7 @@ fn tax(table: &Table<'_>, problems: &mut Problems<'_>) -> Option<TaxRule> {
             return Some(at.value.to_owned());
         }
         let what = format!("{} is no name for a tax", shown(at.value));
-        problems.add(
-            &at.span,
-            what,
-            format!("write 1 to {MAX_TAX_NAME} characters on one line"),
-        );
+        problems.add(&at.span, what, format!("write 1 to {MAX_TAX_NAME} characters on one line"));
         None
     });
     let rate = rate.and_then(|at| {
@@ -198,17 +171,10 @@ fn tax(table: &Table<'_>, problems: &mut Problems<'_>) -> Option<TaxRule> {
             return Some(at.value);
         }
         let what = format!("a tax rate of {} would be more than the whole amount", at.value);
-        problems.add(
-            &at.span,
-            what,
-            "write a fraction from 0 to 1: \"0.19\" is 19 %".to_owned(),
-        );
+        problems.add(&at.span, what, "write a fraction from 0 to 1: \"0.19\" is 19 %".to_owned());
         None
     });
-    Some(TaxRule {
-        name: name?,
-        rate: rate?,
-    })
+    Some(TaxRule { name: name?, rate: rate? })
 }
 
 fn versions(tables: &[Table<'_>], zone: &TimeZone, problems: &mut Problems<'_>) -> Option<Vec<PlanVersion>> {
@@ -224,11 +190,7 @@ fn versions(tables: &[Table<'_>], zone: &TimeZone, problems: &mut Problems<'_>) 
         let follows = check_follows(before.as_ref(), value, &span, problems);
         before = Some(At { value, span });
         if let (true, Some(rate_cards)) = (follows, cards) {
-            versions.push(PlanVersion {
-                from: value,
-                starts_at,
-                rate_cards,
-            });
+            versions.push(PlanVersion { from: value, starts_at, rate_cards });
         }
     }
     (!versions.is_empty() && versions.len() == tables.len()).then_some(versions)
@@ -247,15 +209,9 @@ fn check_follows(
         let mend = "give each version a day of its own, or remove one".to_owned();
         problems.add(span, what, mend);
     } else if from < before.value {
-        let what = format!(
-            "this version starts on {from}, before the version of line {line} ({})",
-            before.value
-        );
-        problems.add(
-            span,
-            what,
-            "put the versions in the order of their starts".to_owned(),
-        );
+        let what =
+            format!("this version starts on {from}, before the version of line {line} ({})", before.value);
+        problems.add(span, what, "put the versions in the order of their starts".to_owned());
     }
     before.value < from
 }
@@ -266,30 +222,18 @@ fn from(table: &Table<'_>, zone: &TimeZone, problems: &mut Problems<'_>) -> Opti
     let value = table.required("from", example, problems)?;
     let at = match value.get_ref() {
         // TOML's own dates say the same without quotes.
-        DeValue::Datetime(date) => At {
-            value: date.to_string(),
-            span: value.span(),
-        },
+        DeValue::Datetime(date) => At { value: date.to_string(), span: value.span() },
         _ => {
             let at = text_of("from", value, example, problems)?;
-            At {
-                value: at.value.to_owned(),
-                span: at.span,
-            }
+            At { value: at.value.to_owned(), span: at.span }
         }
     };
     // jiff would also take a date with a time and drop the time.
-    let day = (at.value.len() == "2026-01-01".len())
-        .then(|| at.value.parse::<Date>().ok())
-        .flatten();
+    let day = (at.value.len() == "2026-01-01".len()).then(|| at.value.parse::<Date>().ok()).flatten();
     let start = day.and_then(|day| Some((day, day.to_zoned(zone.clone()).ok()?.timestamp())));
     let Some((day, starts_at)) = start else {
         let what = format!("{} is no day", shown(&at.value));
-        problems.add(
-            &at.span,
-            what,
-            format!("write year, month and day: from = {example}"),
-        );
+        problems.add(&at.span, what, format!("write year, month and day: from = {example}"));
         return None;
     };
     let span = at.span;
@@ -303,9 +247,7 @@ fn rate_cards(version: &Table<'_>, problems: &mut Problems<'_>) -> Option<Vec<Ra
     let mut cards = Vec::new();
     for table in &tables {
         table.only(&["meter", "unit_price", "included"], problems);
-        let meter = table
-            .text("meter", "\"cpu_ns\"", problems)
-            .and_then(|at| meter(&at, problems));
+        let meter = table.text("meter", "\"cpu_ns\"", problems).and_then(|at| meter(&at, problems));
         let unit_price = decimal(table, "unit_price", &PRICE, problems);
         let included = match table.optional("included") {
             Some(value) => decimal_of("included", value, &INCLUDED, problems).map(|at| at.value),
@@ -314,10 +256,7 @@ fn rate_cards(version: &Table<'_>, problems: &mut Problems<'_>) -> Option<Vec<Ra
         let Some(meter) = meter else { continue };
         if let Some(other) = seen.iter().find(|other| other.value == meter.value) {
             let line = problems.line_of(&other.span);
-            let what = format!(
-                "{} has a card in this version already, in line {line}",
-                meter.value
-            );
+            let what = format!("{} has a card in this version already, in line {line}", meter.value);
             problems.add(&meter.span, what, "remove one of the two".to_owned());
             continue;
         }
@@ -325,9 +264,7 @@ fn rate_cards(version: &Table<'_>, problems: &mut Problems<'_>) -> Option<Vec<Ra
             cards.push(RateCard {
                 meter: meter.value,
                 included,
-                price: PriceModel::PerUnit {
-                    unit_price: unit_price.value,
-                },
+                price: PriceModel::PerUnit { unit_price: unit_price.value },
             });
         }
         seen.push(meter);

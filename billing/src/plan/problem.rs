@@ -51,17 +51,8 @@ impl PlanErrors {
 
     /// One problem of the file as a whole.
     pub(super) fn of_file(file: &str, line: usize, what: String, mend: &str) -> Self {
-        let problem = Problem {
-            line,
-            column: 1,
-            what,
-            mend: mend.to_owned(),
-        };
-        Self {
-            file: file.to_owned(),
-            problems: vec![problem],
-            more: 0,
-        }
+        let problem = Problem { line, column: 1, what, mend: mend.to_owned() };
+        Self { file: file.to_owned(), problems: vec![problem], more: 0 }
     }
 }
 
@@ -72,12 +63,7 @@ impl fmt::Display for PlanErrors {
             if 0 < n {
                 writeln!(f)?;
             }
-            let Problem {
-                line,
-                column,
-                what,
-                mend,
-            } = problem;
+            let Problem { line, column, what, mend } = problem;
             write!(f, "{}:{line}:{column}: {what}; {mend}", self.file)?;
         }
         if 0 < self.more {
@@ -89,10 +75,7 @@ impl fmt::Display for PlanErrors {
 
 impl<'a> Problems<'a> {
     pub(super) const fn new(source: &'a str) -> Self {
-        Self {
-            source,
-            found: Vec::new(),
-        }
+        Self { source, found: Vec::new() }
     }
 
     pub(super) fn add(&mut self, span: &Range<usize>, what: String, mend: String) {
@@ -117,19 +100,10 @@ impl<'a> Problems<'a> {
             .take(MAX_LISTED)
             .map(|(at, what, mend)| {
                 let (line, column) = position(self.source, at);
-                Problem {
-                    line,
-                    column,
-                    what,
-                    mend,
-                }
+                Problem { line, column, what, mend }
             })
             .collect();
-        Err(PlanErrors {
-            file: file.to_owned(),
-            problems,
-            more,
-        })
+        Err(PlanErrors { file: file.to_owned(), problems, more })
     }
 }
 
@@ -144,17 +118,10 @@ pub(super) fn shown(text: &str) -> String {
 /// Line and column of a byte, both from 1.
 fn position(source: &str, at: usize) -> (usize, usize) {
     let before = &source.as_bytes()[..at.min(source.len())];
-    let line_start = before
-        .iter()
-        .rposition(|byte| *byte == b'\n')
-        .map_or(0, |n| n + 1);
+    let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |n| n + 1);
     let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
     // Continuation bytes of UTF-8 begin no character.
-    let column = before[line_start..]
-        .iter()
-        .filter(|byte| **byte & 0xC0 != 0x80)
-        .count()
-        + 1;
+    let column = before[line_start..].iter().filter(|byte| **byte & 0xC0 != 0x80).count() + 1;
     (line, column)
 }
 

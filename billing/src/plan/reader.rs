@@ -33,11 +33,7 @@ impl<'a> Table<'a> {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("remove it; the keys of {} are {}", self.title, known.join(", ")),
             };
-            problems.add(
-                &key.span(),
-                format!("{} has no key {}", self.title, shown(name)),
-                mend,
-            );
+            problems.add(&key.span(), format!("{} has no key {}", self.title, shown(name)), mend);
         }
     }
 
@@ -82,11 +78,7 @@ impl<'a> Table<'a> {
             return None;
         };
         let DeValue::Table(table) = value.get_ref() else {
-            problems.add(
-                &value.span(),
-                format!("`{key}` is no table"),
-                format!("write {example}"),
-            );
+            problems.add(&value.span(), format!("`{key}` is no table"), format!("write {example}"));
             return None;
         };
         let span = value.span();
@@ -106,22 +98,14 @@ impl<'a> Table<'a> {
             Some(DeValue::Array(items)) => &items[..],
             Some(_) => {
                 let span = value.map_or(self.span.clone(), Spanned::span);
-                problems.add(
-                    &span,
-                    format!("`{key}` is no list of tables"),
-                    format!("write {example}"),
-                );
+                problems.add(&span, format!("`{key}` is no list of tables"), format!("write {example}"));
                 return Vec::new();
             }
             None => &[],
         };
         if items.is_empty() {
             let span = value.map_or(self.span.clone(), Spanned::span);
-            problems.add(
-                &span,
-                format!("{} has no {title}", self.title),
-                format!("add {example}"),
-            );
+            problems.add(&span, format!("{} has no {title}", self.title), format!("add {example}"));
         }
         let mut tables = Vec::with_capacity(items.len());
         for item in items {
@@ -154,10 +138,9 @@ pub(super) fn text_of<'a>(
             "a floating-point number, which cannot hold most decimals exactly",
             format!("write it in quotes: {key} = {:?}", number.as_str()),
         ),
-        DeValue::Integer(number) => (
-            "a bare number",
-            format!("write it in quotes: {key} = {:?}", number.to_string()),
-        ),
+        DeValue::Integer(number) => {
+            ("a bare number", format!("write it in quotes: {key} = {:?}", number.to_string()))
+        }
         DeValue::Boolean(_) => ("true or false", format!("write {key} = {example}")),
         DeValue::Datetime(_) => ("a date or time", format!("write it in quotes: {key} = {example}")),
         DeValue::Array(_) => ("a list", format!("write {key} = {example}")),
@@ -173,9 +156,7 @@ pub(super) fn closest<'c>(text: &str, candidates: &[&'c str]) -> Option<&'c str>
     if 64 < text.len() {
         return None;
     }
-    let near = candidates
-        .iter()
-        .map(|candidate| (slips(text, candidate), *candidate));
+    let near = candidates.iter().map(|candidate| (slips(text, candidate), *candidate));
     near.filter(|(slips, candidate)| *slips <= 2.min(candidate.len() / 2))
         .min()
         .map(|(_, candidate)| candidate)

@@ -17,10 +17,7 @@ pub(super) struct Exact {
 impl Exact {
     /// `None` when it needs more than 38 digits.
     pub(super) fn product(a: Decimal, b: Decimal) -> Option<Self> {
-        Some(Self {
-            mantissa: a.mantissa().checked_mul(b.mantissa())?,
-            scale: a.scale() + b.scale(),
-        })
+        Some(Self { mantissa: a.mantissa().checked_mul(b.mantissa())?, scale: a.scale() + b.scale() })
     }
 
     /// Rounded to the currency's coins, half away from zero (`money::HALF_AWAY_FROM_ZERO`, on 38 digits). `None`
@@ -28,8 +25,7 @@ impl Exact {
     pub(super) fn to_money(self, currency: Currency) -> Option<Money> {
         let exponent = currency.exponent();
         let mantissa = if self.scale <= exponent {
-            self.mantissa
-                .checked_mul(10_i128.checked_pow(exponent - self.scale)?)?
+            self.mantissa.checked_mul(10_i128.checked_pow(exponent - self.scale)?)?
         } else {
             match 10_i128.checked_pow(self.scale - exponent) {
                 Some(divisor) => divide_half_away(self.mantissa, divisor),
@@ -72,11 +68,7 @@ impl fmt::Display for Exact {
 fn divide_half_away(value: i128, divisor: i128) -> i128 {
     let (quotient, remainder) = (value / divisor, value % divisor);
     let remainder = remainder.abs();
-    if remainder < divisor - remainder {
-        quotient
-    } else {
-        quotient + value.signum()
-    }
+    if remainder < divisor - remainder { quotient } else { quotient + value.signum() }
 }
 
 #[cfg(test)]

@@ -78,11 +78,7 @@ impl<'u> Gathered<'u> {
         period: Window,
         pieces: &[Piece<'_>],
     ) -> Result<Self, RatingError> {
-        let mut gathered = Self {
-            usage: BTreeMap::new(),
-            times: BTreeMap::new(),
-            holders: BTreeMap::new(),
-        };
+        let mut gathered = Self { usage: BTreeMap::new(), times: BTreeMap::new(), holders: BTreeMap::new() };
         for record in usage {
             let piece = place(record, period, pieces)?;
             gathered.add(record, piece);
@@ -121,17 +117,11 @@ impl<'u> Gathered<'u> {
         let time = Time::of(record.coverage);
         let holder = Holder::of(&record.resource);
         let key = (record.meter.position(), piece);
-        let (_, used) = self
-            .usage
-            .entry(key)
-            .or_insert_with(|| (record.meter, MeterUsage::default()));
+        let (_, used) = self.usage.entry(key).or_insert_with(|| (record.meter, MeterUsage::default()));
         used.base_quantity += u128::from(record.quantity);
         *used.by_holder.entry(holder).or_default() += u128::from(record.quantity);
         used.time.add(&time);
-        self.times
-            .entry((&record.resource, record.meter))
-            .or_default()
-            .add(&time);
+        self.times.entry((&record.resource, record.meter)).or_default().add(&time);
         // The later name wins; of two at one instant the greater, so that the records' order does not matter.
         let name = (record.window.start(), record.resource_name.as_str());
         let last = self.holders.entry(holder).or_insert(name);

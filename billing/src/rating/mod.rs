@@ -226,10 +226,7 @@ fn pieces(plan: &PricePlan, period: Window) -> Result<Vec<Piece<'_>>, RatingErro
                 plan: plan.name().to_owned(),
                 start: window.start(),
                 // A plan has at least one version.
-                first: plan
-                    .versions()
-                    .first()
-                    .map_or(window.end(), PlanVersion::starts_at),
+                first: plan.versions().first().map_or(window.end(), PlanVersion::starts_at),
             }),
         })
         .collect()
@@ -279,16 +276,14 @@ fn appendix(shares: &Shares, holders: &Holders<'_>) -> Vec<InstanceUsage> {
         .collect();
     rows.sort_unstable_by_key(|(order, ..)| *order);
     rows.into_iter()
-        .map(
-            |((name, holder, _), meter, (base_quantity, micro_units))| InstanceUsage {
-                instance_id: holder.instance_id(),
-                volume_id: holder.volume_id(),
-                name: name.to_owned(),
-                meter,
-                base_quantity,
-                quantity: quantity::decimal(micro_units),
-                unit: meter.meter().priced_unit.symbol.clone(),
-            },
-        )
+        .map(|((name, holder, _), meter, (base_quantity, micro_units))| InstanceUsage {
+            instance_id: holder.instance_id(),
+            volume_id: holder.volume_id(),
+            name: name.to_owned(),
+            meter,
+            base_quantity,
+            quantity: quantity::decimal(micro_units),
+            unit: meter.meter().priced_unit.symbol.clone(),
+        })
         .collect()
 }

@@ -23,10 +23,7 @@ pub(super) fn micro_units(base_quantity: u128, meter: MeterName) -> Result<i128,
     let too_large = RatingError::TooLarge { meter };
     let scaled = base_quantity.checked_mul(MICRO).ok_or(too_large.clone())?;
     let rounded = divide_half_even(scaled, divisor);
-    i128::try_from(rounded)
-        .ok()
-        .filter(|units| *units <= MAX_MICRO_UNITS)
-        .ok_or(too_large)
+    i128::try_from(rounded).ok().filter(|units| *units <= MAX_MICRO_UNITS).ok_or(too_large)
 }
 
 /// How many base units `micro_units` are, rounded half to even.

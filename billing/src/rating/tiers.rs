@@ -29,11 +29,7 @@ pub(super) fn split(
     let left = (quantity::from_decimal(card.included) - *granted).max(0);
     let free = left.min(micro_units);
     *granted += free;
-    let free_base = if free == micro_units {
-        base_quantity
-    } else {
-        quantity::base_units(free, card.meter)?
-    };
+    let free_base = if free == micro_units { base_quantity } else { quantity::base_units(free, card.meter)? };
     let included = TierPart {
         tier: Tier::Included,
         base_quantity: free_base,
@@ -51,10 +47,7 @@ pub(super) fn split(
         (true, true) => vec![included, standard],
         (true, false) => vec![included],
         (false, true) => vec![standard],
-        (false, false) => vec![TierPart {
-            base_quantity,
-            ..standard
-        }],
+        (false, false) => vec![TierPart { base_quantity, ..standard }],
     })
 }
 
@@ -70,16 +63,9 @@ impl TierPart {
         let meter = card.meter;
         let quantity = quantity::decimal(self.micro_units);
         let exact = Exact::product(quantity, self.unit_price).ok_or(RatingError::TooLarge { meter })?;
-        let amount = exact
-            .to_money(plan.currency())
-            .ok_or(RatingError::TooLarge { meter })?;
+        let amount = exact.to_money(plan.currency()).ok_or(RatingError::TooLarge { meter })?;
         Ok(RatedLine {
-            key: format!(
-                "{}/{}/{meter}/{}",
-                plan.name(),
-                piece.version.from(),
-                self.tier.as_str()
-            ),
+            key: format!("{}/{}/{meter}/{}", plan.name(), piece.version.from(), self.tier.as_str()),
             meter,
             tier: self.tier,
             service_period: piece.window,

@@ -82,11 +82,7 @@ pub enum StoreError {
 
 impl StoreError {
     pub(crate) fn unreadable(what: &'static str, name: &str, why: &dyn std::fmt::Display) -> Self {
-        Self::Unreadable {
-            what,
-            name: name.to_owned(),
-            why: why.to_string(),
-        }
+        Self::Unreadable { what, name: name.to_owned(), why: why.to_string() }
     }
 }
 
@@ -138,9 +134,8 @@ pub async fn settle(
     };
     let mut session = database.session().await?;
     let transaction = session.begin(Scope::Provider).await?;
-    let settled = transaction
-        .execute(sql::INVOICE_SETTLE, &[&number, &status.as_str(), &micros(now)])
-        .await?;
+    let settled =
+        transaction.execute(sql::INVOICE_SETTLE, &[&number, &status.as_str(), &micros(now)]).await?;
     transaction.commit().await?;
     Ok(0 < settled)
 }

@@ -57,10 +57,7 @@ pub async fn apply(database: &Database, plan: &PricePlan, now: Timestamp) -> Res
     revision += 1;
     let (currency, now) = (plan.currency().code(), micros(now));
     transaction
-        .execute(
-            sql::PLAN_INSERT,
-            &[&plan.name(), &revision, &currency, &plan.source(), &now],
-        )
+        .execute(sql::PLAN_INSERT, &[&plan.name(), &revision, &currency, &plan.source(), &now])
         .await?;
     transaction.commit().await?;
     tracing::info!(plan = plan.name(), revision, "price plan applied");

@@ -50,12 +50,7 @@ pub fn usage(text: &str) -> Vec<UsageRecord> {
             };
             let start: Timestamp = format!("{hour}:00:00Z").parse().unwrap();
             let hour = Window::new(start, start + jiff::SignedDuration::from_hours(1)).unwrap();
-            record(
-                name,
-                MeterName::parse(meter).unwrap(),
-                hour,
-                quantity.parse().unwrap(),
-            )
+            record(name, MeterName::parse(meter).unwrap(), hour, quantity.parse().unwrap())
         })
         .collect()
 }
@@ -75,10 +70,7 @@ pub fn record(name: &str, meter: MeterName, window: Window, quantity: u64) -> Us
         meter,
         window,
         quantity,
-        coverage: Coverage {
-            measured_us: window.microseconds().unsigned_abs(),
-            ..Coverage::default()
-        },
+        coverage: Coverage { measured_us: window.microseconds().unsigned_abs(), ..Coverage::default() },
     }
 }
 

@@ -98,17 +98,9 @@ async fn a_number_that_is_taken_without_an_invoice_is_given_back() {
     let world = issued().await;
     let owner = world.database.owner_client().await;
     let before = state(&owner).await;
-    let outcome = owner
-        .batch_execute("BEGIN; UPDATE invoice_series SET last_number = last_number + 1; COMMIT")
-        .await;
-    assert!(
-        outcome
-            .unwrap_err()
-            .as_db_error()
-            .unwrap()
-            .message()
-            .contains("without an invoice")
-    );
+    let outcome =
+        owner.batch_execute("BEGIN; UPDATE invoice_series SET last_number = last_number + 1; COMMIT").await;
+    assert!(outcome.unwrap_err().as_db_error().unwrap().message().contains("without an invoice"));
     owner.batch_execute("ROLLBACK").await.unwrap();
     assert_eq!(state(&owner).await, before);
 }
@@ -132,10 +124,7 @@ async fn a_draft_whose_lines_do_not_add_up_is_not_issued() {
         )
         .await;
     let error = forged.unwrap_err();
-    assert!(
-        error.as_db_error().unwrap().message().contains("does not add up"),
-        "{error:?}"
-    );
+    assert!(error.as_db_error().unwrap().message().contains("does not add up"), "{error:?}");
 }
 
 #[tokio::test]
@@ -145,34 +134,17 @@ async fn a_tenant_sees_its_own_invoices_and_no_trace_of_others() {
     let id = |name: &'static str| {
         let owner = &owner;
         async move {
-            let row = owner
-                .query_one("SELECT tenant_id FROM tenant WHERE name = $1", &[&name])
-                .await
-                .unwrap();
+            let row =
+                owner.query_one("SELECT tenant_id FROM tenant WHERE name = $1", &[&name]).await.unwrap();
             row.get::<_, uuid::Uuid>("tenant_id")
         }
     };
     let (acme, other) = (Scope::Tenant(id("acme").await), Scope::Tenant(id("other").await));
     let number = "INV-2026-000001";
-    assert!(
-        invoices::find(&world.database, acme, number)
-            .await
-            .unwrap()
-            .is_some()
-    );
-    assert!(
-        invoices::find(&world.database, other, number)
-            .await
-            .unwrap()
-            .is_none()
-    );
+    assert!(invoices::find(&world.database, acme, number).await.unwrap().is_some());
+    assert!(invoices::find(&world.database, other, number).await.unwrap().is_none());
     assert_eq!(invoices::list(&world.database, acme, 10).await.unwrap().len(), 1);
-    assert!(
-        invoices::list(&world.database, other, 10)
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert!(invoices::list(&world.database, other, 10).await.unwrap().is_empty());
 
     for scope in [acme, other] {
         for write in [
@@ -188,10 +160,7 @@ async fn a_tenant_sees_its_own_invoices_and_no_trace_of_others() {
         let mut session = world.database.session().await.unwrap();
         let transaction = session.begin(scope).await.unwrap();
         for table in ["invoice_series", "price_plan"] {
-            let rows = transaction
-                .query(&format!("SELECT FROM {table}"), &[])
-                .await
-                .unwrap();
+            let rows = transaction.query(&format!("SELECT FROM {table}"), &[]).await.unwrap();
             assert!(rows.is_empty(), "{table}");
         }
         let lines = transaction.query("SELECT FROM invoice_line", &[]).await.unwrap();

@@ -33,11 +33,7 @@ pub async fn world() -> World {
     let plan = plan("cpu_ns 0.04 included 10\nrunning_ms 0.05");
     plans::apply(&database, &plan, november()).await.unwrap();
     let usage = usage("web cpu_ns 2026-10-01T00 44444440800000\nweb running_ms 2026-10-01T00 3600000");
-    World {
-        database,
-        plan,
-        usage,
-    }
+    World { database, plan, usage }
 }
 
 impl World {
@@ -58,16 +54,7 @@ impl World {
 
     pub async fn issue(&self, tenant: TenantId, period: Window) -> Result<Issued, IssueError> {
         let usage: &[UsageRecord] = if period == october() { &self.usage } else { &[] };
-        issue(
-            &self.database,
-            tenant,
-            &self.plan,
-            usage,
-            period,
-            &seller(),
-            november(),
-        )
-        .await
+        issue(&self.database, tenant, &self.plan, usage, period, &seller(), november()).await
     }
 }
 
@@ -87,26 +74,13 @@ async fn issuing_twice_gives_one_invoice_and_the_same_bytes() {
     };
     assert_eq!(second, first);
     // Later usage, or another seller, changes nothing that was issued.
-    let more = issue(
-        &world.database,
-        tenant,
-        &world.plan,
-        &[],
-        october(),
-        &Party::default(),
-        november(),
-    )
-    .await;
+    let more =
+        issue(&world.database, tenant, &world.plan, &[], october(), &Party::default(), november()).await;
     assert_eq!(more.unwrap(), Issued::Already(first.clone()));
 
-    let found = invoices::find(&world.database, Scope::Provider, "INV-2026-000001")
-        .await
-        .unwrap()
-        .unwrap();
+    let found = invoices::find(&world.database, Scope::Provider, "INV-2026-000001").await.unwrap().unwrap();
     assert_eq!(found.document_json, first.document_json);
-    let listed = invoices::list(&world.database, Scope::Provider, 10)
-        .await
-        .unwrap();
+    let listed = invoices::list(&world.database, Scope::Provider, 10).await.unwrap();
     assert_eq!(listed.len(), 1);
     assert_eq!(listed[0].total, first.document.total);
 }
@@ -121,13 +95,7 @@ async fn eight_who_issue_the_same_period_at_once_get_one_invoice() {
         tasks.spawn(async move { world.issue(tenant, october()).await.unwrap() });
     }
     let issued = tasks.join_all().await;
-    assert_eq!(
-        issued
-            .iter()
-            .filter(|issued| matches!(issued, Issued::New(_)))
-            .count(),
-        1
-    );
+    assert_eq!(issued.iter().filter(|issued| matches!(issued, Issued::New(_))).count(), 1);
     assert!(issued.iter().all(|one| one.invoice() == issued[0].invoice()));
 }
 
@@ -142,32 +110,17 @@ async fn two_periods_that_overlap_are_never_both_invoiced() {
         Window::new(october().start() - day, october().end()),
         Window::new(october().end() - day, october().end() + day),
     ] {
-        let error = issue(
-            &world.database,
-            acme,
-            &world.plan,
-            &[],
-            period.unwrap(),
-            &seller(),
-            november() + day * 30,
-        )
-        .await
-        .unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .starts_with("INV-2026-000001 bills tenant acme for"),
-            "{error}"
-        );
+        let error =
+            issue(&world.database, acme, &world.plan, &[], period.unwrap(), &seller(), november() + day * 30)
+                .await
+                .unwrap_err();
+        assert!(error.to_string().starts_with("INV-2026-000001 bills tenant acme for"), "{error}");
     }
     // The next period touches it and does not overlap; and other tenants have periods of their own.
     let next = Window::new(october().end(), october().end() + day).unwrap();
     let error = world.issue(acme, next).await.unwrap_err();
     assert!(matches!(error, IssueError::Nothing { .. }), "{error}");
-    assert!(matches!(
-        world.issue(other, october()).await.unwrap(),
-        Issued::New(_)
-    ));
+    assert!(matches!(world.issue(other, october()).await.unwrap(), Issued::New(_)));
 }
 
 #[tokio::test]
@@ -176,57 +129,24 @@ async fn what_cannot_be_invoiced_says_why_and_takes_no_number() {
     let tenant = world.tenant("acme").await;
     let error = world.issue(TenantId::UNASSIGNED, october()).await.unwrap_err();
     assert!(matches!(error, IssueError::Unassigned), "{error}");
-    let error = world
-        .issue(TenantId::from_uuid(Uuid::new_v4()), october())
-        .await
-        .unwrap_err();
+    let error = world.issue(TenantId::from_uuid(Uuid::new_v4()), october()).await.unwrap_err();
     assert!(matches!(error, IssueError::NoTenant(_)), "{error}");
     let too_early = october().end() - SignedDuration::from_micros(1);
-    let issued = issue(
-        &world.database,
-        tenant,
-        &world.plan,
-        &world.usage,
-        october(),
-        &seller(),
-        too_early,
-    )
-    .await;
+    let issued =
+        issue(&world.database, tenant, &world.plan, &world.usage, october(), &seller(), too_early).await;
     assert!(matches!(issued.unwrap_err(), IssueError::Period(_)));
     let unknown = plan("cpu_ns 0.99");
-    let issued = issue(
-        &world.database,
-        tenant,
-        &unknown,
-        &world.usage,
-        october(),
-        &seller(),
-        november(),
-    )
-    .await;
+    let issued =
+        issue(&world.database, tenant, &unknown, &world.usage, october(), &seller(), november()).await;
     assert!(matches!(issued.unwrap_err(), IssueError::PlanNotApplied(_)));
-    let september = Window::new(
-        october().start() - SignedDuration::from_hours(24),
-        october().start(),
-    )
-    .unwrap();
-    let issued = issue(
-        &world.database,
-        tenant,
-        &world.plan,
-        &world.usage,
-        september,
-        &seller(),
-        november(),
-    )
-    .await;
+    let september =
+        Window::new(october().start() - SignedDuration::from_hours(24), october().start()).unwrap();
+    let issued =
+        issue(&world.database, tenant, &world.plan, &world.usage, september, &seller(), november()).await;
     assert!(matches!(issued.unwrap_err(), IssueError::Rating(_)));
 
     let first = world.issue(tenant, october()).await.unwrap();
-    assert_eq!(
-        first.invoice().document.number.as_deref(),
-        Some("INV-2026-000001")
-    );
+    assert_eq!(first.invoice().document.number.as_deref(), Some("INV-2026-000001"));
 }
 
 #[tokio::test]
@@ -239,16 +159,8 @@ async fn a_new_year_in_the_plan_s_zone_begins_a_new_series() {
     ] {
         let tenant = world.tenant(name).await;
         let now: Timestamp = now.parse().unwrap();
-        let issued = issue(
-            &world.database,
-            tenant,
-            &world.plan,
-            &world.usage,
-            october(),
-            &seller(),
-            now,
-        )
-        .await;
+        let issued =
+            issue(&world.database, tenant, &world.plan, &world.usage, october(), &seller(), now).await;
         assert_eq!(issued.unwrap().invoice().document.number.as_deref(), Some(number));
     }
 }
@@ -260,31 +172,15 @@ async fn a_void_invoice_keeps_its_number_and_frees_its_period() {
     world.issue(tenant, october()).await.unwrap();
     let settle = |number, settlement| invoices::settle(&world.database, number, settlement, november());
     assert!(settle("INV-2026-000001", Settlement::Void).await.unwrap());
-    assert!(
-        !settle("INV-2026-000001", Settlement::Paid).await.unwrap(),
-        "void is void"
-    );
+    assert!(!settle("INV-2026-000001", Settlement::Paid).await.unwrap(), "void is void");
     assert!(!settle("INV-2026-000009", Settlement::Paid).await.unwrap());
     let again = world.issue(tenant, october()).await.unwrap();
-    assert_eq!(
-        again.invoice().document.number.as_deref(),
-        Some("INV-2026-000002")
-    );
+    assert_eq!(again.invoice().document.number.as_deref(), Some("INV-2026-000002"));
     assert!(settle("INV-2026-000002", Settlement::Paid).await.unwrap());
-    let found = invoices::find(&world.database, Scope::Provider, "INV-2026-000002")
-        .await
-        .unwrap()
-        .unwrap();
+    let found = invoices::find(&world.database, Scope::Provider, "INV-2026-000002").await.unwrap().unwrap();
     assert_eq!(found.status, InvoiceStatus::Paid);
-    assert_eq!(
-        found.document.status,
-        InvoiceStatus::Issued,
-        "the document is as it was sent"
-    );
-    assert_eq!(
-        Issued::Already(found),
-        world.issue(tenant, october()).await.unwrap()
-    );
+    assert_eq!(found.document.status, InvoiceStatus::Issued, "the document is as it was sent");
+    assert_eq!(Issued::Already(found), world.issue(tenant, october()).await.unwrap());
 }
 
 #[tokio::test]
@@ -299,25 +195,13 @@ async fn plans_are_kept_word_for_word_and_applying_twice_is_applying_once() {
     assert_eq!(plans::get(&database, "test").await.unwrap(), Some(one));
     let listed = plans::list(&database).await.unwrap();
     assert_eq!(
-        listed
-            .iter()
-            .map(|plan| (plan.name.as_str(), plan.revision))
-            .collect::<Vec<_>>(),
+        listed.iter().map(|plan| (plan.name.as_str(), plan.revision)).collect::<Vec<_>>(),
         [("test", 3)]
     );
     for hostile in ["", "nope", "' OR 1=1 --", "a\0b", "😀", &"x".repeat(10_000)] {
         assert_eq!(plans::get(&database, hostile).await.unwrap(), None);
-        assert!(
-            invoices::find(&database, Scope::Provider, hostile)
-                .await
-                .unwrap()
-                .is_none()
-        );
-        assert!(
-            !invoices::settle(&database, hostile, Settlement::Paid, november())
-                .await
-                .unwrap()
-        );
+        assert!(invoices::find(&database, Scope::Provider, hostile).await.unwrap().is_none());
+        assert!(!invoices::settle(&database, hostile, Settlement::Paid, november()).await.unwrap());
     }
 }
 
@@ -341,16 +225,8 @@ async fn storm(world: Arc<World>, tenants: Vec<TenantId>, stop_kills: tokio::syn
                 let usage = [record("web", cpu, period, 40_000_000_000_000)];
                 loop {
                     let seller = seller();
-                    match issue(
-                        &world.database,
-                        tenant,
-                        &world.plan,
-                        &usage,
-                        period,
-                        &seller,
-                        november(),
-                    )
-                    .await
+                    match issue(&world.database, tenant, &world.plan, &usage, period, &seller, november())
+                        .await
                     {
                         Ok(_) => break,
                         Err(error) if error.is_transient() => {}
@@ -389,10 +265,7 @@ async fn assert_gapless(database: &Database) {
         .unwrap();
     let get = |column| row.get::<_, i64>(column);
     let all = STORM as i64;
-    assert_eq!(
-        (get("invoices"), get("numbers"), get("first"), get("last")),
-        (all, all, 1, all)
-    );
+    assert_eq!((get("invoices"), get("numbers"), get("first"), get("last")), (all, all, 1, all));
     assert_eq!((get("taken"), get("drafts")), (all, 0));
 }
 
@@ -430,9 +303,6 @@ async fn a_thousand_invoices_while_connections_are_killed_leave_no_gap_and_no_du
     });
     storm(Arc::clone(&world), tenants, stop).await;
     let killed = kills.await.unwrap();
-    assert!(
-        20 < killed,
-        "only {killed} connections were killed: the test showed nothing"
-    );
+    assert!(20 < killed, "only {killed} connections were killed: the test showed nothing");
     assert_gapless(&world.database).await;
 }

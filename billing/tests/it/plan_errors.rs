@@ -58,31 +58,15 @@ const CASES: &[(&str, &str, &str)] = &[
     ("a price that is a list", "\"0.04\"", "[\"0.04\"]"),
     ("a negative price", "\"0.04\"", "\"-0.04\""),
     ("a price with a comma", "\"0.04\"", "\"0,04\""),
-    (
-        "a price with thirteen decimals",
-        "\"0.04\"",
-        "\"0.0000000000001\"",
-    ),
-    (
-        "a huge price",
-        "\"0.04\"",
-        "\"100000000000000000000000000000000000\"",
-    ),
+    ("a price with thirteen decimals", "\"0.04\"", "\"0.0000000000001\""),
+    ("a huge price", "\"0.04\"", "\"100000000000000000000000000000000000\""),
     ("a price in words", "\"0.04\"", "\"four cents\""),
     ("no price", "unit_price = \"0.04\"\n", ""),
     ("a negative allowance", "\"10\"", "\"-10\""),
     ("an allowance with seven decimals", "\"10\"", "\"0.0000001\""),
-    (
-        "the same key twice",
-        "unit_price = \"0.04\"",
-        "unit_price = \"0.04\"\nunit_price = \"0.05\"",
-    ),
+    ("the same key twice", "unit_price = \"0.04\"", "unit_price = \"0.04\"\nunit_price = \"0.05\""),
     ("a quote that is not closed", "\"0.04\"", "\"0.04"),
-    (
-        "a key in the wrong place",
-        "meter = \"cpu_ns\"",
-        "meter = \"cpu_ns\"\nfrom = \"2026-02-01\"",
-    ),
+    ("a key in the wrong place", "meter = \"cpu_ns\"", "meter = \"cpu_ns\"\nfrom = \"2026-02-01\""),
 ];
 
 const LATER: &str = r#"
@@ -109,21 +93,13 @@ fn every_slip_is_told_with_its_place_and_its_remedy() {
         assert!(GOOD.contains(old), "{title}");
         add(title, &GOOD.replacen(old, new, 1));
     }
-    add(
-        "two versions on one day",
-        &(GOOD.to_owned() + &LATER.replace("FROM", "2026-01-01")),
-    );
-    add(
-        "versions out of order",
-        &(GOOD.to_owned() + &LATER.replace("FROM", "2025-12-31")),
-    );
+    add("two versions on one day", &(GOOD.to_owned() + &LATER.replace("FROM", "2026-01-01")));
+    add("versions out of order", &(GOOD.to_owned() + &LATER.replace("FROM", "2025-12-31")));
     let card = "[[version.rate_card]]\nmeter = \"cpu_ns\"\nunit_price = \"0.05\"\n";
     add("two cards for one meter", &(GOOD.to_owned() + card));
     add("nothing at all", "");
-    let all_at_once = GOOD
-        .replace("\"EUR\"", "\"EURO\"")
-        .replace("\"0.04\"", "0.04")
-        .replace("cpu_ns", "cpu");
+    let all_at_once =
+        GOOD.replace("\"EUR\"", "\"EURO\"").replace("\"0.04\"", "0.04").replace("cpu_ns", "cpu");
     add("several at once", &all_at_once);
     insta::assert_snapshot!(told.trim_end());
 }
@@ -137,11 +113,7 @@ fn the_plans_that_come_with_the_program_are_right() {
         let plan = PricePlan::parse(file, bytes).unwrap_or_else(|errors| panic!("{errors}"));
         assert_eq!(format!("{}.toml", plan.name()), file);
         let cards = plan.versions()[0].rate_cards();
-        assert_eq!(
-            cards.len(),
-            metering::catalog().len(),
-            "{file} prices every meter"
-        );
+        assert_eq!(cards.len(), metering::catalog().len(), "{file} prices every meter");
         assert_eq!(plan.source().as_bytes(), bytes);
     }
 }
@@ -180,15 +152,8 @@ fn a_file_made_to_exhaust_the_reader_is_refused_in_peace() {
 fn versions_of_one_day_apart_are_fine_and_hold_from_midnight_of_the_zone() {
     let text = GOOD.to_owned() + &LATER.replace("FROM", "2026-10-25");
     let plan = PricePlan::parse("plan.toml", text.as_bytes()).unwrap();
-    let starts: Vec<String> = plan
-        .versions()
-        .iter()
-        .map(|v| v.starts_at().to_string())
-        .collect();
+    let starts: Vec<String> = plan.versions().iter().map(|v| v.starts_at().to_string()).collect();
     assert_eq!(starts, ["2025-12-31T23:00:00Z", "2026-10-24T22:00:00Z"]);
     let bare = GOOD.replace("\"2026-01-01\"", "2026-01-01");
-    assert!(
-        PricePlan::parse("plan.toml", bare.as_bytes()).is_ok(),
-        "a date of TOML's own"
-    );
+    assert!(PricePlan::parse("plan.toml", bare.as_bytes()).is_ok(), "a date of TOML's own");
 }

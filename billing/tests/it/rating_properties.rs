@@ -33,11 +33,7 @@ fn plan_of(currency: &str, cards: &Cards) -> PricePlan {
         text += &format!("version {from}\n");
         for (meter, (price, included)) in cards {
             let name = &catalog()[*meter].name;
-            text += &format!(
-                "{name} {} included {}\n",
-                decimal(*price, 12),
-                decimal(*included, 6)
-            );
+            text += &format!("{name} {} included {}\n", decimal(*price, 12), decimal(*included, 6));
         }
     }
     plan(&text)
@@ -74,21 +70,15 @@ fn oracle(exponent: u32, cards: &Cards, used: &[Used]) -> Lines {
             let left = (included - granted).max(0);
             let free = left.min(units);
             granted += free;
-            let free_base = if free == units {
-                base
-            } else {
-                nearest(free * to_the_unit, 1_000_000, Tie::Even)
-            };
+            let free_base =
+                if free == units { base } else { nearest(free * to_the_unit, 1_000_000, Tie::Even) };
             let coins = nearest((units - free) * price, 10_i128.pow(18 - exponent), Tie::Away);
             if 0 < left {
                 lines.insert((meter, version, "included"), (free_base as u128, free, 0));
             }
             if free < units || left == 0 {
                 let standard_base = if left == 0 { base } else { base - free_base };
-                lines.insert(
-                    (meter, version, "standard"),
-                    (standard_base as u128, units - free, coins),
-                );
+                lines.insert((meter, version, "standard"), (standard_base as u128, units - free, coins));
             }
         }
     }
@@ -128,24 +118,14 @@ fn lines_of(rating: &Rating) -> Lines {
             let from = line.key.split('/').nth(1).unwrap();
             let version = VERSIONS.iter().position(|(start, _)| *start == from).unwrap();
             let key = (line.meter.position(), version, line.tier.as_str());
-            (
-                key,
-                (
-                    line.base_quantity,
-                    line.quantity.mantissa(),
-                    line.amount.amount().mantissa(),
-                ),
-            )
+            (key, (line.base_quantity, line.quantity.mantissa(), line.amount.amount().mantissa()))
         })
         .collect()
 }
 
 fn cards() -> impl Strategy<Value = Cards> {
-    let price = prop_oneof![
-        Just(0),
-        0_i128..10_000_000_000_000,
-        (0_i128..10_000).prop_map(|p| p * 1_000_000_000)
-    ];
+    let price =
+        prop_oneof![Just(0), 0_i128..10_000_000_000_000, (0_i128..10_000).prop_map(|p| p * 1_000_000_000)];
     let included = prop_oneof![3 => Just(0), 2 => 0_i128..100_000_000, 1 => 0_i128..100];
     let version = proptest::collection::btree_map(0..catalog().len(), (price, included), 1..catalog().len());
     proptest::collection::vec(version, 3)
@@ -220,10 +200,7 @@ proptest! {
 /// The same usage in two records of half an hour, `share` per cent of it in the first.
 fn halves(record: &UsageRecord, share: u64) -> [UsageRecord; 2] {
     let middle = record.window.start() + SignedDuration::from_mins(30);
-    let coverage = Coverage {
-        measured_us: record.coverage.measured_us / 2,
-        ..Coverage::default()
-    };
+    let coverage = Coverage { measured_us: record.coverage.measured_us / 2, ..Coverage::default() };
     let first = record.quantity / 100 * share;
     let part = |start, end, quantity| UsageRecord {
         window: Window::new(start, end).unwrap(),
@@ -231,8 +208,5 @@ fn halves(record: &UsageRecord, share: u64) -> [UsageRecord; 2] {
         coverage,
         ..record.clone()
     };
-    [
-        part(record.window.start(), middle, first),
-        part(middle, record.window.end(), record.quantity - first),
-    ]
+    [part(record.window.start(), middle, first), part(middle, record.window.end(), record.quantity - first)]
 }

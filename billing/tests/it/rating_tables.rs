@@ -7,11 +7,7 @@ use crate::common::{october, plan, usage};
 /// Compares the lines, as `meter version tier: quantity x price = amount`, and the sums.
 fn check(plan_text: &str, usage_text: &str, expected: &str) {
     let rating = rate(&plan(plan_text), &usage(usage_text), october()).unwrap();
-    let expected: Vec<&str> = expected
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .collect();
+    let expected: Vec<&str> = expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     assert_eq!(render(&rating), expected.join("\n"));
 }
 
@@ -21,12 +17,7 @@ fn render(rating: &Rating) -> String {
         .iter()
         .map(|line| {
             let key = line.key.strip_prefix("test/").unwrap();
-            format!(
-                "{key}: {} x {} = {}",
-                line.quantity,
-                line.unit_price,
-                line.amount.amount()
-            )
+            format!("{key}: {} x {} = {}", line.quantity, line.unit_price, line.amount.amount())
         })
         .collect();
     for unpriced in &rating.unpriced {
@@ -237,11 +228,8 @@ fn what_is_shown_by_instance_adds_up_to_the_line_to_the_last_millionth() {
         ",
     );
     let rating = rate(&plan("cpu_ns 1"), &usage, october()).unwrap();
-    let shown: Vec<String> = rating
-        .instances
-        .iter()
-        .map(|row| format!("{} {}", row.name, row.quantity))
-        .collect();
+    let shown: Vec<String> =
+        rating.instances.iter().map(|row| format!("{} {}", row.name, row.quantity)).collect();
     assert_eq!(shown, ["a 0.000001", "b 0.000000", "c 0.000000"]);
     assert_eq!(rating.lines[0].quantity.to_string(), "0.000001");
 }
@@ -249,12 +237,7 @@ fn what_is_shown_by_instance_adds_up_to_the_line_to_the_last_millionth() {
 #[test]
 fn a_line_explains_itself_with_figures_that_can_be_checked() {
     let usage = usage("web cpu_ns 2026-10-01T00 44444440800000\nweb running_ms 2026-10-01T00 3600000");
-    let rating = rate(
-        &plan("cpu_ns 0.04 included 10\nrunning_ms 0.05"),
-        &usage,
-        october(),
-    )
-    .unwrap();
+    let rating = rate(&plan("cpu_ns 0.04 included 10\nrunning_ms 0.05"), &usage, october()).unwrap();
     let why: Vec<&str> = rating.lines.iter().map(|line| line.why.as_str()).collect();
     assert_eq!(
         why,
@@ -301,9 +284,7 @@ fn usage_that_does_not_belong_is_refused_and_neither_dropped_nor_charged() {
 #[test]
 fn usage_beyond_all_digits_is_an_error_and_no_panic() {
     let max = u64::MAX;
-    let usage = usage(&format!(
-        "a disk_read_ops 2026-10-01T00 {max}\nb disk_read_ops 2026-10-01T00 {max}"
-    ));
+    let usage = usage(&format!("a disk_read_ops 2026-10-01T00 {max}\nb disk_read_ops 2026-10-01T00 {max}"));
     let rating = rate(&plan("disk_read_ops 0.04"), &usage, october()).unwrap();
     assert_eq!(rating.lines[0].base_quantity, 2 * u128::from(max));
     let dear = plan("disk_read_ops 9999999999.999999999999");

@@ -129,17 +129,19 @@ impl Connection {
         Ok(work(unsafe { std::slice::from_raw_parts(list.0, count) }))
     }
 
-    /// The description of a domain. Passwords are left out: the connection is read-only.
-    pub fn domain_xml(&self, uuid: &[u8; 16]) -> Result<String, HypervisorError> {
+    /// The description of a domain; `None` if it is gone. Passwords are left out: the connection is read-only.
+    pub fn domain_xml(&self, uuid: &[u8; 16]) -> Result<Option<String>, HypervisorError> {
         let doing = || "reading an instance's description".to_owned();
         // SAFETY: the connection is open and the UUID has its 16 bytes.
         let domain = Domain(unsafe { sys::virDomainLookupByUUID(self.raw, uuid.as_ptr()) });
         if domain.0.is_null() {
-            return Err(last_error(doing()));
+            return none_if_gone(doing());
         }
         // SAFETY: the domain is held by its guard.
-        let xml = unsafe { take_string(sys::virDomainGetXMLDesc(domain.0, 0)) };
-        xml.ok_or_else(|| last_error(doing()))
+        match unsafe { take_string(sys::virDomainGetXMLDesc(domain.0, 0)) } {
+            Some(xml) => Ok(Some(xml)),
+            None => none_if_gone(doing()),
+        }
     }
 
     /// All active pools with their volumes, as far as libvirt knows them: it sees a file that was not made
@@ -227,18 +229,10 @@ impl Volume {
         let name = unsafe { copy_string(sys::virStorageVolGetName(self.0)) }?;
         // SAFETY: the volume is held; the text is ours.
         let path = unsafe { take_string(sys::virStorageVolGetPath(self.0)) }?;
-        let mut info = sys::virStorageVolInfo {
-            type_: 0,
-            capacity: 0,
-            allocation: 0,
-        };
+        let mut info = sys::virStorageVolInfo { type_: 0, capacity: 0, allocation: 0 };
         // SAFETY: the volume is held and `info` is a struct of the right type.
         let result = unsafe { sys::virStorageVolGetInfo(self.0, &raw mut info) };
-        Some(VolumeRecord {
-            name,
-            path,
-            capacity_bytes: (result == 0).then_some(info.capacity),
-        })
+        Some(VolumeRecord { name, path, capacity_bytes: (result == 0).then_some(info.capacity) })
     }
 }
 
@@ -252,9 +246,8 @@ fn prepare_library() {
         // else has registered a loop already, libvirt keeps that one.
         let registered = unsafe { sys::virEventRegisterDefaultImpl() } == 0;
         if registered {
-            let spawned = std::thread::Builder::new()
-                .name("weir-libvirt-events".to_owned())
-                .spawn(run_event_loop);
+            let spawned =
+                std::thread::Builder::new().name("weir-libvirt-events".to_owned()).spawn(run_event_loop);
             if let Err(error) = spawned {
                 tracing::warn!(%error, "no thread for libvirt's events: a hung libvirtd will not be noticed");
             }
@@ -271,20 +264,23 @@ fn run_event_loop() {
 unsafe extern "C" fn ignore_error(_user_data: *mut c_void, _error: sys::virErrorPtr) {}
 
 /// What the last call of this thread has to say.
+/// The last error, unless it only says that the domain does not exist any more.
+fn none_if_gone<T>(doing: String) -> Result<Option<T>, HypervisorError> {
+    // SAFETY: the error is the thread's own.
+    let code = unsafe {
+        let error = sys::virGetLastError();
+        if error.is_null() { 0 } else { (*error).code }
+    };
+    if u32::try_from(code) == Ok(sys::VIR_ERR_NO_DOMAIN) { Ok(None) } else { Err(last_error(doing)) }
+}
+
 fn last_error(doing: String) -> HypervisorError {
     // SAFETY: the error is the thread's own; its message is copied before any other call.
     let message = unsafe {
         let error = sys::virGetLastError();
-        if error.is_null() {
-            None
-        } else {
-            copy_string((*error).message)
-        }
+        if error.is_null() { None } else { copy_string((*error).message) }
     };
-    HypervisorError {
-        doing,
-        message: message.unwrap_or_else(|| "libvirt gave no reason".to_owned()),
-    }
+    HypervisorError { doing, message: message.unwrap_or_else(|| "libvirt gave no reason".to_owned()) }
 }
 
 fn copy_record(record: sys::virDomainStatsRecordPtr) -> DomainRecord {
@@ -295,11 +291,8 @@ fn copy_record(record: sys::virDomainStatsRecordPtr) -> DomainRecord {
         sys::virDomainGetUUID(record.dom, uuid.as_mut_ptr());
         let id = sys::virDomainGetID(record.dom);
         let count = usize::try_from(record.nparams).unwrap_or(0);
-        let params = if record.params.is_null() {
-            &[]
-        } else {
-            std::slice::from_raw_parts(record.params, count)
-        };
+        let params =
+            if record.params.is_null() { &[] } else { std::slice::from_raw_parts(record.params, count) };
         DomainRecord {
             uuid,
             name: copy_string(sys::virDomainGetName(record.dom)).unwrap_or_default(),

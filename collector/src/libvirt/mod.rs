@@ -81,7 +81,7 @@ impl Libvirt {
         let at = clock.now();
         let mut uses = Vec::new();
         let mut instances = Vec::with_capacity(records.len());
-        for record in &records {
+        for record in records.iter().filter(|record| instance_id(record) != InstanceId::PROBE) {
             let description = self.description(session, record, at.boot);
             uses.extend(disk_uses(record, description));
             let has_description = description.is_some();
@@ -106,13 +106,7 @@ impl Libvirt {
                 (None, Vec::new())
             }
         };
-        Ok(Observation {
-            boot_id: self.boot_id,
-            at,
-            instances,
-            volumes,
-            storage_dirs,
-        })
+        Ok(Observation { boot_id: self.boot_id, at, instances, volumes, storage_dirs })
     }
 
     /// The run of a domain, or `None` when it is off.
@@ -165,24 +159,15 @@ impl Libvirt {
         });
         if !is_fresh {
             let uuid = record.uuid;
-            let xml = session.call("reading an instance's description", move |connection| {
-                connection.domain_xml(&uuid)
-            });
-            let description = xml.and_then(|xml| {
-                xml::parse_domain(&xml).map_err(|error| HypervisorError {
-                    doing: "understanding an instance's description".to_owned(),
-                    message: error.to_string(),
-                })
-            });
-            match description {
-                Ok(description) => {
-                    let cached = Cached {
-                        run_id: record.id,
-                        devices,
-                        counted,
-                        read_at: now,
-                        description,
-                    };
+            let xml = session
+                .call("reading an instance's description", move |connection| connection.domain_xml(&uuid));
+            match xml.and_then(|xml| xml.as_deref().map(described).transpose()) {
+                // It vanished in the middle of the look; the next one will say that it is gone.
+                Ok(None) => {
+                    self.descriptions.remove(&record.uuid);
+                }
+                Ok(Some(description)) => {
+                    let cached = Cached { run_id: record.id, devices, counted, read_at: now, description };
                     self.descriptions.insert(record.uuid, cached);
                 }
                 Err(error) => {
@@ -191,16 +176,12 @@ impl Libvirt {
                 }
             }
         }
-        self.descriptions
-            .get(&record.uuid)
-            .map(|cached| &cached.description)
+        self.descriptions.get(&record.uuid).map(|cached| &cached.description)
     }
 
     fn forget_all_but(&mut self, records: &[DomainRecord]) {
-        let runs: HashSet<([u8; 16], u32)> = records
-            .iter()
-            .filter_map(|record| Some((record.uuid, record.id?)))
-            .collect();
+        let runs: HashSet<([u8; 16], u32)> =
+            records.iter().filter_map(|record| Some((record.uuid, record.id?))).collect();
         self.starts.retain(|run, _| runs.contains(run));
         let domains: HashSet<[u8; 16]> = records.iter().map(|record| record.uuid).collect();
         self.descriptions.retain(|domain, _| domains.contains(domain));
@@ -225,6 +206,14 @@ impl Hypervisor for Libvirt {
     }
 }
 
+/// The description in a domain's XML.
+fn described(xml: &str) -> Result<Description, HypervisorError> {
+    xml::parse_domain(xml).map_err(|error| HypervisorError {
+        doing: "understanding an instance's description".to_owned(),
+        message: error.to_string(),
+    })
+}
+
 fn instance_id(record: &DomainRecord) -> InstanceId {
     InstanceId::from_uuid(Uuid::from_bytes(record.uuid))
 }
@@ -238,11 +227,7 @@ fn disk_uses(record: &DomainRecord, description: Option<&Description>) -> Vec<Di
     let disk_use = |disk: &xml::DiskDescription| {
         let figures = capacities.iter().find(|(target, ..)| *target == disk.target);
         let path = figures.map(|(_, path, _)| path.clone()).unwrap_or_default();
-        let source = if path.is_empty() {
-            disk.source.clone()
-        } else {
-            path
-        };
+        let source = if path.is_empty() { disk.source.clone() } else { path };
         (!disk.is_removable && !source.is_empty()).then(|| DiskUse {
             instance_id: instance_id(record),
             source,

@@ -22,10 +22,7 @@ pub fn start_of(name: &str) -> Option<ProcessStart> {
     let ticks = start_ticks(&stat)?;
     let per_second = rustix::param::clock_ticks_per_second().max(1);
     let millis = u128::from(ticks) * 1_000 / u128::from(per_second);
-    Some(ProcessStart {
-        ticks,
-        boot: Duration::from_millis(u64::try_from(millis).ok()?),
-    })
+    Some(ProcessStart { ticks, boot: Duration::from_millis(u64::try_from(millis).ok()?) })
 }
 
 /// Field 22 of proc(5)'s stat: the start in ticks since boot. The second field is the program's name in
@@ -33,11 +30,7 @@ pub fn start_of(name: &str) -> Option<ProcessStart> {
 fn start_ticks(stat: &str) -> Option<u64> {
     const FIELDS_AFTER_NAME: usize = 22 - 3;
     let (_, after_name) = stat.rsplit_once(')')?;
-    after_name
-        .split_ascii_whitespace()
-        .nth(FIELDS_AFTER_NAME)?
-        .parse()
-        .ok()
+    after_name.split_ascii_whitespace().nth(FIELDS_AFTER_NAME)?.parse().ok()
 }
 
 #[cfg(test)]

@@ -45,27 +45,22 @@ impl Session {
         let (jobs, waiting) = mpsc::channel::<Job>();
         let (answer, opened) = mpsc::sync_channel(1);
         let of_thread = uri.to_owned();
-        let spawned = std::thread::Builder::new()
-            .name("weir-libvirt".to_owned())
-            .spawn(move || {
-                let _counted = counted;
-                let connection = match Connection::open(&of_thread) {
-                    Ok(connection) => connection,
-                    Err(error) => {
-                        // Whoever waited may have given up.
-                        let _ = answer.send(Err(error));
-                        return;
-                    }
-                };
-                let _ = answer.send(Ok(()));
-                for job in waiting {
-                    job(&connection);
+        let spawned = std::thread::Builder::new().name("weir-libvirt".to_owned()).spawn(move || {
+            let _counted = counted;
+            let connection = match Connection::open(&of_thread) {
+                Ok(connection) => connection,
+                Err(error) => {
+                    // Whoever waited may have given up.
+                    let _ = answer.send(Err(error));
+                    return;
                 }
-            });
-        spawned.map_err(|error| HypervisorError {
-            doing: doing.clone(),
-            message: error.to_string(),
-        })?;
+            };
+            let _ = answer.send(Ok(()));
+            for job in waiting {
+                job(&connection);
+            }
+        });
+        spawned.map_err(|error| HypervisorError { doing: doing.clone(), message: error.to_string() })?;
         wait(&opened, &doing)?;
         Ok(Self { jobs })
     }
@@ -108,8 +103,5 @@ fn wait<T>(answered: &mpsc::Receiver<Result<T, HypervisorError>>, doing: &str) -
         }
         Err(RecvTimeoutError::Disconnected) => "its thread has ended".to_owned(),
     };
-    Err(HypervisorError {
-        doing: doing.to_owned(),
-        message,
-    })
+    Err(HypervisorError { doing: doing.to_owned(), message })
 }

@@ -65,9 +65,7 @@ pub fn device_list(params: &Params) -> Vec<String> {
 
 /// All counters of devices in one sum, to notice that one has fallen.
 pub fn counted(params: &Params) -> u128 {
-    let fields = [
-        "rd.bytes", "wr.bytes", "rd.reqs", "wr.reqs", "rx.bytes", "tx.bytes",
-    ];
+    let fields = ["rd.bytes", "wr.bytes", "rd.reqs", "wr.reqs", "rx.bytes", "tx.bytes"];
     let count = |group: &str, n: u64| -> u128 {
         let of = |field| number(params, &format!("{group}.{n}.{field}"));
         fields.iter().filter_map(of).map(u128::from).sum()
@@ -120,9 +118,7 @@ fn disk(params: &Params, n: u64, target: String, described: Option<&DiskDescript
     let described_source = || described.map(|disk| disk.source.clone());
     ObservedDisk {
         target,
-        source: text(params, &format!("block.{n}.path"))
-            .or_else(described_source)
-            .unwrap_or_default(),
+        source: text(params, &format!("block.{n}.path")).or_else(described_source).unwrap_or_default(),
         mark: of("backingIndex"),
         relatives: described.map(|disk| disk.relatives.clone()).unwrap_or_default(),
         is_removable: described.is_some_and(|disk| disk.is_removable),
@@ -141,9 +137,7 @@ fn nics(params: &Params, description: &Description) -> Vec<ObservedNic> {
         .nics
         .iter()
         .map(|nic| {
-            let of_nic = counted
-                .iter()
-                .find(|(name, _)| Some(name) == nic.host_device.as_ref());
+            let of_nic = counted.iter().find(|(name, _)| Some(name) == nic.host_device.as_ref());
             // A passed-through NIC may name a device of the host that is not counted for the guest.
             let is_passed_through = nic.kind == "hostdev" && of_nic.is_none();
             ObservedNic {

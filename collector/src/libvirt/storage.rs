@@ -61,25 +61,17 @@ impl Storage {
         }
         for disk in uses {
             let path = PathBuf::from(&disk.source);
-            let key = by_path
-                .get(&path)
-                .cloned()
-                .unwrap_or_else(|| self.name_of(&path, &pool_dirs));
+            let key = by_path.get(&path).cloned().unwrap_or_else(|| self.name_of(&path, &pool_dirs));
             by_path.insert(path.clone(), key.clone());
             let volume = found.entry(key.clone()).or_insert_with(|| volume_at(&key, path));
             volume.instance_id = volume.instance_id.or(Some(disk.instance_id));
             volume.capacity_bytes = volume.capacity_bytes.or(disk.capacity_bytes);
         }
         self.add_remembered(&mut found, &by_path);
-        self.known = found
-            .iter()
-            .filter_map(|(key, volume)| Some((key.clone(), volume.path.clone()?)))
-            .collect();
+        self.known =
+            found.iter().filter_map(|(key, volume)| Some((key.clone(), volume.path.clone()?))).collect();
         let dirs = dirs(&pool_dirs, &found);
-        StorageView {
-            volumes: found.into_values().collect(),
-            dirs,
-        }
+        StorageView { volumes: found.into_values().collect(), dirs }
     }
 
     /// The name of a disk that no pool lists: the one it had, else its place in a pool's directory, else its
@@ -157,9 +149,7 @@ fn pool_dirs(pools: &[PoolRecord]) -> BTreeMap<PathBuf, String> {
 }
 
 fn dirs(pool_dirs: &BTreeMap<PathBuf, String>, found: &BTreeMap<VolumeKey, ObservedVolume>) -> Vec<PathBuf> {
-    let parents = found
-        .values()
-        .filter_map(|volume| Some(volume.path.as_ref()?.parent()?.to_owned()));
+    let parents = found.values().filter_map(|volume| Some(volume.path.as_ref()?.parent()?.to_owned()));
     let all: BTreeSet<PathBuf> = pool_dirs.keys().cloned().chain(parents).collect();
     all.into_iter().collect()
 }

@@ -27,12 +27,7 @@ fn params(text: &str) -> Params {
 }
 
 fn record(id: Option<u32>, text: &str) -> DomainRecord {
-    DomainRecord {
-        uuid: [7; 16],
-        name: "web".into(),
-        id,
-        params: params(text),
-    }
+    DomainRecord { uuid: [7; 16], name: "web".into(), id, params: params(text) }
 }
 
 /// The description of `<domain>` with these devices.
@@ -44,9 +39,7 @@ fn devices(inner: &str) -> Description {
 #[test]
 fn the_tenant_is_read_from_our_namespace_whatever_its_prefix() {
     let label = |metadata: &str| {
-        xml::parse_domain(&format!("<domain><metadata>{metadata}</metadata></domain>"))
-            .unwrap()
-            .tenant_label
+        xml::parse_domain(&format!("<domain><metadata>{metadata}</metadata></domain>")).unwrap().tenant_label
     };
     let ours = "urn:weir:instance:1";
     for metadata in [
@@ -80,12 +73,7 @@ fn names_with_quotes_brackets_newlines_and_emoji_come_through_and_endless_ones_a
 
 #[test]
 fn what_is_no_description_is_an_error_and_never_a_crash() {
-    for bad in [
-        "<domain>",
-        "<domain><devices></domain>",
-        "<a b='1' b='2'",
-        "\u{0}<",
-    ] {
+    for bad in ["<domain>", "<domain><devices></domain>", "<a b='1' b='2'", "\u{0}<"] {
         let _ = xml::parse_domain(bad);
     }
     assert!(xml::parse_domain("<domain></devices></domain>").is_err());
@@ -97,36 +85,16 @@ fn what_is_no_description_is_an_error_and_never_a_crash() {
 #[test]
 fn files_block_devices_volumes_network_disks_and_empty_drives_are_told_apart() {
     for (inner, source, is_removable) in [
-        (
-            "<disk><source file='/a &amp; b'/><target dev='vda'/></disk>",
-            "/a & b",
-            false,
-        ),
-        (
-            "<disk type='block'><source dev='/dev/sdz'/><target dev='vda'/></disk>",
-            "/dev/sdz",
-            false,
-        ),
-        (
-            "<disk><source pool='p' volume='v'/><target dev='vda'/></disk>",
-            "p/v",
-            false,
-        ),
+        ("<disk><source file='/a &amp; b'/><target dev='vda'/></disk>", "/a & b", false),
+        ("<disk type='block'><source dev='/dev/sdz'/><target dev='vda'/></disk>", "/dev/sdz", false),
+        ("<disk><source pool='p' volume='v'/><target dev='vda'/></disk>", "p/v", false),
         (
             "<disk><source protocol='rbd' name='p/i'><host name='h'/></source><target dev='vda'/></disk>",
             "rbd:p/i",
             false,
         ),
-        (
-            "<disk device='cdrom'><target dev='vda'/><readonly/></disk>",
-            "",
-            true,
-        ),
-        (
-            "<disk device='cdrom'><source file='/iso'/><target dev='vda'/></disk>",
-            "/iso",
-            true,
-        ),
+        ("<disk device='cdrom'><target dev='vda'/><readonly/></disk>", "", true),
+        ("<disk device='cdrom'><source file='/iso'/><target dev='vda'/></disk>", "/iso", true),
     ] {
         let expected = DiskDescription {
             target: "vda".into(),
@@ -136,11 +104,7 @@ fn files_block_devices_volumes_network_disks_and_empty_drives_are_told_apart() {
         };
         assert_eq!(devices(inner).disks, [expected], "{inner}");
     }
-    assert_eq!(
-        devices("<disk><source file='/a'/></disk>").disks,
-        [],
-        "a disk without a target"
-    );
+    assert_eq!(devices("<disk><source file='/a'/></disk>").disks, [], "a disk without a target");
     assert_eq!(devices("").disks, [], "no disk at all");
 }
 
@@ -163,23 +127,14 @@ fn a_nic_without_mac_and_a_passed_through_one_are_described_and_not_counted() {
     );
     assert_eq!(
         description.nics[0],
-        NicDescription {
-            mac: Some("52:54:00:aa:00:01".into()),
-            host_device: None,
-            kind: "hostdev".into()
-        }
+        NicDescription { mac: Some("52:54:00:aa:00:01".into()), host_device: None, kind: "hostdev".into() }
     );
     let counters =
         "net.count=3 net.2.name=vnet4 net.2.rx.bytes=1 net.2.tx.bytes=2 net.2.rx.pkts=3 net.2.tx.pkts=4";
     let nics = stats::figures(&params(counters), &description).nics;
     assert_eq!((&nics[0].host_device, nics[0].registers), (&None, None));
     assert_eq!((&nics[1].mac, nics[1].registers), (&None, None));
-    let expected = NicRegisters {
-        rx_bytes: 1,
-        tx_bytes: 2,
-        rx_packets: 3,
-        tx_packets: 4,
-    };
+    let expected = NicRegisters { rx_bytes: 1, tx_bytes: 2, rx_packets: 3, tx_packets: 4 };
     assert_eq!(nics[2].registers, Some(expected));
 }
 
@@ -187,10 +142,7 @@ fn a_nic_without_mac_and_a_passed_through_one_are_described_and_not_counted() {
 fn what_libvirt_does_not_say_is_absent_and_not_zero() {
     let description = devices("<disk><source file='/a'/><target dev='vda'/></disk>");
     let figures = stats::figures(&params("block.count=1 block.0.name=vda"), &description);
-    assert_eq!(
-        (figures.cpu_ns, figures.vcpus, figures.memory_kib),
-        (None, None, None)
-    );
+    assert_eq!((figures.cpu_ns, figures.vcpus, figures.memory_kib), (None, None, None));
     assert_eq!(figures.disks[0].registers, None);
     assert_eq!(figures.disks[0].source, "/a");
     let endless = params("block.count=18446744073709551615 net.count=18446744073709551615");
@@ -206,13 +158,7 @@ fn the_first_entry_of_a_name_is_the_disk_and_further_ones_are_images_below_it() 
     let disks = stats::figures(&params(counters), &Description::default()).disks;
     assert_eq!(disks.len(), 1);
     assert_eq!((disks[0].source.as_str(), disks[0].mark), ("/top", Some(4)));
-    let expected = DiskRegisters {
-        read_bytes: 1,
-        write_bytes: 2,
-        read_ops: 3,
-        write_ops: 4,
-        flush_ops: 5,
-    };
+    let expected = DiskRegisters { read_bytes: 1, write_bytes: 2, read_ops: 3, write_ops: 4, flush_ops: 5 };
     assert_eq!(disks[0].registers, Some(expected));
 }
 
@@ -292,10 +238,7 @@ fn a_disk_that_its_pool_does_not_list_yet_is_named_as_if_it_did() {
     assert_eq!(left.len(), 2);
     std::fs::remove_file(&unlisted).unwrap();
     std::fs::remove_file(&listed).unwrap();
-    assert_eq!(
-        names(&mut storage, &[pool("default", at, &[("a", None)])], &[]),
-        []
-    );
+    assert_eq!(names(&mut storage, &[pool("default", at, &[("a", None)])], &[]), []);
 }
 
 #[test]
@@ -336,9 +279,6 @@ fn a_libvirt_that_is_not_there_is_an_error_that_says_what_was_tried() {
     for uri in ["qemu+unix:///system?socket=/nowhere/sock", "nonsense://", "a\0b"] {
         let mut libvirt = super::Libvirt::new(uri, boot_id, BTreeMap::new());
         let error = libvirt.observe(&crate::clock::SystemClock).unwrap_err();
-        assert!(
-            error.doing.contains("opening") && !error.message.is_empty(),
-            "{error}"
-        );
+        assert!(error.doing.contains("opening") && !error.message.is_empty(), "{error}");
     }
 }

@@ -80,10 +80,7 @@ pub fn parse_pool_dir(xml: &str) -> Result<Option<String>, XmlError> {
     let mut path: Vec<String> = Vec::new();
     let mut dir = None;
     loop {
-        match reader
-            .read_event()
-            .map_err(|error| XmlError::Malformed(Box::new(error)))?
-        {
+        match reader.read_event().map_err(|error| XmlError::Malformed(Box::new(error)))? {
             Event::Start(element) => push(&mut path, &element)?,
             Event::End(_) => {
                 path.pop();
@@ -95,8 +92,7 @@ pub fn parse_pool_dir(xml: &str) -> Result<Option<String>, XmlError> {
             Event::GeneralRef(reference) if path == ["pool", "target", "path"] => {
                 let name = reference.xml_content(XmlVersion::Implicit1_0);
                 let text = quick_xml::escape::unescape(&format!("&{name};")).map(String::from);
-                dir.get_or_insert_with(String::new)
-                    .push_str(&text.unwrap_or_default());
+                dir.get_or_insert_with(String::new).push_str(&text.unwrap_or_default());
             }
             Event::Eof => return Ok(dir),
             _ => {}
@@ -125,10 +121,7 @@ impl Description {
             }
             ["domain", "devices", "interface"] => {
                 let kind = attribute(element, "type").unwrap_or_default();
-                self.nics.push(NicDescription {
-                    kind,
-                    ..NicDescription::default()
-                });
+                self.nics.push(NicDescription { kind, ..NicDescription::default() });
             }
             ["domain", "devices", "interface", part] => {
                 if let Some(nic) = self.nics.last_mut() {
@@ -176,9 +169,8 @@ fn walk(xml: &str, mut visit: impl FnMut(&[&str], Option<&str>, &BytesStart<'_>)
     let mut reader = NsReader::from_str(xml);
     let mut path: Vec<String> = Vec::new();
     loop {
-        let (resolved, event) = reader
-            .read_resolved_event()
-            .map_err(|error| XmlError::Malformed(Box::new(error)))?;
+        let (resolved, event) =
+            reader.read_resolved_event().map_err(|error| XmlError::Malformed(Box::new(error)))?;
         let namespace = match &resolved {
             ResolveResult::Bound(Namespace(name)) => Some(*name),
             ResolveResult::Unbound | ResolveResult::Unknown(_) => None,

@@ -14,14 +14,8 @@ fn batch(spool: &Spool, life: u8, write_bytes: u64) -> Batch {
         target: "vda".into(),
         source: "x".repeat(200),
         observed_at,
-        epoch: Epoch {
-            id: EpochId::of(&[&[life]]),
-            born_at: Some(observed_at),
-        },
-        registers: DiskRegisters {
-            write_bytes,
-            ..DiskRegisters::default()
-        },
+        epoch: Epoch { id: EpochId::of(&[&[life]]), born_at: Some(observed_at) },
+        registers: DiskRegisters { write_bytes, ..DiskRegisters::default() },
     };
     Batch {
         node_id: spool.node_id(),
@@ -29,10 +23,7 @@ fn batch(spool: &Spool, life: u8, write_bytes: u64) -> Batch {
         node_name: "node".into(),
         boot_id: BootId::from_uuid(Uuid::nil()),
         collected_at: observed_at,
-        readings: Readings {
-            disks: vec![disk],
-            ..Readings::default()
-        },
+        readings: Readings { disks: vec![disk], ..Readings::default() },
         gaps: Vec::new(),
         instances: vec![InstanceFacts {
             instance_id: InstanceId::from_uuid(Uuid::from_u128(u128::from(write_bytes))),
@@ -54,11 +45,7 @@ fn a_backlog_over_its_limit_is_thinned_and_keeps_the_end_of_each_life_and_every_
         let (life, _) = *lives.iter().find(|(_, last)| n <= *last).unwrap();
         spool.commit(batch(&spool, life, n), &state).unwrap();
         let first = spool.oldest().unwrap().unwrap();
-        assert_eq!(
-            *oldest.get_or_insert(first.clone()),
-            first,
-            "the one under way never changes"
-        );
+        assert_eq!(*oldest.get_or_insert(first.clone()), first, "the one under way never changes");
         // One batch is more than the limit once every second is gone; a fold keeps all facts.
         assert!(spool.backlog().unwrap().bytes <= 24_576);
     }
@@ -100,9 +87,7 @@ fn a_batch_that_cannot_be_decoded_does_not_hold_up_the_others() {
 fn a_memory_of_another_release_is_not_misread_and_numbers_go_on() {
     let dir = tempfile::tempdir().unwrap();
     let spool = Spool::open(dir.path()).unwrap();
-    spool
-        .commit(batch(&spool, 1, 1), &State::new(Uuid::nil()))
-        .unwrap();
+    spool.commit(batch(&spool, 1, 1), &State::new(Uuid::nil())).unwrap();
     spool
         .write(|_, numbers| {
             numbers.insert(STATE_VERSION_KEY, STATE_VERSION + 1)?;
@@ -110,10 +95,5 @@ fn a_memory_of_another_release_is_not_misread_and_numbers_go_on() {
         })
         .unwrap();
     assert_eq!(spool.state().unwrap(), None);
-    assert_eq!(
-        spool
-            .commit(batch(&spool, 1, 2), &State::new(Uuid::nil()))
-            .unwrap(),
-        BatchSeq(2)
-    );
+    assert_eq!(spool.commit(batch(&spool, 1, 2), &State::new(Uuid::nil())).unwrap(), BatchSeq(2));
 }

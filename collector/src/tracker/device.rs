@@ -37,10 +37,7 @@ pub(super) fn observe_all(
         span: span(last_read.map(|mark| mark.wall), now.wall),
         born_at,
         run_epoch: run.epoch.id.as_i64().to_be_bytes(),
-        epochs: EpochCounter {
-            memory: *state.memory.as_bytes(),
-            epochs: &mut state.epochs,
-        },
+        epochs: EpochCounter { memory: *state.memory.as_bytes(), epochs: &mut state.epochs },
         not_counted: BTreeMap::new(),
         outcome,
     };
@@ -97,13 +94,7 @@ impl Survey<'_> {
     }
 
     fn read_disk(&mut self, track: &mut DeviceTrack, disk: &ObservedDisk, registers: DiskRegisters) {
-        let DiskRegisters {
-            read_bytes,
-            write_bytes,
-            read_ops,
-            write_ops,
-            flush_ops,
-        } = registers;
+        let DiskRegisters { read_bytes, write_bytes, read_ops, write_ops, flush_ops } = registers;
         let values = [read_bytes, write_bytes, read_ops, write_ops, flush_ops];
         if self.is_possible(track, &disk.target, &DISK_REGISTERS, &values) {
             self.outcome.readings.disks.push(DiskReading {
@@ -156,12 +147,7 @@ impl Survey<'_> {
     }
 
     fn read_nic(&mut self, track: &mut DeviceTrack, mac: &str, registers: NicRegisters) {
-        let NicRegisters {
-            rx_bytes,
-            tx_bytes,
-            rx_packets,
-            tx_packets,
-        } = registers;
+        let NicRegisters { rx_bytes, tx_bytes, rx_packets, tx_packets } = registers;
         let values = [rx_bytes, tx_bytes, rx_packets, tx_packets];
         if self.is_possible(track, mac, &NIC_REGISTERS, &values) {
             self.outcome.readings.nics.push(NicReading {

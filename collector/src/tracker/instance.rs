@@ -56,11 +56,8 @@ fn report_facts(track: &mut Option<InstanceTrack>, observed: &ObservedInstance, 
         outcome.instances.push(facts(observed.tenant_label.clone()));
         return;
     };
-    let tenant_label = if observed.is_described {
-        observed.tenant_label.clone()
-    } else {
-        track.tenant_label.clone()
-    };
+    let tenant_label =
+        if observed.is_described { observed.tenant_label.clone() } else { track.tenant_label.clone() };
     if track.name != observed.name || track.tenant_label != tenant_label {
         track.name.clone_from(&observed.name);
         track.tenant_label.clone_from(&tenant_label);
@@ -88,10 +85,7 @@ fn observe_run(
     observed: &Run,
     outcome: &mut Outcome,
 ) {
-    let same = track
-        .run
-        .take()
-        .filter(|before| is_same_run(before, now, observed));
+    let same = track.run.take().filter(|before| is_same_run(before, now, observed));
     let mut run = same.unwrap_or_else(|| begin_run(state, now, instance_id, observed));
     run.start_ticks = run.start_ticks.or(observed.started.map(|start| start.ticks));
     run.hold_until(now);
@@ -160,9 +154,7 @@ fn begin_run(state: &mut State, now: Mark, instance_id: InstanceId, observed: &R
 fn amounts(before: Option<Amounts>, observed: &Run) -> Option<Amounts> {
     let figures = observed.figures.as_ref();
     let vcpus = figures.and_then(|figures| figures.vcpus);
-    let memory_kib = figures
-        .and_then(|figures| figures.memory_kib)
-        .filter(|memory| *memory <= MAX_FIGURE);
+    let memory_kib = figures.and_then(|figures| figures.memory_kib).filter(|memory| *memory <= MAX_FIGURE);
     Some(Amounts {
         is_executing: observed.is_executing.or(before.map(|held| held.is_executing))?,
         vcpus: vcpus.or(before.map(|held| held.vcpus))?,
@@ -198,11 +190,7 @@ fn read_run(
         instance_id,
         observed_at: now.wall,
         epoch: run.epoch.into(),
-        state: if amounts.is_executing {
-            InstanceState::Running
-        } else {
-            InstanceState::Paused
-        },
+        state: if amounts.is_executing { InstanceState::Running } else { InstanceState::Paused },
         vcpus: amounts.vcpus,
         memory_kib: amounts.memory_kib,
         registers: InstanceRegisters {

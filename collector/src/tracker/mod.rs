@@ -35,11 +35,7 @@ pub struct Outcome {
 /// Takes a successful look in.
 #[must_use]
 pub fn observe(node_id: NodeId, state: &mut State, observation: &Observation) -> Outcome {
-    let now = Mark {
-        boot_id: observation.boot_id,
-        wall: observation.at.wall,
-        boot: observation.at.boot,
-    };
+    let now = Mark { boot_id: observation.boot_id, wall: observation.at.wall, boot: observation.at.boot };
     let mut outcome = Outcome::default();
     instance::observe_all(state, now, &observation.instances, &mut outcome);
     match &observation.volumes {
@@ -68,10 +64,7 @@ pub fn fail(state: &mut State, now: Mark, why: &str) -> Outcome {
         detail: why.to_owned(),
     };
     state.last_look = Some(now);
-    Outcome {
-        gaps: vec![gap],
-        ..Outcome::default()
-    }
+    Outcome { gaps: vec![gap], ..Outcome::default() }
 }
 
 /// When something began to exist that was not there at the look before.
@@ -89,29 +82,19 @@ impl Birth {
     /// that look, and never before the kernel's own start.
     fn of(now: Mark, previous: Option<Mark>, started: Option<ProcessStart>) -> Birth {
         let Some(previous) = previous else {
-            return Birth {
-                born_at: None,
-                held_from: now,
-            };
+            return Birth { born_at: None, held_from: now };
         };
         let most = previous.until(now).min(now.boot);
         let age = started.map_or(most, |start| now.boot.saturating_sub(start.boot).min(most));
         let held_from = now.before(age);
-        Birth {
-            born_at: Some(held_from.wall),
-            held_from,
-        }
+        Birth { born_at: Some(held_from.wall), held_from }
     }
 }
 
 impl State {
     /// Begins an epoch of what `parts` identify.
     fn begin_epoch(&mut self, born_at: Option<Timestamp>, parts: &[&[u8]]) -> EpochTrack {
-        EpochCounter {
-            memory: *self.memory.as_bytes(),
-            epochs: &mut self.epochs,
-        }
-        .begin(born_at, parts)
+        EpochCounter { memory: *self.memory.as_bytes(), epochs: &mut self.epochs }.begin(born_at, parts)
     }
 }
 
@@ -127,19 +110,14 @@ impl EpochCounter<'_> {
         let number = self.epochs.to_be_bytes();
         let mut all: Vec<&[u8]> = vec![&self.memory, &number];
         all.extend_from_slice(parts);
-        EpochTrack {
-            id: EpochId::of(&all),
-            born_at,
-        }
+        EpochTrack { id: EpochId::of(&all), born_at }
     }
 }
 
 /// From `start` to `end`, or the microsecond before `end` when there is no such span: nothing came before, or
 /// the wall clock was set back.
 fn span(start: Option<Timestamp>, end: Timestamp) -> Window {
-    let instant = end
-        .checked_sub(Duration::from_micros(1))
-        .unwrap_or(Timestamp::MIN);
+    let instant = end.checked_sub(Duration::from_micros(1)).unwrap_or(Timestamp::MIN);
     start
         .and_then(|start| Window::new(start, end).ok())
         .or_else(|| Window::new(instant, end).ok())

@@ -205,10 +205,7 @@ impl Mark {
 
 impl From<EpochTrack> for Epoch {
     fn from(track: EpochTrack) -> Self {
-        Self {
-            id: track.id,
-            born_at: track.born_at,
-        }
+        Self { id: track.id, born_at: track.born_at }
     }
 }
 

@@ -51,15 +51,9 @@ fn begin(state: &mut State, now: Mark, volume_id: VolumeId, observed: &ObservedV
         birth.born_at.is_some_and(|earliest| earliest < *created_at) && *created_at <= now.wall
     });
     if let Some(created_at) = created_at {
-        let created = Mark {
-            wall: created_at,
-            ..now
-        };
+        let created = Mark { wall: created_at, ..now };
         let age = std::time::Duration::try_from(now.wall.duration_since(created.wall)).unwrap_or_default();
-        birth = Birth {
-            born_at: Some(created_at),
-            held_from: now.before(age),
-        };
+        birth = Birth { born_at: Some(created_at), held_from: now.before(age) };
     }
     VolumeTrack {
         pool: observed.pool.clone(),
@@ -98,8 +92,6 @@ fn reading(
         epoch: track.epoch.into(),
         exists,
         capacity_bytes,
-        registers: VolumeRegisters {
-            provisioned_kib_s: track.provisioned.value().min(MAX_FIGURE),
-        },
+        registers: VolumeRegisters { provisioned_kib_s: track.provisioned.value().min(MAX_FIGURE) },
     }
 }

@@ -139,34 +139,23 @@ async fn a_libvirtd_that_is_killed_hangs_and_comes_back_costs_a_gap_and_no_time(
 
     std::fs::write(own.path("hold"), "").unwrap();
     own.signal("-KILL");
-    wait_for("the collector to notice", || {
-        !watch.collector.status().is_connected
-    });
+    wait_for("the collector to notice", || !watch.collector.status().is_connected);
     let error = watch.collector.read_now().await.unwrap_err();
     assert!(error.to_string().contains("could not be read"), "{error}");
     std::fs::remove_file(own.path("hold")).unwrap();
     own.wait_until_it_answers();
-    wait_for("the collector to be back", || {
-        watch.collector.status().is_connected
-    });
+    wait_for("the collector to be back", || watch.collector.status().is_connected);
 
     // A daemon that hangs: the call that waits for it fails, and the collector goes on without a restart.
     own.signal("-STOP");
-    wait_for("the collector to notice", || {
-        !watch.collector.status().is_connected
-    });
+    wait_for("the collector to notice", || !watch.collector.status().is_connected);
     own.signal("-CONT");
-    wait_for("the collector to be back", || {
-        watch.collector.status().is_connected
-    });
+    wait_for("the collector to be back", || watch.collector.status().is_connected);
     watch.look().await;
 
     let batches = watch.batches();
     let gaps: Vec<_> = batches.iter().flat_map(|batch| &batch.gaps).collect();
-    assert!(
-        gaps.iter()
-            .all(|gap| gap.reason == GapReason::HypervisorAway && gap.instance_id.is_none())
-    );
+    assert!(gaps.iter().all(|gap| gap.reason == GapReason::HypervisorAway && gap.instance_id.is_none()));
     assert!(2 <= gaps.len(), "{gaps:?}");
     let running: Vec<_> = batches
         .iter()
@@ -174,16 +163,10 @@ async fn a_libvirtd_that_is_killed_hangs_and_comes_back_costs_a_gap_and_no_time(
         .filter(|reading| reading.state == InstanceState::Running)
         .collect();
     let (first, last) = (running[0], running[running.len() - 1]);
-    assert!(
-        running.iter().all(|reading| reading.epoch == first.epoch),
-        "one life"
-    );
+    assert!(running.iter().all(|reading| reading.epoch == first.epoch), "one life");
     let passed = last.observed_at.duration_since(first.observed_at).as_millis();
     let held = i128::from(last.registers.running_ms - first.registers.running_ms);
-    assert!(
-        (passed - held).abs() <= 50,
-        "{passed} ms passed, {held} ms were held"
-    );
+    assert!((passed - held).abs() <= 50, "{passed} ms passed, {held} ms were held");
 }
 
 #[tokio::test]
@@ -195,9 +178,7 @@ async fn a_guest_whose_process_hangs_does_not_keep_the_others_from_being_read() 
     watch.look().await;
     let pid = own.guest_pid("a");
     send("-STOP", &pid);
-    wait_for("the collector to notice", || {
-        !watch.collector.status().is_connected
-    });
+    wait_for("the collector to notice", || !watch.collector.status().is_connected);
     wait_for("the others to be read", || watch.collector.status().is_connected);
     watch.look().await;
     let hung = last_reading(&mut watch, "b");
@@ -214,8 +195,5 @@ fn last_reading(watch: &mut Watch, name: &str) -> InstanceReading {
     let facts: Vec<&InstanceFacts> = batches.iter().flat_map(|batch| &batch.instances).collect();
     let id = facts.iter().find(|facts| facts.name == name).unwrap().instance_id;
     let mut readings = batches.iter().flat_map(|batch| &batch.readings.instances);
-    readings
-        .rfind(|reading| reading.instance_id == id)
-        .unwrap()
-        .clone()
+    readings.rfind(|reading| reading.instance_id == id).unwrap().clone()
 }

@@ -15,10 +15,7 @@ const URI: &str = "qemu:///system";
 const LIMIT: Duration = Duration::from_secs(90);
 
 fn disk(target: &str, mib: u64) -> DiskSpec {
-    DiskSpec {
-        target: target.into(),
-        mib,
-    }
+    DiskSpec { target: target.into(), mib }
 }
 
 fn id(guest: &Guest) -> InstanceId {
@@ -27,19 +24,12 @@ fn id(guest: &Guest) -> InstanceId {
 
 fn virsh(arguments: &[&str]) {
     let output = Command::new("virsh").args(arguments).output().unwrap();
-    assert!(
-        output.status.success(),
-        "virsh {arguments:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "virsh {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 fn written_ops(instance_id: InstanceId) -> impl Fn(&Readings) -> Vec<Point<1>> {
     move |readings| {
-        let of_disk = readings
-            .disks
-            .iter()
-            .filter(|disk| disk.instance_id == instance_id);
+        let of_disk = readings.disks.iter().filter(|disk| disk.instance_id == instance_id);
         of_disk
             .map(|disk| Point {
                 observed_at: disk.observed_at,
@@ -94,29 +84,19 @@ async fn known_work_is_read_to_the_last_byte_over_a_stop_and_a_restart_of_the_co
     let mac = &guest.macs()[0];
     let truth = first.nics[mac].rx_bytes + second.nics[mac].rx_bytes;
     assert!(2 * 5 * MIB < truth, "the guest received what it fetched");
-    assert_eq!(
-        watch.billed(received(id, mac)),
-        truth,
-        "rx is what the guest received"
-    );
+    assert_eq!(watch.billed(received(id, mac)), truth, "rx is what the guest received");
     let truth = lives.lives(guest.name(), jiff::Timestamp::now());
     let truth: i64 = truth.iter().map(|life| life.running_ms).sum();
     let billed = i64::try_from(watch.billed(running_ms(id))).unwrap();
-    assert!(
-        (truth - billed).abs() < 2 * 1_500,
-        "two lives, {truth} ms, billed {billed} ms"
-    );
+    assert!((truth - billed).abs() < 2 * 1_500, "two lives, {truth} ms, billed {billed} ms");
     check_instance(&mut watch, id, &guest);
 }
 
 /// Facts, states, epochs and the volume of the guest above.
 fn check_instance(watch: &mut Watch, id: InstanceId, guest: &Guest) {
     let batches = watch.batches();
-    let facts: Vec<_> = batches
-        .iter()
-        .flat_map(|batch| &batch.instances)
-        .filter(|facts| facts.instance_id == id)
-        .collect();
+    let facts: Vec<_> =
+        batches.iter().flat_map(|batch| &batch.instances).filter(|facts| facts.instance_id == id).collect();
     assert_eq!(facts.len(), 1, "told once, not at each look");
     assert_eq!(facts[0].tenant_label.as_deref(), Some("alder"));
     assert_eq!(facts[0].name, guest.name());
@@ -126,22 +106,10 @@ fn check_instance(watch: &mut Watch, id: InstanceId, guest: &Guest) {
     lives.retain(|epoch| *epoch != EpochId::NONE);
     lives.dedup();
     assert_eq!(lives.len(), 2, "{lives:?}");
-    assert!(
-        of_guest
-            .iter()
-            .any(|reading| reading.state == InstanceState::Stopped)
-    );
-    for reading in of_guest
-        .iter()
-        .filter(|reading| reading.state == InstanceState::Running)
-    {
+    assert!(of_guest.iter().any(|reading| reading.state == InstanceState::Stopped));
+    for reading in of_guest.iter().filter(|reading| reading.state == InstanceState::Running) {
         assert_eq!((reading.vcpus, reading.memory_kib), (1, 128 * 1_024));
-        assert!(
-            reading
-                .epoch
-                .born_at
-                .is_some_and(|born_at| born_at <= reading.observed_at)
-        );
+        assert!(reading.epoch.born_at.is_some_and(|born_at| born_at <= reading.observed_at));
     }
     let path = guest.disk_path("vda").to_string_lossy().into_owned();
     let volumes = batches.iter().flat_map(|batch| &batch.volumes);
@@ -150,9 +118,7 @@ fn check_instance(watch: &mut Watch, id: InstanceId, guest: &Guest) {
         .find(|volume| path.ends_with(&volume.name))
         .unwrap();
     let mut readings = batches.iter().flat_map(|batch| &batch.readings.volumes);
-    let last = readings
-        .rfind(|reading| reading.volume_id == volume.volume_id)
-        .unwrap();
+    let last = readings.rfind(|reading| reading.volume_id == volume.volume_id).unwrap();
     assert!(last.exists && last.capacity_bytes == 64 * MIB, "{last:?}");
     assert!(last.epoch.born_at.is_some(), "its file was made while we looked");
 }
@@ -179,10 +145,7 @@ fn plugging_orders(server: &FileServer) -> Orders {
 fn wait_for_mark(server: &FileServer, name: &str) {
     let until = std::time::Instant::now() + LIMIT;
     while server.marks(name) == 0 {
-        assert!(
-            std::time::Instant::now() < until,
-            "the guest never reached {name}"
-        );
+        assert!(std::time::Instant::now() < until, "the guest never reached {name}");
         std::thread::sleep(Duration::from_millis(50));
     }
 }
@@ -217,20 +180,9 @@ async fn plugging_snapshots_and_pauses_count_every_byte_once() {
     wait_for_mark(&server, "written");
     watch.look().await;
     let epoch = last_disk_epoch(&mut watch, id, "vda");
-    virsh(&[
-        "blockcommit",
-        guest.name(),
-        "vda",
-        "--active",
-        "--pivot",
-        "--wait",
-    ]);
+    virsh(&["blockcommit", guest.name(), "vda", "--active", "--pivot", "--wait"]);
     watch.look().await;
-    assert_eq!(
-        last_disk_epoch(&mut watch, id, "vda"),
-        epoch,
-        "a commit is no new disk"
-    );
+    assert_eq!(last_disk_epoch(&mut watch, id, "vda"), epoch, "a commit is no new disk");
     guest.detach_disk("vdb").unwrap();
     wait_for_mark(&server, "gone");
     watch.look().await;
@@ -241,11 +193,7 @@ async fn plugging_snapshots_and_pauses_count_every_byte_once() {
     watch.look().await;
     let truth = guest.figures().unwrap().nics[&mac].rx_bytes;
 
-    assert_eq!(
-        watch.billed(written(id, "vda")),
-        16 * MIB,
-        "over a snapshot and its commit"
-    );
+    assert_eq!(watch.billed(written(id, "vda")), 16 * MIB, "over a snapshot and its commit");
     assert_eq!(watch.billed(written(id, "vdb")), 10 * MIB, "over two attachments");
     assert_eq!(watch.billed(received(id, &mac)), truth);
     check_pause(&mut watch, &guest, id).await;
@@ -259,20 +207,14 @@ async fn check_pause(watch: &mut Watch, guest: &Guest, id: InstanceId) {
     tokio::time::sleep(Duration::from_secs(2)).await;
     watch.look().await;
     let later = last_instance(watch, id);
-    assert_eq!(
-        (held.state, later.state),
-        (InstanceState::Paused, InstanceState::Paused)
-    );
+    assert_eq!((held.state, later.state), (InstanceState::Paused, InstanceState::Paused));
     assert_eq!(held.registers.running_ms, later.registers.running_ms);
     assert!(held.registers.vcpu_ms + 2_000 <= later.registers.vcpu_ms);
 }
 
 fn last_instance(watch: &mut Watch, id: InstanceId) -> metering::InstanceReading {
     let mut readings = watch.batches().iter().flat_map(|batch| &batch.readings.instances);
-    readings
-        .rfind(|reading| reading.instance_id == id)
-        .unwrap()
-        .clone()
+    readings.rfind(|reading| reading.instance_id == id).unwrap().clone()
 }
 
 fn last_disk_epoch(watch: &mut Watch, id: InstanceId, target: &str) -> EpochId {

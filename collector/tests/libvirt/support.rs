@@ -19,22 +19,12 @@ impl Watch {
     /// Starts it.
     pub fn start(uri: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        Self {
-            collector: start(settings(uri, &dir)).unwrap(),
-            uri: uri.to_owned(),
-            dir,
-            batches: Vec::new(),
-        }
+        Self { collector: start(settings(uri, &dir)).unwrap(), uri: uri.to_owned(), dir, batches: Vec::new() }
     }
 
     /// Stops it and starts another one on the same directory.
     pub async fn restart(self) -> Self {
-        let Self {
-            collector,
-            dir,
-            uri,
-            mut batches,
-        } = self;
+        let Self { collector, dir, uri, mut batches } = self;
         batches.extend(taken(&collector));
         let spool = collector.spool().clone();
         collector.stop().await.unwrap();
@@ -43,12 +33,7 @@ impl Watch {
             batches.push(batch);
         }
         drop(spool);
-        Self {
-            collector: start(settings(&uri, &dir)).unwrap(),
-            dir,
-            uri,
-            batches,
-        }
+        Self { collector: start(settings(&uri, &dir)).unwrap(), dir, uri, batches }
     }
 
     /// Takes a look.
@@ -66,11 +51,8 @@ impl Watch {
     /// What one meter of one instance would be billed: the rise over all epochs of the register that `pick`
     /// finds in the readings.
     pub fn billed(&mut self, pick: impl Fn(&Readings) -> Vec<Point<1>>) -> u64 {
-        let mut points: Vec<Point<1>> = self
-            .batches()
-            .iter()
-            .flat_map(|batch| pick(&batch.readings))
-            .collect();
+        let mut points: Vec<Point<1>> =
+            self.batches().iter().flat_map(|batch| pick(&batch.readings)).collect();
         points.sort_by_key(|point| point.observed_at);
         let (first, last) = (points[0].observed_at, points[points.len() - 1].observed_at);
         let margin = Duration::from_secs(3_600);
@@ -82,10 +64,8 @@ impl Watch {
 /// Bytes written to a disk.
 pub fn written(instance_id: InstanceId, target: &str) -> impl Fn(&Readings) -> Vec<Point<1>> {
     move |readings| {
-        let of_disk = readings
-            .disks
-            .iter()
-            .filter(|disk| disk.instance_id == instance_id && disk.target == target);
+        let of_disk =
+            readings.disks.iter().filter(|disk| disk.instance_id == instance_id && disk.target == target);
         of_disk
             .map(|disk| Point {
                 observed_at: disk.observed_at,
@@ -100,10 +80,7 @@ pub fn written(instance_id: InstanceId, target: &str) -> impl Fn(&Readings) -> V
 /// Bytes received by a NIC.
 pub fn received(instance_id: InstanceId, mac: &str) -> impl Fn(&Readings) -> Vec<Point<1>> {
     move |readings| {
-        let of_nic = readings
-            .nics
-            .iter()
-            .filter(|nic| nic.instance_id == instance_id && nic.mac == mac);
+        let of_nic = readings.nics.iter().filter(|nic| nic.instance_id == instance_id && nic.mac == mac);
         of_nic
             .map(|nic| Point {
                 observed_at: nic.observed_at,
@@ -118,10 +95,7 @@ pub fn received(instance_id: InstanceId, mac: &str) -> impl Fn(&Readings) -> Vec
 /// Running time of an instance.
 pub fn running_ms(instance_id: InstanceId) -> impl Fn(&Readings) -> Vec<Point<1>> {
     move |readings| {
-        let of_instance = readings
-            .instances
-            .iter()
-            .filter(|instance| instance.instance_id == instance_id);
+        let of_instance = readings.instances.iter().filter(|instance| instance.instance_id == instance_id);
         of_instance
             .map(|instance| Point {
                 observed_at: instance.observed_at,

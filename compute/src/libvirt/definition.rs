@@ -77,60 +77,34 @@ pub(crate) fn volume_prefix(id: InstanceId) -> String {
 
 /// The whole definition of an instance.
 pub(crate) fn instance(spec: &Admitted, pool: &str, mac: Option<&str>, accelerator: Accelerator) -> Element {
-    let mut os = Element::new("os").child(
-        Element::new("type")
-            .with("arch", "x86_64")
-            .with("machine", "pc")
-            .text("hvm"),
-    );
+    let mut os = Element::new("os")
+        .child(Element::new("type").with("arch", "x86_64").with("machine", "pc").text("hvm"));
     os = match &spec.boot {
         AdmittedBoot::Disk => os.child(Element::new("boot").with("dev", "hd")),
-        AdmittedBoot::Kernel {
-            kernel,
-            initrd,
-            cmdline,
-        } => {
-            let os = os
-                .child(Element::new("kernel").text(kernel))
-                .child(Element::new("initrd").text(initrd));
-            if cmdline.is_empty() {
-                os
-            } else {
-                os.child(Element::new("cmdline").text(cmdline))
-            }
+        AdmittedBoot::Kernel { kernel, initrd, cmdline } => {
+            let os = os.child(Element::new("kernel").text(kernel)).child(Element::new("initrd").text(initrd));
+            if cmdline.is_empty() { os } else { os.child(Element::new("cmdline").text(cmdline)) }
         }
     };
-    let disks = spec
-        .disk
-        .iter()
-        .map(|_| disk(pool, &volume_name(spec.instance_id, FIRST_TARGET), FIRST_TARGET));
-    let nics = spec
-        .network
-        .iter()
-        .zip(mac)
-        .map(|(network, mac)| nic(network, mac));
-    machine(
-        accelerator,
-        &spec.name,
-        spec.instance_id.uuid(),
-        spec.memory.kib(),
-        spec.vcpus,
-    )
-    .child(
-        Element::new("metadata").child(
-            Element::new("weir:instance")
-                .with("xmlns:weir", METADATA_NAMESPACE)
-                .with("tenant", spec.tenant.as_str()),
-        ),
-    )
-    .child(os)
-    .children_of(behaviour())
-    .child(
-        Element::new("devices")
-            .children_of(disks)
-            .children_of(nics)
-            .children_of(standard_devices(spec.instance_id)),
-    )
+    let disks =
+        spec.disk.iter().map(|_| disk(pool, &volume_name(spec.instance_id, FIRST_TARGET), FIRST_TARGET));
+    let nics = spec.network.iter().zip(mac).map(|(network, mac)| nic(network, mac));
+    machine(accelerator, &spec.name, spec.instance_id.uuid(), spec.memory.kib(), spec.vcpus)
+        .child(
+            Element::new("metadata").child(
+                Element::new("weir:instance")
+                    .with("xmlns:weir", METADATA_NAMESPACE)
+                    .with("tenant", spec.tenant.as_str()),
+            ),
+        )
+        .child(os)
+        .children_of(behaviour())
+        .child(
+            Element::new("devices")
+                .children_of(disks)
+                .children_of(nics)
+                .children_of(standard_devices(spec.instance_id)),
+        )
 }
 
 /// A disk of an instance: a volume of a pool, always with its format, so that nothing is ever probed.
@@ -166,12 +140,7 @@ pub(crate) fn probe(accelerator: Accelerator, name: &str, id: Uuid, memory: Byte
     machine(accelerator, name, id, memory.kib(), 1)
         .child(
             Element::new("os")
-                .child(
-                    Element::new("type")
-                        .with("arch", "x86_64")
-                        .with("machine", "pc")
-                        .text("hvm"),
-                )
+                .child(Element::new("type").with("arch", "x86_64").with("machine", "pc").text("hvm"))
                 .child(Element::new("boot").with("dev", "hd")),
         )
         .child(Element::new("on_crash").text("destroy"))
@@ -183,42 +152,27 @@ pub(crate) fn probe(accelerator: Accelerator, name: &str, id: Uuid, memory: Byte
                         .with("device", "disk")
                         .child(Element::new("driver").with("name", "qemu").with("type", "raw"))
                         .child(Element::new("source").with("file", disk))
-                        .child(
-                            Element::new("target")
-                                .with("dev", FIRST_TARGET)
-                                .with("bus", "virtio"),
-                        ),
+                        .child(Element::new("target").with("dev", FIRST_TARGET).with("bus", "virtio")),
                 )
-                .child(
-                    Element::new("controller")
-                        .with("type", "usb")
-                        .with("model", "none"),
-                )
+                .child(Element::new("controller").with("type", "usb").with("model", "none"))
                 .child(Element::new("memballoon").with("model", "none")),
         )
 }
 
 /// A directory pool. Its mode lets QEMU's user enter it but not list it.
 pub(crate) fn pool(name: &str, path: &str) -> Element {
-    Element::new("pool")
-        .with("type", "dir")
-        .child(Element::new("name").text(name))
-        .child(
-            Element::new("target")
-                .child(Element::new("path").text(path))
-                .child(Element::new("permissions").child(Element::new("mode").text("0711"))),
-        )
+    Element::new("pool").with("type", "dir").child(Element::new("name").text(name)).child(
+        Element::new("target")
+            .child(Element::new("path").text(path))
+            .child(Element::new("permissions").child(Element::new("mode").text("0711"))),
+    )
 }
 
 /// A qcow2 volume, empty or laid over an image.
 pub(crate) fn volume(name: &str, capacity: ByteSize, backing: Option<&Image>) -> Element {
     let volume = Element::new("volume")
         .child(Element::new("name").text(name))
-        .child(
-            Element::new("capacity")
-                .with("unit", "bytes")
-                .text(capacity.bytes()),
-        )
+        .child(Element::new("capacity").with("unit", "bytes").text(capacity.bytes()))
         .child(
             Element::new("target")
                 .child(Element::new("format").with("type", "qcow2"))
@@ -236,20 +190,12 @@ pub(crate) fn volume(name: &str, capacity: ByteSize, backing: Option<&Image>) ->
 /// Reads what libvirt says about a guest, whoever made it.
 pub(crate) fn describe(xml: &str) -> Result<Description, XmlError> {
     let root = Element::parse(xml)?;
-    let uuid = root
-        .text_at(&["uuid"])
-        .and_then(|text| text.parse().ok())
-        .ok_or(XmlError::Incomplete)?;
+    let uuid = root.text_at(&["uuid"]).and_then(|text| text.parse().ok()).ok_or(XmlError::Incomplete)?;
     let vcpus = root.at(&["vcpu"]).and_then(|vcpu| {
         let current = vcpu.attribute("current").map(str::to_owned);
-        current
-            .or_else(|| root.text_at(&["vcpu"]).map(str::to_owned))?
-            .parse()
-            .ok()
+        current.or_else(|| root.text_at(&["vcpu"]).map(str::to_owned))?.parse().ok()
     });
-    let memory = root
-        .text_at(&["currentMemory"])
-        .or_else(|| root.text_at(&["memory"]));
+    let memory = root.text_at(&["currentMemory"]).or_else(|| root.text_at(&["memory"]));
     let tenant = root
         .at(&["metadata"])
         .and_then(|metadata| metadata.in_namespace(METADATA_NAMESPACE, "instance"))
@@ -277,14 +223,8 @@ fn described_disk(disk: &Element) -> Option<DescribedDisk> {
     let source = disk.at(&["source"]);
     let attribute = |name| source.and_then(|source| source.attribute(name));
     let source = match (attribute("pool"), attribute("volume")) {
-        (Some(pool), Some(name)) => DiskSource::Volume {
-            pool: pool.to_owned(),
-            name: name.to_owned(),
-        },
-        _ => match attribute("file")
-            .or_else(|| attribute("dev"))
-            .or_else(|| attribute("dir"))
-        {
+        (Some(pool), Some(name)) => DiskSource::Volume { pool: pool.to_owned(), name: name.to_owned() },
+        _ => match attribute("file").or_else(|| attribute("dev")).or_else(|| attribute("dir")) {
             Some(path) => DiskSource::Path(path.to_owned()),
             None => DiskSource::None,
         },
@@ -319,11 +259,7 @@ fn machine(accelerator: Accelerator, name: &str, id: Uuid, memory_kib: u64, vcpu
         .child(Element::new("currentMemory").with("unit", "KiB").text(memory_kib))
         .child(Element::new("vcpu").with("placement", "static").text(vcpus))
         // Hot-plug and shutdown requests reach a `pc` machine by ACPI.
-        .child(
-            Element::new("features")
-                .child(Element::new("acpi"))
-                .child(Element::new("apic")),
-        )
+        .child(Element::new("features").child(Element::new("acpi")).child(Element::new("apic")))
         .child(Element::new("cpu").with("mode", cpu).with("check", "none"))
 }
 
@@ -338,29 +274,18 @@ fn behaviour() -> [Element; 4] {
 }
 
 fn standard_devices(id: InstanceId) -> Vec<Element> {
-    let log = || {
-        Element::new("log")
-            .with("file", console_log(id))
-            .with("append", "on")
-    };
+    let log = || Element::new("log").with("file", console_log(id)).with("append", "on");
     vec![
-        Element::new("serial")
-            .with("type", "pty")
-            .child(log())
-            .child(Element::new("target").with("port", 0)),
+        Element::new("serial").with("type", "pty").child(log()).child(Element::new("target").with("port", 0)),
         Element::new("console")
             .with("type", "pty")
             .child(Element::new("target").with("type", "serial").with("port", 0)),
-        Element::new("controller")
-            .with("type", "usb")
-            .with("model", "none"),
+        Element::new("controller").with("type", "usb").with("model", "none"),
         // No <stats>: what a guest says about its memory is never billed.
         Element::new("memballoon").with("model", "virtio"),
-        Element::new("rng").with("model", "virtio").child(
-            Element::new("backend")
-                .with("model", "random")
-                .text("/dev/urandom"),
-        ),
+        Element::new("rng")
+            .with("model", "virtio")
+            .child(Element::new("backend").with("model", "random").text("/dev/urandom")),
     ]
 }
 
@@ -388,31 +313,20 @@ mod tests {
                 initrd: "/i".to_owned(),
                 cmdline: cmdline.to_owned(),
             },
-            disk: Some(AdmittedDisk {
-                capacity: ByteSize::from_gib(1),
-                backing: None,
-            }),
+            disk: Some(AdmittedDisk { capacity: ByteSize::from_gib(1), backing: None }),
             network: Some(network.to_owned()),
             start: true,
         }
     }
 
     fn written(cmdline: &str, network: &str) -> String {
-        instance(
-            &admitted(cmdline, network),
-            "weir",
-            Some("52:54:00:00:00:01"),
-            Accelerator::Emulated,
-        )
-        .to_xml()
+        instance(&admitted(cmdline, network), "weir", Some("52:54:00:00:00:01"), Accelerator::Emulated)
+            .to_xml()
     }
 
     #[test]
     fn the_definition_is_what_was_reviewed() {
-        assert_eq!(
-            written("console=ttyS0", "lan"),
-            include_str!("golden/instance.xml").trim_end()
-        );
+        assert_eq!(written("console=ttyS0", "lan"), include_str!("golden/instance.xml").trim_end());
         let image = Image {
             path: "/b".into(),
             format: crate::image::ImageFormat::Raw,
@@ -420,10 +334,7 @@ mod tests {
         };
         let volume = volume("v.qcow2", ByteSize::from_mib(2), Some(&image)).to_xml();
         assert_eq!(volume, include_str!("golden/volume.xml").trim_end());
-        assert_eq!(
-            pool("weir", "/p").to_xml(),
-            include_str!("golden/pool.xml").trim_end()
-        );
+        assert_eq!(pool("weir", "/p").to_xml(), include_str!("golden/pool.xml").trim_end());
     }
 
     #[test]
@@ -435,13 +346,7 @@ mod tests {
         );
         assert_eq!(read.tenant, TenantName::new("acme").ok());
         let name = volume_name(read.instance_id, "vda");
-        assert_eq!(
-            read.disks[0].source,
-            DiskSource::Volume {
-                pool: "weir".to_owned(),
-                name
-            }
-        );
+        assert_eq!(read.disks[0].source, DiskSource::Volume { pool: "weir".to_owned(), name });
         assert_eq!(read.nics[0].mac.as_deref(), Some("52:54:00:00:00:01"));
     }
 
@@ -482,14 +387,7 @@ mod tests {
         );
         assert_eq!(odd.tenant, None);
         let sources: Vec<_> = odd.disks.iter().map(|disk| disk.source.clone()).collect();
-        assert_eq!(
-            sources,
-            [
-                DiskSource::Path("/dev/sdb".to_owned()),
-                DiskSource::None,
-                DiskSource::None
-            ]
-        );
+        assert_eq!(sources, [DiskSource::Path("/dev/sdb".to_owned()), DiskSource::None, DiskSource::None]);
         let macs: Vec<_> = odd.nics.iter().map(|nic| nic.mac.as_deref()).collect();
         assert_eq!(macs, [None, Some("52:54:00:aa:bb:cc")]);
         for unreadable in ["", "<domain/>", "<domain><uuid>x</uuid></domain>"] {

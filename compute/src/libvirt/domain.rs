@@ -41,10 +41,7 @@ pub(crate) enum StopState {
 
 impl Session {
     pub(crate) fn list(&mut self) -> Result<Vec<Instance>, ComputeError> {
-        let domains = self
-            .connection()?
-            .list_all_domains(0)
-            .map_err(failed("list the instances"))?;
+        let domains = self.connection()?.list_all_domains(0).map_err(failed("list the instances"))?;
         let mut instances = Vec::with_capacity(domains.len());
         for domain in &domains {
             match self.instance(domain) {
@@ -72,9 +69,7 @@ impl Session {
         if Domain::lookup_by_uuid(connection, spec.instance_id.uuid()).is_ok() {
             return Err(ComputeError::IdTaken(spec.instance_id));
         }
-        let node = connection
-            .get_node_info()
-            .map_err(failed("ask for the node's memory"))?;
+        let node = connection.get_node_info().map_err(failed("ask for the node's memory"))?;
         if spec.memory.kib() > node.memory {
             let has = ByteSize::from_mib(node.memory / 1024);
             return Err(ComputeError::Invalid(format!(
@@ -109,9 +104,7 @@ impl Session {
             | virt_sys::VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
             | virt_sys::VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
             | virt_sys::VIR_DOMAIN_UNDEFINE_NVRAM;
-        domain
-            .undefine_flags(flags)
-            .map_err(failed("undefine the instance"))?;
+        domain.undefine_flags(flags).map_err(failed("undefine the instance"))?;
         remove_console_log(id);
         Ok(())
     }
@@ -123,17 +116,13 @@ impl Session {
     }
 
     pub(crate) fn resume(&mut self, id: InstanceId) -> Result<(), ComputeError> {
-        self.domain(&id.into())?
-            .resume()
-            .map_err(failed("resume the instance"))?;
+        self.domain(&id.into())?.resume().map_err(failed("resume the instance"))?;
         Ok(())
     }
 
     /// Presses the guest's power button.
     pub(crate) fn request_shutdown(&mut self, id: InstanceId) -> Result<(), ComputeError> {
-        self.domain(&id.into())?
-            .shutdown()
-            .map_err(failed("ask the guest to shut down"))?;
+        self.domain(&id.into())?.shutdown().map_err(failed("ask the guest to shut down"))?;
         Ok(())
     }
 
@@ -151,10 +140,7 @@ impl Session {
         std::thread::Builder::new()
             .name("compute-suspend".to_owned())
             .spawn(move || answer.send(suspend()))
-            .map_err(|source| ComputeError::System {
-                doing: "start a thread".to_owned(),
-                source,
-            })?;
+            .map_err(|source| ComputeError::System { doing: "start a thread".to_owned(), source })?;
         match answered.recv_timeout(SUSPEND_LIMIT) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(failed("suspend the guest")(error)),
@@ -183,11 +169,7 @@ impl Session {
         match self.domain(&id.into()) {
             Ok(domain) => {
                 let active = domain.is_active().map_err(failed("look at the instance"))?;
-                Ok(if active {
-                    StopState::Executes
-                } else {
-                    StopState::Off
-                })
+                Ok(if active { StopState::Executes } else { StopState::Off })
             }
             Err(ComputeError::NotFound(_)) => Ok(StopState::Off),
             Err(error) => Err(error),
@@ -222,12 +204,7 @@ impl Session {
             }
             return Err(error);
         }
-        Ok(Disk {
-            target,
-            pool: self.settings.pool.clone(),
-            volume,
-            capacity_bytes: Some(size.bytes()),
-        })
+        Ok(Disk { target, pool: self.settings.pool.clone(), volume, capacity_bytes: Some(size.bytes()) })
     }
 
     /// Attaches a further NIC, now and for later starts.
@@ -246,10 +223,7 @@ impl Session {
             &definition::nic(network, &mac).to_xml(),
             &format!("attach a NIC on the network {network}"),
         )?;
-        Ok(Nic {
-            mac: Some(mac),
-            network: Some(network.to_owned()),
-        })
+        Ok(Nic { mac: Some(mac), network: Some(network.to_owned()) })
     }
 
     /// Refuses what must not be removed; returns the volume of Weir's pool behind a disk.
@@ -263,11 +237,7 @@ impl Session {
         let live = describe(&domain, 0)?;
         match what {
             Attachment::Disk(target) => {
-                let disk = kept
-                    .disks
-                    .iter()
-                    .chain(&live.disks)
-                    .find(|disk| disk.target == *target);
+                let disk = kept.disks.iter().chain(&live.disks).find(|disk| disk.target == *target);
                 let disk = disk.ok_or_else(|| {
                     ComputeError::Conflict(format!(
                         "the instance {} has no disk {}",
@@ -296,11 +266,7 @@ impl Session {
                 if kept.nics.iter().chain(&live.nics).any(has) {
                     return Ok(None);
                 }
-                Err(ComputeError::Conflict(format!(
-                    "the instance {} has no NIC {}",
-                    kept.name,
-                    shown(mac)
-                )))
+                Err(ComputeError::Conflict(format!("the instance {} has no NIC {}", kept.name, shown(mac))))
             }
         }
     }
@@ -322,9 +288,7 @@ impl Session {
             )
         };
         if result < 0 {
-            return Err(failed("ask the guest to let go of the device")(
-                virt::error::Error::last_error(),
-            ));
+            return Err(failed("ask the guest to let go of the device")(virt::error::Error::last_error()));
         }
         Ok(())
     }
@@ -340,20 +304,18 @@ impl Session {
     /// Takes a device out of the definition, so that it is not there at the next start.
     pub(crate) fn forget_device(&mut self, id: InstanceId, what: &Attachment) -> Result<(), ComputeError> {
         let domain = self.domain(&id.into())?;
-        let xml = domain
-            .get_xml_desc(virt_sys::VIR_DOMAIN_XML_INACTIVE)
-            .map_err(failed("read the definition"))?;
+        let xml =
+            domain.get_xml_desc(virt_sys::VIR_DOMAIN_XML_INACTIVE).map_err(failed("read the definition"))?;
         let tree = Element::parse(&xml).map_err(|error| ComputeError::Internal(error.to_string()))?;
         let Some(devices) = tree.at(&["devices"]) else {
             return Ok(());
         };
         let found = match what {
-            Attachment::Disk(target) => devices
-                .all("disk")
-                .find(|disk| disk.attribute_at(&["target"], "dev") == Some(target)),
+            Attachment::Disk(target) => {
+                devices.all("disk").find(|disk| disk.attribute_at(&["target"], "dev") == Some(target))
+            }
             Attachment::Nic(mac) => devices.all("interface").find(|nic| {
-                nic.attribute_at(&["mac"], "address")
-                    .is_some_and(|address| address.eq_ignore_ascii_case(mac))
+                nic.attribute_at(&["mac"], "address").is_some_and(|address| address.eq_ignore_ascii_case(mac))
             }),
         };
         let Some(device) = found else { return Ok(()) };
@@ -400,9 +362,7 @@ impl Session {
 
     fn instance(&self, domain: &Domain) -> Result<Instance, ComputeError> {
         let description = describe(domain, 0)?;
-        let (state, _) = domain
-            .get_state()
-            .map_err(failed("ask for the state of an instance"))?;
+        let (state, _) = domain.get_state().map_err(failed("ask for the state of an instance"))?;
         let connection = self.connection()?;
         Ok(Instance {
             instance_id: description.instance_id,
@@ -411,18 +371,11 @@ impl Session {
             state: state_of(state),
             vcpus: description.vcpus,
             memory_kib: description.memory_kib,
-            disks: description
-                .disks
-                .iter()
-                .map(|disk| storage::resolved(connection, disk))
-                .collect(),
+            disks: description.disks.iter().map(|disk| storage::resolved(connection, disk)).collect(),
             nics: description
                 .nics
                 .into_iter()
-                .map(|nic| Nic {
-                    mac: nic.mac,
-                    network: nic.network,
-                })
+                .map(|nic| Nic { mac: nic.mac, network: nic.network })
                 .collect(),
             warnings: Vec::new(),
         })
@@ -445,9 +398,7 @@ impl Session {
 }
 
 fn describe(domain: &Domain, flags: u32) -> Result<Description, ComputeError> {
-    let xml = domain
-        .get_xml_desc(flags)
-        .map_err(failed("read the definition of an instance"))?;
+    let xml = domain.get_xml_desc(flags).map_err(failed("read the definition of an instance"))?;
     definition::describe(&xml)
         .map_err(|error| ComputeError::Internal(format!("libvirt's definition of an instance: {error}")))
 }
@@ -455,23 +406,19 @@ fn describe(domain: &Domain, flags: u32) -> Result<Description, ComputeError> {
 fn live_alias(domain: &Domain, what: &Attachment) -> Result<Option<String>, ComputeError> {
     let live = describe(domain, 0)?;
     let alias = match what {
-        Attachment::Disk(target) => live
-            .disks
-            .into_iter()
-            .find(|disk| disk.target == *target)
-            .map(|disk| disk.alias),
-        Attachment::Nic(mac) => live
-            .nics
-            .into_iter()
-            .find(|nic| nic.mac.as_ref() == Some(mac))
-            .map(|nic| nic.alias),
+        Attachment::Disk(target) => {
+            live.disks.into_iter().find(|disk| disk.target == *target).map(|disk| disk.alias)
+        }
+        Attachment::Nic(mac) => {
+            live.nics.into_iter().find(|nic| nic.mac.as_ref() == Some(mac)).map(|nic| nic.alias)
+        }
     };
     match alias {
         None => Ok(None),
         Some(Some(alias)) => Ok(Some(alias)),
-        Some(None) => Err(ComputeError::Internal(
-            "libvirt gives a device of a running guest no alias".to_owned(),
-        )),
+        Some(None) => {
+            Err(ComputeError::Internal("libvirt gives a device of a running guest no alias".to_owned()))
+        }
     }
 }
 

@@ -66,11 +66,7 @@ impl Handle {
             .spawn(move || {
                 // Errors reach the caller; libvirt would print each to standard error as well.
                 virt::error::clear_error_callback();
-                let mut session = Session {
-                    settings,
-                    connection: None,
-                    accelerator: None,
-                };
+                let mut session = Session { settings, connection: None, accelerator: None };
                 while let Ok(job) = queue.recv() {
                     job(&mut session);
                 }
@@ -79,10 +75,7 @@ impl Handle {
                 doing: "start the thread for libvirt".to_owned(),
                 source,
             })?;
-        Ok(Self {
-            jobs: Mutex::new(Some(jobs)),
-            thread: Mutex::new(Some(thread)),
-        })
+        Ok(Self { jobs: Mutex::new(Some(jobs)), thread: Mutex::new(Some(thread)) })
     }
 
     /// Has the thread do something with a live connection.
@@ -101,9 +94,7 @@ impl Handle {
             let jobs = jobs.as_ref().ok_or(ComputeError::Stopped)?;
             jobs.send(job).map_err(|_| ComputeError::Stopped)?;
         }
-        answered
-            .await
-            .map_err(|_| ComputeError::Internal("the thread for libvirt broke off".to_owned()))?
+        answered.await.map_err(|_| ComputeError::Internal("the thread for libvirt broke off".to_owned()))?
     }
 
     /// Lets the thread finish what it was given, and ends it.
@@ -127,10 +118,7 @@ impl Session {
         match result {
             Err(ComputeError::Libvirt { source, .. }) if !self.is_alive() => {
                 self.connection = None;
-                Err(ComputeError::Unreachable {
-                    uri: self.settings.libvirt_uri.clone(),
-                    source,
-                })
+                Err(ComputeError::Unreachable { uri: self.settings.libvirt_uri.clone(), source })
             }
             other => other,
         }
@@ -138,18 +126,12 @@ impl Session {
 
     /// The live connection: [`Session::run`] has seen to it.
     fn connection(&self) -> Result<&Connect, ComputeError> {
-        self.connection
-            .as_ref()
-            .ok_or_else(|| ComputeError::Internal("no connection to libvirt".to_owned()))
+        self.connection.as_ref().ok_or_else(|| ComputeError::Internal("no connection to libvirt".to_owned()))
     }
 
     fn connect(&mut self) -> Result<(), ComputeError> {
         // A round trip: without one a connection whose other end is gone still looks alive.
-        if self
-            .connection
-            .as_ref()
-            .is_some_and(|connection| connection.get_lib_version().is_ok())
-        {
+        if self.connection.as_ref().is_some_and(|connection| connection.get_lib_version().is_ok()) {
             return Ok(());
         }
         if self.connection.take().is_some() {
@@ -174,18 +156,13 @@ impl Session {
     }
 
     fn is_alive(&self) -> bool {
-        self.connection
-            .as_ref()
-            .is_some_and(|connection| connection.get_lib_version().is_ok())
+        self.connection.as_ref().is_some_and(|connection| connection.get_lib_version().is_ok())
     }
 }
 
 impl From<virt::error::Error> for LibvirtFault {
     fn from(error: virt::error::Error) -> Self {
-        Self {
-            message: error.message().to_owned(),
-            code: error.code(),
-        }
+        Self { message: error.message().to_owned(), code: error.code() }
     }
 }
 
@@ -199,11 +176,7 @@ fn failed(doing: impl Into<String>) -> impl FnOnce(virt::error::Error) -> Comput
     let doing = doing.into();
     move |error| {
         let hint = hint_for(error.message());
-        ComputeError::Libvirt {
-            doing,
-            hint,
-            source: LibvirtFault::from(error),
-        }
+        ComputeError::Libvirt { doing, hint, source: LibvirtFault::from(error) }
     }
 }
 

@@ -9,7 +9,6 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
-use uuid::Uuid;
 use virt::domain::Domain;
 use virt_sys::{VIR_DOMAIN_SHUTOFF, VIR_DOMAIN_SHUTOFF_SHUTDOWN};
 
@@ -20,9 +19,8 @@ use crate::size::ByteSize;
 
 /// The name of the guest that is started to try KVM.
 pub const PROBE_NAME: &str = "weir-kvm-probe";
-/// Its id, the same everywhere, so that a collector can leave it out.
-pub const PROBE_INSTANCE_ID: metering::InstanceId =
-    metering::InstanceId::from_uuid(Uuid::from_u128(0x7765_6972_6b76_4d00_8000_7072_6f62_6500));
+/// Its id, the same everywhere: the collector leaves it out.
+pub const PROBE_INSTANCE_ID: metering::InstanceId = metering::InstanceId::PROBE;
 
 /// Without it there is nothing to try.
 const KVM_DEVICE: &str = "/dev/kvm";
@@ -83,26 +81,18 @@ impl Session {
     fn probe_kvm(&mut self) -> Result<Accelerator, ComputeError> {
         self.ensure_pool()?;
         let directory = self.settings.pool_path.clone();
-        let system = |doing: &'static str| {
-            move |source| ComputeError::System {
-                doing: doing.to_owned(),
-                source,
-            }
-        };
+        let system =
+            |doing: &'static str| move |source| ComputeError::System { doing: doing.to_owned(), source };
         // One probe at a time on this machine: its name and id are the same for all. The lock is on the device, which
         // is there for all and leaves no file behind; who may not open it goes without.
-        let _lock = File::open(KVM_DEVICE)
-            .ok()
-            .filter(|device| flock(device, FlockOperation::LockExclusive).is_ok());
+        let _lock =
+            File::open(KVM_DEVICE).ok().filter(|device| flock(device, FlockOperation::LockExclusive).is_ok());
         let disk = directory.join(".weir-kvm-probe.img");
         fs::write(&disk, boot_disk()).map_err(system("write the disk of the KVM probe"))?;
         let began = Instant::now();
         let outcome = self.run_probe(&disk.to_string_lossy());
         if let Err(error) = fs::remove_file(&disk) {
-            tracing::warn!(
-                "the disk of the KVM probe is left over at {}: {error}",
-                disk.display()
-            );
+            tracing::warn!("the disk of the KVM probe is left over at {}: {error}", disk.display());
         }
         let took = began.elapsed();
         match outcome {
@@ -127,14 +117,9 @@ impl Session {
         if let Ok(old) = Domain::lookup_by_uuid(connection, PROBE_INSTANCE_ID.uuid()) {
             remove(&old);
         }
-        let xml = definition::probe(
-            Accelerator::Kvm,
-            PROBE_NAME,
-            PROBE_INSTANCE_ID.uuid(),
-            PROBE_MEMORY,
-            disk,
-        )
-        .to_xml();
+        let xml =
+            definition::probe(Accelerator::Kvm, PROBE_NAME, PROBE_INSTANCE_ID.uuid(), PROBE_MEMORY, disk)
+                .to_xml();
         let domain = Domain::define_xml(connection, &xml).map_err(|error| error.message().to_owned())?;
         let outcome = match domain.create() {
             Ok(_) => turned_itself_off(&domain),
@@ -149,17 +134,11 @@ impl Session {
 fn turned_itself_off(domain: &Domain) -> Result<(), String> {
     let end = Instant::now() + PROBE_LIMIT;
     loop {
-        let (state, reason) = domain
-            .get_state()
-            .map_err(failed("look at the KVM probe"))
-            .map_err(|error| error.to_string())?;
+        let (state, reason) =
+            domain.get_state().map_err(failed("look at the KVM probe")).map_err(|error| error.to_string())?;
         if state == VIR_DOMAIN_SHUTOFF {
             let by_itself = u32::try_from(reason) == Ok(VIR_DOMAIN_SHUTOFF_SHUTDOWN);
-            return if by_itself {
-                Ok(())
-            } else {
-                Err("the guest crashed".to_owned())
-            };
+            return if by_itself { Ok(()) } else { Err("the guest crashed".to_owned()) };
         }
         if Instant::now() >= end {
             return Err(format!(

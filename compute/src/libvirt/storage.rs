@@ -19,10 +19,8 @@ use crate::size::ByteSize;
 impl Session {
     /// Weir's pool, defined, built and started where that is needed.
     pub(crate) fn ensure_pool(&mut self) -> Result<StoragePool, ComputeError> {
-        let (name, path) = (
-            self.settings.pool.clone(),
-            self.settings.pool_path.to_string_lossy().into_owned(),
-        );
+        let (name, path) =
+            (self.settings.pool.clone(), self.settings.pool_path.to_string_lossy().into_owned());
         let connection = self.connection()?;
         let pool = match StoragePool::lookup_by_name(connection, &name) {
             Ok(pool) => pool,
@@ -33,9 +31,7 @@ impl Session {
             }
             Err(error) => return Err(failed(format!("look for the storage pool {name}"))(error)),
         };
-        let xml = pool
-            .get_xml_desc(0)
-            .map_err(failed(format!("read the storage pool {name}")))?;
+        let xml = pool.get_xml_desc(0).map_err(failed(format!("read the storage pool {name}")))?;
         let tree = Element::parse(&xml).map_err(|error| ComputeError::Internal(error.to_string()))?;
         let found = tree.text_at(&["target", "path"]).unwrap_or_default();
         if tree.attribute("type") != Some("dir") || found != path {
@@ -43,15 +39,9 @@ impl Session {
                 "the storage pool {name} exists already, but not as the directory {path} (it is at {found:?}): set another pool name, or that path"
             )));
         }
-        if !pool
-            .is_active()
-            .map_err(failed(format!("look at the storage pool {name}")))?
-        {
-            pool.build(0).map_err(failed(format!(
-                "make the directory {path} of the storage pool {name}"
-            )))?;
-            pool.create(0)
-                .map_err(failed(format!("start the storage pool {name} at {path}")))?;
+        if !pool.is_active().map_err(failed(format!("look at the storage pool {name}")))? {
+            pool.build(0).map_err(failed(format!("make the directory {path} of the storage pool {name}")))?;
+            pool.create(0).map_err(failed(format!("start the storage pool {name} at {path}")))?;
             pool.set_autostart(true)
                 .map_err(failed(format!("make the storage pool {name} start with libvirt")))?;
         }
@@ -101,9 +91,8 @@ impl Session {
     pub(crate) fn delete_volumes_of(&mut self, id: InstanceId) -> Result<(), ComputeError> {
         let pool = self.ensure_pool()?;
         let prefix = definition::volume_prefix(id);
-        let names = pool
-            .list_volumes()
-            .map_err(failed(format!("list the volumes of {}", self.settings.pool)))?;
+        let names =
+            pool.list_volumes().map_err(failed(format!("list the volumes of {}", self.settings.pool)))?;
         for name in names.iter().filter(|name| name.starts_with(&prefix)) {
             self.delete_volume(name)?;
         }
@@ -123,23 +112,13 @@ pub(crate) fn resolved(connection: &Connect, disk: &definition::DescribedDisk) -
         DiskSource::Path(path) => {
             let found = StorageVol::lookup_by_path(connection, path).ok();
             let named = found.as_ref().and_then(|volume| {
-                Some((
-                    StoragePool::lookup_by_volume(volume).ok()?.get_name().ok()?,
-                    volume.get_name().ok()?,
-                ))
+                Some((StoragePool::lookup_by_volume(volume).ok()?.get_name().ok()?, volume.get_name().ok()?))
             });
             let (pool, name) = named.unwrap_or_else(|| (String::new(), path.clone()));
             (pool, name, found)
         }
         DiskSource::None => (String::new(), String::new(), None),
     };
-    let capacity_bytes = found
-        .and_then(|volume| volume.get_info().ok())
-        .map(|info| info.capacity);
-    Disk {
-        target: disk.target.clone(),
-        pool,
-        volume,
-        capacity_bytes,
-    }
+    let capacity_bytes = found.and_then(|volume| volume.get_info().ok()).map(|info| info.capacity);
+    Disk { target: disk.target.clone(), pool, volume, capacity_bytes }
 }

@@ -39,10 +39,7 @@ pub(crate) enum XmlError {
 
 impl Element {
     pub(crate) fn new(name: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            ..Self::default()
-        }
+        Self { name: name.to_owned(), ..Self::default() }
     }
 
     pub(crate) fn with(mut self, attribute: &str, value: impl ToString) -> Self {
@@ -67,10 +64,7 @@ impl Element {
 
     /// The value of an attribute.
     pub(crate) fn attribute(&self, name: &str) -> Option<&str> {
-        self.attributes
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
+        self.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     /// All child elements of that name.
@@ -80,9 +74,7 @@ impl Element {
 
     /// The first element at that path of names below this one.
     pub(crate) fn at(&self, path: &[&str]) -> Option<&Element> {
-        path.iter().try_fold(self, |element, name| {
-            element.children.iter().find(|child| child.name == *name)
-        })
+        path.iter().try_fold(self, |element, name| element.children.iter().find(|child| child.name == *name))
     }
 
     /// The text of the first element at that path.
@@ -99,11 +91,7 @@ impl Element {
     pub(crate) fn in_namespace(&self, namespace: &str, local: &str) -> Option<&Element> {
         self.children.iter().find(|child| {
             child.namespace.as_deref() == Some(namespace)
-                && child
-                    .name
-                    .rsplit_once(':')
-                    .map_or(child.name.as_str(), |(_, local)| local)
-                    == local
+                && child.name.rsplit_once(':').map_or(child.name.as_str(), |(_, local)| local) == local
         })
     }
 
@@ -145,10 +133,9 @@ impl Element {
                 Event::GeneralRef(reference) => {
                     match reference.resolve_char_ref()? {
                         Some(character) => add_text(&mut open, character.encode_utf8(&mut [0; 4])),
-                        None => add_text(
-                            &mut open,
-                            resolve_predefined_entity(&reference).unwrap_or_default(),
-                        ),
+                        None => {
+                            add_text(&mut open, resolve_predefined_entity(&reference).unwrap_or_default())
+                        }
                     }
                     None
                 }
@@ -167,17 +154,11 @@ impl Element {
     }
 
     fn opened(start: &BytesStart<'_>, namespace: Option<String>) -> Result<Self, XmlError> {
-        let mut element = Self {
-            name: start.name().as_ref().to_owned(),
-            namespace,
-            ..Self::default()
-        };
+        let mut element = Self { name: start.name().as_ref().to_owned(), namespace, ..Self::default() };
         for attribute in start.attributes() {
             let attribute = attribute?;
             let value = attribute.normalized_value(XmlVersion::Explicit1_0)?;
-            element
-                .attributes
-                .push((attribute.key.as_ref().to_owned(), value.into_owned()));
+            element.attributes.push((attribute.key.as_ref().to_owned(), value.into_owned()));
         }
         Ok(element)
     }
@@ -232,10 +213,7 @@ mod tests {
 
     #[test]
     fn a_document_of_a_million_levels_is_refused_instead_of_exhausting_the_stack() {
-        assert!(matches!(
-            Element::parse(&"<a>".repeat(1_000_000)),
-            Err(XmlError::Deep)
-        ));
+        assert!(matches!(Element::parse(&"<a>".repeat(1_000_000)), Err(XmlError::Deep)));
     }
 
     #[test]
@@ -250,9 +228,6 @@ mod tests {
         let tree =
             Element::parse(r#"<m><w:i xmlns:w="urn:other" t="1"/><x:i xmlns:x="urn:ours" t="2"/></m>"#)
                 .unwrap();
-        assert_eq!(
-            tree.in_namespace("urn:ours", "i").unwrap().attribute("t"),
-            Some("2")
-        );
+        assert_eq!(tree.in_namespace("urn:ours", "i").unwrap().attribute("t"), Some("2"));
     }
 }

@@ -51,24 +51,11 @@ impl Recorder {
             virsh(&["domstate", &id]).map_or_else(|_| "absent".to_owned(), |text| text.trim().to_owned());
         // Asked only where there is one: the question waits 30 s for a QEMU that hangs.
         let has_vdb = virsh(&["domblklist", &id]).is_ok_and(|list| list.contains("vdb"));
-        let stats = if has_vdb {
-            virsh(&["domblkstat", &id, "vdb"]).unwrap_or_default()
-        } else {
-            String::new()
-        };
-        let write_bytes = stats
-            .lines()
-            .find_map(|line| line.split_once("wr_bytes ")?.1.trim().parse().ok());
-        let nics = virsh(&["domiflist", &id])
-            .unwrap_or_default()
-            .matches("52:54:00")
-            .count();
-        Seen {
-            state,
-            vdb_write_bytes: write_bytes,
-            nics,
-            volumes: volumes_of(&self.pool_path, self.id),
-        }
+        let stats =
+            if has_vdb { virsh(&["domblkstat", &id, "vdb"]).unwrap_or_default() } else { String::new() };
+        let write_bytes = stats.lines().find_map(|line| line.split_once("wr_bytes ")?.1.trim().parse().ok());
+        let nics = virsh(&["domiflist", &id]).unwrap_or_default().matches("52:54:00").count();
+        Seen { state, vdb_write_bytes: write_bytes, nics, volumes: volumes_of(&self.pool_path, self.id) }
     }
 }
 
@@ -115,12 +102,7 @@ impl Bench {
             broken: AtomicBool::new(false),
         });
         let compute = Compute::start(settings.clone(), Arc::clone(&recorder) as Arc<dyn Readings>).unwrap();
-        Self {
-            compute,
-            recorder,
-            name,
-            settings,
-        }
+        Self { compute, recorder, name, settings }
     }
 
     pub fn id(&self) -> InstanceId {
@@ -181,10 +163,7 @@ pub fn volumes_of(pool: &Path, id: InstanceId) -> usize {
     let Ok(entries) = std::fs::read_dir(pool) else {
         return 0;
     };
-    entries
-        .flatten()
-        .filter(|entry| entry.file_name().to_string_lossy().starts_with(&id.to_string()))
-        .count()
+    entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(&id.to_string())).count()
 }
 
 /// Long enough for a machine that does other things as well; a test that passes never waits for it.

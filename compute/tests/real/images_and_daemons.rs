@@ -16,10 +16,7 @@ use testbed::process::run;
 
 /// A directory that QEMU's user can enter.
 fn directory() -> tempfile::TempDir {
-    let directory = tempfile::Builder::new()
-        .prefix("weirt-compute-")
-        .tempdir_in("/var/tmp")
-        .unwrap();
+    let directory = tempfile::Builder::new().prefix("weirt-compute-").tempdir_in("/var/tmp").unwrap();
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
     directory
 }
@@ -40,49 +37,18 @@ fn text(path: &Path) -> &str {
 async fn an_image_is_booted_copy_on_write_and_stays_as_it_was() {
     let bench = Bench::new("image");
     let directory = directory();
-    let (raw, qcow2) = (
-        directory.path().join("base & \"image\" <1>.img"),
-        directory.path().join("base.qcow2"),
-    );
+    let (raw, qcow2) =
+        (directory.path().join("base & \"image\" <1>.img"), directory.path().join("base.qcow2"));
     bootable(&raw);
-    run(
-        "qemu-img",
-        &[
-            "convert",
-            "-q",
-            "-f",
-            "raw",
-            "-O",
-            "qcow2",
-            text(&raw),
-            text(&qcow2),
-        ],
-    )
-    .unwrap();
+    run("qemu-img", &["convert", "-q", "-f", "raw", "-O", "qcow2", text(&raw), text(&qcow2)]).unwrap();
     for (image, format) in [(&raw, "raw"), (&qcow2, "qcow2")] {
         let before = fs::read(image).unwrap();
         let boot = Boot::Image(image.clone());
-        let spec = InstanceSpec {
-            boot,
-            disk: Some(ByteSize::from_mib(8)),
-            ..bench.spec("")
-        };
-        let made = bench
-            .compute
-            .create(spec)
-            .await
-            .map_err(|error| chain(&error))
-            .unwrap();
-        assert_eq!(
-            (made.state, made.disks[0].capacity_bytes),
-            (InstanceState::Running, Some(8 << 20))
-        );
+        let spec = InstanceSpec { boot, disk: Some(ByteSize::from_mib(8)), ..bench.spec("") };
+        let made = bench.compute.create(spec).await.map_err(|error| chain(&error)).unwrap();
+        assert_eq!((made.state, made.disks[0].capacity_bytes), (InstanceState::Running, Some(8 << 20)));
         let volume = bench.settings.pool_path.join(&made.disks[0].volume);
-        let info = run(
-            "qemu-img",
-            &["info", "-U", "--output=json", "-f", "qcow2", text(&volume)],
-        )
-        .unwrap();
+        let info = run("qemu-img", &["info", "-U", "--output=json", "-f", "qcow2", text(&volume)]).unwrap();
         let info: serde_json::Value = serde_json::from_str(&info).unwrap();
         assert_eq!(info["full-backing-filename"], text(image));
         assert_eq!(info["backing-filename-format"], format);
@@ -170,13 +136,7 @@ struct OwnLibvirtd {
 impl OwnLibvirtd {
     fn start(home: &Path) -> Self {
         let child = Command::new("setpriv")
-            .args([
-                "--reuid=nobody",
-                "--regid=nogroup",
-                "--clear-groups",
-                "libvirtd",
-                "--timeout=600",
-            ])
+            .args(["--reuid=nobody", "--regid=nogroup", "--clear-groups", "libvirtd", "--timeout=600"])
             .env_clear()
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .envs(["HOME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"].map(|name| (name, home)))
@@ -184,10 +144,7 @@ impl OwnLibvirtd {
             .stderr(Stdio::null())
             .spawn()
             .expect("setpriv (util-linux) and libvirtd must be there");
-        Self {
-            child,
-            home: home.to_owned(),
-        }
+        Self { child, home: home.to_owned() }
     }
 
     fn socket(&self) -> PathBuf {
@@ -237,17 +194,10 @@ async fn after_libvirtd_was_killed_and_came_back_the_next_call_works_and_without
 
     drop(daemon);
     let error = compute.list().await.unwrap_err();
-    assert!(
-        matches!(error, ComputeError::Unreachable { .. }),
-        "{}",
-        chain(&error)
-    );
+    assert!(matches!(error, ComputeError::Unreachable { .. }), "{}", chain(&error));
 
     let daemon = OwnLibvirtd::start(home.path());
-    assert_eq!(
-        compute.find(&made.instance_id.into()).await.unwrap().name,
-        "survivor"
-    );
+    assert_eq!(compute.find(&made.instance_id.into()).await.unwrap().name, "survivor");
     drop(daemon);
 
     // While a call waits, libvirtd comes back: nobody notices.

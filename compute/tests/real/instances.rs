@@ -19,16 +19,10 @@ async fn an_instance_is_made_started_stopped_started_again_and_deleted_with_a_re
     spec.network = Some(network.name().to_owned());
     spec.start = false;
     let made = bench.compute.create(spec).await.unwrap();
-    assert_eq!(
-        (made.state, made.vcpus, made.memory_kib),
-        (InstanceState::Stopped, 1, 128 * 1024)
-    );
+    assert_eq!((made.state, made.vcpus, made.memory_kib), (InstanceState::Stopped, 1, 128 * 1024));
     assert_eq!(made.tenant.as_ref().map(|tenant| tenant.as_str()), Some("acme"));
     assert_eq!(made.disks[0].capacity_bytes, Some(64 << 20));
-    assert_eq!(
-        made.disks[0].volume_path(),
-        format!("{}/{}-vda.qcow2", bench.settings.pool, bench.id())
-    );
+    assert_eq!(made.disks[0].volume_path(), format!("{}/{}-vda.qcow2", bench.settings.pool, bench.id()));
     assert_eq!(made.nics[0].network.as_deref(), Some(network.name()));
     assert_eq!(made.warnings, Vec::<String>::new());
     assert_eq!(bench.recorder.states(), ["shut off"]);
@@ -42,25 +36,14 @@ async fn an_instance_is_made_started_stopped_started_again_and_deleted_with_a_re
         assert!(error.to_string().contains("stop it first"), "{error}");
         bench.recorder.clear();
         let stopped = bench.compute.stop(&bench.who(), NOW).await.unwrap();
-        assert_eq!(
-            (stopped.state, stopped.warnings),
-            (InstanceState::Stopped, vec![])
-        );
+        assert_eq!((stopped.state, stopped.warnings), (InstanceState::Stopped, vec![]));
         assert_eq!(bench.recorder.states(), ["paused", "shut off"]);
     }
     let again = bench.compute.stop(&bench.who(), NOW).await.unwrap();
-    assert!(
-        again.warnings[0].contains("was off already"),
-        "{:?}",
-        again.warnings
-    );
+    assert!(again.warnings[0].contains("was off already"), "{:?}", again.warnings);
 
     bench.recorder.clear();
-    let gone = bench
-        .compute
-        .delete(&InstanceRef::Name(bench.name.clone()))
-        .await
-        .unwrap();
+    let gone = bench.compute.delete(&InstanceRef::Name(bench.name.clone())).await.unwrap();
     assert_eq!(gone.state, InstanceState::Gone);
     let seen = bench.recorder.seen();
     assert_eq!(bench.recorder.states(), ["shut off", "absent"]);
@@ -79,15 +62,8 @@ async fn a_disk_and_a_nic_come_and_go_and_the_last_bytes_are_known() {
     spec.disk = Some(compute::ByteSize::from_mib(16));
     bench.compute.create(spec).await.unwrap();
 
-    let disk = bench
-        .compute
-        .add_disk(&bench.who(), compute::ByteSize::from_mib(32))
-        .await
-        .unwrap();
-    assert_eq!(
-        (disk.target.as_str(), disk.capacity_bytes),
-        ("vdb", Some(32 << 20))
-    );
+    let disk = bench.compute.add_disk(&bench.who(), compute::ByteSize::from_mib(32)).await.unwrap();
+    assert_eq!((disk.target.as_str(), disk.capacity_bytes), ("vdb", Some(32 << 20)));
     bench.hears("order=2 write:vdb:8 done").await;
     bench.recorder.clear();
     let left = bench.compute.remove_disk(&bench.who(), "vdb").await.unwrap();
@@ -104,11 +80,7 @@ async fn a_disk_and_a_nic_come_and_go_and_the_last_bytes_are_known() {
     let mac = nic.mac.unwrap();
     bench.hears("order=4 waitnic:eth0 done").await;
     bench.recorder.clear();
-    let left = bench
-        .compute
-        .remove_nic(&bench.who(), &mac.to_uppercase())
-        .await
-        .unwrap();
+    let left = bench.compute.remove_nic(&bench.who(), &mac.to_uppercase()).await.unwrap();
     assert!(left.nics.is_empty());
     let nics: Vec<_> = bench.recorder.seen().iter().map(|seen| seen.nics).collect();
     assert_eq!((nics.first(), nics.last()), (Some(&1), Some(&0)));
@@ -116,31 +88,17 @@ async fn a_disk_and_a_nic_come_and_go_and_the_last_bytes_are_known() {
 
     // Neither comes back at the next start.
     let kept = virsh(&["dumpxml", "--inactive", &bench.id().to_string()]).unwrap();
-    assert!(
-        !kept.contains("dev='vdb'") && !kept.contains("<interface"),
-        "{kept}"
-    );
+    assert!(!kept.contains("dev='vdb'") && !kept.contains("<interface"), "{kept}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guest_that_shuts_down_by_itself_is_read_until_it_is_off() {
     let bench = Bench::new("grace");
-    bench
-        .compute
-        .create(bench.spec("sleep:4,poweroff"))
-        .await
-        .unwrap();
+    bench.compute.create(bench.spec("sleep:4,poweroff")).await.unwrap();
     bench.hears("order=1 sleep:4 begin").await;
     bench.recorder.clear();
-    let stopped = bench
-        .compute
-        .stop(&bench.who(), Duration::from_secs(60))
-        .await
-        .unwrap();
-    assert_eq!(
-        (stopped.state, stopped.warnings),
-        (InstanceState::Stopped, vec![])
-    );
+    let stopped = bench.compute.stop(&bench.who(), Duration::from_secs(60)).await.unwrap();
+    assert_eq!((stopped.state, stopped.warnings), (InstanceState::Stopped, vec![]));
     let states = bench.recorder.states();
     assert!(
         states.len() >= 3 && states[0] == "running" && states[states.len() - 1] == "shut off",
@@ -154,17 +112,9 @@ async fn a_guest_that_ignores_the_power_button_is_suspended_read_and_ended_when_
     let bench = Bench::new("deaf");
     bench.compute.create(bench.spec("sleep:600")).await.unwrap();
     bench.recorder.clear();
-    let stopped = bench
-        .compute
-        .stop(&bench.who(), Duration::from_secs(2))
-        .await
-        .unwrap();
+    let stopped = bench.compute.stop(&bench.who(), Duration::from_secs(2)).await.unwrap();
     assert_eq!(stopped.state, InstanceState::Stopped);
-    assert!(
-        stopped.warnings[0].contains("did not shut down within 2 s"),
-        "{:?}",
-        stopped.warnings
-    );
+    assert!(stopped.warnings[0].contains("did not shut down within 2 s"), "{:?}", stopped.warnings);
     let states = bench.recorder.states();
     assert_eq!(states[states.len() - 2..], ["paused", "shut off"]);
 }
@@ -188,20 +138,12 @@ async fn a_qemu_that_hangs_is_ended_all_the_same() {
     let bench = Bench::new("hung");
     bench.compute.create(bench.spec("sleep:600")).await.unwrap();
     let pid_file = format!("/run/libvirt/qemu/{}.pid", bench.name);
-    let pid: i32 = std::fs::read_to_string(&pid_file)
-        .unwrap()
-        .trim()
-        .parse()
-        .unwrap();
+    let pid: i32 = std::fs::read_to_string(&pid_file).unwrap().trim().parse().unwrap();
     let pid = rustix::process::Pid::from_raw(pid).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
     let stopped = bench.compute.stop(&bench.who(), NOW).await.unwrap();
     assert_eq!(stopped.state, InstanceState::Stopped);
-    assert!(
-        stopped.warnings[0].contains("could not be suspended"),
-        "{:?}",
-        stopped.warnings
-    );
+    assert!(stopped.warnings[0].contains("could not be suspended"), "{:?}", stopped.warnings);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -226,11 +168,7 @@ async fn of_two_creates_with_one_name_the_second_is_refused_and_leaves_nothing()
 
     // The id is an identity too.
     let id = Some(made.instance_id);
-    let other = compute::InstanceSpec {
-        name: format!("{}x", bench.name),
-        instance_id: id,
-        ..first
-    };
+    let other = compute::InstanceSpec { name: format!("{}x", bench.name), instance_id: id, ..first };
     let error = bench.compute.create(other).await.unwrap_err();
     assert!(matches!(error, ComputeError::IdTaken(_)), "{error}");
     bench.compute.delete(&made.instance_id.into()).await.unwrap();
@@ -243,15 +181,9 @@ async fn an_instance_that_does_not_start_leaves_neither_definition_nor_volume() 
     std::fs::write(&rubbish, vec![0x5a; 4096]).unwrap();
     let mut spec = bench.spec("");
     spec.disk = Some(compute::ByteSize::from_mib(1));
-    let boot = compute::Boot::Kernel {
-        kernel: rubbish.clone(),
-        initrd: rubbish.clone(),
-        cmdline: String::new(),
-    };
-    let error = bench
-        .compute
-        .create(compute::InstanceSpec { boot, ..spec.clone() })
-        .await;
+    let boot =
+        compute::Boot::Kernel { kernel: rubbish.clone(), initrd: rubbish.clone(), cmdline: String::new() };
+    let error = bench.compute.create(compute::InstanceSpec { boot, ..spec.clone() }).await;
     std::fs::remove_file(&rubbish).unwrap();
     let error = error.unwrap_err();
     assert!(chain(&error).contains("start the instance"), "{}", chain(&error));
@@ -273,11 +205,8 @@ async fn a_caller_that_goes_away_leaves_no_half_made_instance() {
     spec.start = false;
     spec.disk = Some(compute::ByteSize::from_mib(1));
     let compute = bench.compute.clone();
-    let impatient = tokio::time::timeout(
-        Duration::from_millis(1),
-        async move { compute.create(spec).await },
-    )
-    .await;
+    let impatient =
+        tokio::time::timeout(Duration::from_millis(1), async move { compute.create(spec).await }).await;
     assert!(impatient.is_err(), "it was to be given up");
     crate::common::wait_for("the instance", || bench.recorder.states() == ["shut off"]).await;
     bench.compute.delete(&bench.who()).await.unwrap();

@@ -34,19 +34,12 @@ impl Account {
         if !uid.is_root() {
             let name = lookup(&uid.as_raw().to_string()).map_or_else(|| uid.as_raw().to_string(), |a| a.name);
             let gid = rustix::process::getegid().as_raw();
-            return Ok(Self {
-                name,
-                uid: uid.as_raw(),
-                gid,
-                is_switched: false,
-            });
+            return Ok(Self { name, uid: uid.as_raw(), gid, is_switched: false });
         }
         let user = user.unwrap_or(DEFAULT_USER);
         lookup(user)
             .filter(|account| account.uid != 0)
-            .ok_or_else(|| ClusterError::Account {
-                user: user.to_owned(),
-            })
+            .ok_or_else(|| ClusterError::Account { user: user.to_owned() })
     }
 
     /// A command that runs as this account: no supplementary groups, an empty environment, nothing on its standard
@@ -110,11 +103,7 @@ impl Account {
             }
         }
         self.open(data)?;
-        if self.can_enter(data, program)? {
-            Ok(())
-        } else {
-            Err(self.not_traversable(data))
-        }
+        if self.can_enter(data, program)? { Ok(()) } else { Err(self.not_traversable(data)) }
     }
 
     /// Lets the account's group pass through `data` (not list it), when `data` is ours.
@@ -147,28 +136,17 @@ impl Account {
     }
 
     fn not_traversable(&self, directory: &Path) -> ClusterError {
-        ClusterError::NotTraversable {
-            directory: directory.to_owned(),
-            user: self.name.clone(),
-        }
+        ClusterError::NotTraversable { directory: directory.to_owned(), user: self.name.clone() }
     }
 }
 
 /// Asks the system's user database (which may be more than /etc/passwd).
 fn lookup(user: &str) -> Option<Account> {
-    let output = Command::new("/usr/bin/getent")
-        .args(["passwd", "--", user])
-        .output()
-        .ok()?;
+    let output = Command::new("/usr/bin/getent").args(["passwd", "--", user]).output().ok()?;
     let line = String::from_utf8(output.stdout).ok()?;
     let mut fields = line.lines().next()?.split(':');
     let name = fields.next()?.to_owned();
     let uid = fields.nth(1)?.parse().ok()?;
     let gid = fields.next()?.parse().ok()?;
-    Some(Account {
-        name,
-        uid,
-        gid,
-        is_switched: true,
-    })
+    Some(Account { name, uid, gid, is_switched: true })
 }

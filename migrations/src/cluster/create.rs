@@ -39,9 +39,7 @@ pub(crate) fn create(
         return Ok(());
     }
     if layout.pgdata.exists() {
-        return Err(ClusterError::Foreign {
-            path: layout.pgdata.clone(),
-        });
+        return Err(ClusterError::Foreign { path: layout.pgdata.clone() });
     }
 
     tracing::info!(data = %layout.pgdata.display(), user = account.name, "making the private database");
@@ -52,13 +50,7 @@ pub(crate) fn create(
     let mut command = account.command(&programs.initdb, Some(Signal::KILL));
     command
         .current_dir("/")
-        .args([
-            "--username",
-            SUPERUSER,
-            "--auth=scram-sha-256",
-            "--locale=C.UTF-8",
-            "--encoding=UTF8",
-        ])
+        .args(["--username", SUPERUSER, "--auth=scram-sha-256", "--locale=C.UTF-8", "--encoding=UTF8"])
         .arg("--data-checksums")
         .arg("--pwfile")
         .arg(&password_file)
@@ -94,12 +86,6 @@ fn check(output: &Output, layout: &Layout) -> Result<(), ClusterError> {
         return Err(error);
     }
     let lines: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-    let output = lines
-        .get(lines.len().saturating_sub(OUTPUT_LINES)..)
-        .unwrap_or_default()
-        .join(" / ");
-    Err(ClusterError::Initdb {
-        data: layout.pgdata.clone(),
-        output,
-    })
+    let output = lines.get(lines.len().saturating_sub(OUTPUT_LINES)..).unwrap_or_default().join(" / ");
+    Err(ClusterError::Initdb { data: layout.pgdata.clone(), output })
 }

@@ -161,15 +161,9 @@ pub(super) fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error
 /// The same for a program's output, which carries the C library's English words (`LC_ALL` is C.UTF-8).
 pub(super) fn disk_error(output: &str, path: &Path) -> Option<ClusterError> {
     if output.contains("No space left on device") {
-        return Some(ClusterError::DiskFull {
-            path: path.to_owned(),
-        });
+        return Some(ClusterError::DiskFull { path: path.to_owned() });
     }
-    output
-        .contains("Read-only file system")
-        .then(|| ClusterError::ReadOnly {
-            path: path.to_owned(),
-        })
+    output.contains("Read-only file system").then(|| ClusterError::ReadOnly { path: path.to_owned() })
 }
 
 fn who(pid: Option<u32>) -> String {

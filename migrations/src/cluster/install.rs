@@ -31,29 +31,20 @@ impl Programs {
         let version = match wanted {
             Some(version) if installed.contains(&version) => version,
             Some(version) => {
-                return Err(ClusterError::Version {
-                    data: pgdata.to_owned(),
-                    version,
-                });
+                return Err(ClusterError::Version { data: pgdata.to_owned(), version });
             }
-            None => installed.into_iter().max().ok_or_else(|| ClusterError::Package {
-                searched: root.to_owned(),
-            })?,
+            None => installed
+                .into_iter()
+                .max()
+                .ok_or_else(|| ClusterError::Package { searched: root.to_owned() })?,
         };
         let bin = root.join(version.to_string()).join("bin");
-        Ok(Self {
-            postgres: bin.join("postgres"),
-            initdb: bin.join("initdb"),
-            version,
-        })
+        Ok(Self { postgres: bin.join("postgres"), initdb: bin.join("initdb"), version })
     }
 
     /// Whether TimescaleDB is installed for this version, so that the server should load it.
     pub(crate) fn has_timescale(&self) -> bool {
-        Path::new(SHARE_ROOT)
-            .join(self.version.to_string())
-            .join("extension/timescaledb.control")
-            .is_file()
+        Path::new(SHARE_ROOT).join(self.version.to_string()).join("extension/timescaledb.control").is_file()
     }
 }
 
@@ -63,9 +54,7 @@ pub(crate) fn version_of(pgdata: &Path) -> Result<Option<u32>, ClusterError> {
     match std::fs::read_to_string(&path) {
         Ok(text) => match text.trim().parse() {
             Ok(version) => Ok(Some(version)),
-            Err(_) => Err(ClusterError::Foreign {
-                path: pgdata.to_owned(),
-            }),
+            Err(_) => Err(ClusterError::Foreign { path: pgdata.to_owned() }),
         },
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(io_error("read", &path)(error)),

@@ -38,12 +38,7 @@ pub(crate) struct Layout {
 impl Layout {
     /// Makes the data directory where it is missing.
     pub(crate) fn prepare(data: &Path) -> Result<Self, ClusterError> {
-        let refuse = |reason| {
-            Err(ClusterError::Path {
-                data: data.to_owned(),
-                reason,
-            })
-        };
+        let refuse = |reason| Err(ClusterError::Path { data: data.to_owned(), reason });
         // PostgreSQL writes paths into line-based files.
         if data.as_os_str().as_bytes().iter().any(u8::is_ascii_control) {
             return refuse("its name has a line break or another control character");
@@ -86,10 +81,7 @@ impl Layout {
                 let mut text = String::new();
                 // Only to name the other process; without it the sentence is shorter.
                 let _ = file.read_to_string(&mut text);
-                return Err(ClusterError::InUse {
-                    data: self.data.clone(),
-                    pid: text.trim().parse().ok(),
-                });
+                return Err(ClusterError::InUse { data: self.data.clone(), pid: text.trim().parse().ok() });
             }
             Err(error) => return Err(io_error("lock", &path)(error.into())),
         }
@@ -116,9 +108,7 @@ impl Layout {
         let runtime = if account.is_switched {
             Some(PathBuf::from("/run"))
         } else {
-            std::env::var_os("XDG_RUNTIME_DIR")
-                .map(PathBuf::from)
-                .filter(|path| path.is_absolute())
+            std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute())
         };
         let candidates = runtime.into_iter().chain([PathBuf::from("/tmp")]);
         let mut failure = None;
@@ -162,11 +152,7 @@ pub(crate) fn write_private(path: &Path, text: &str, owner: Option<&Account>) ->
     let unfinished = PathBuf::from(name);
     let write = || {
         remove_if_there(&unfinished)?;
-        let mut file = OpenOptions::new()
-            .create_new(true)
-            .write(true)
-            .mode(0o600)
-            .open(&unfinished)?;
+        let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&unfinished)?;
         file.write_all(text.as_bytes())?;
         if let Some(account) = owner.filter(|account| account.is_switched) {
             std::os::unix::fs::fchown(&file, Some(account.uid), Some(account.gid))?;
@@ -180,8 +166,7 @@ pub(crate) fn write_private(path: &Path, text: &str, owner: Option<&Account>) ->
 
 /// Makes a rename in the directory of `path` durable.
 pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
-    path.parent()
-        .map_or(Ok(()), |parent| File::open(parent)?.sync_all())
+    path.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
 }
 
 pub(crate) fn remove_if_there(path: &Path) -> io::Result<()> {
@@ -206,9 +191,7 @@ pub(crate) fn own_dir(path: &Path, account: &Account) -> Result<(), ClusterError
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             let metadata = path.symlink_metadata().map_err(io_error("look at", path))?;
             if !metadata.is_dir() || metadata.uid() != account.uid {
-                return Err(ClusterError::Foreign {
-                    path: path.to_owned(),
-                });
+                return Err(ClusterError::Foreign { path: path.to_owned() });
             }
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))
                 .map_err(io_error("change the mode of", path))
@@ -221,9 +204,7 @@ fn is_fit_for_socket(directory: &Path) -> bool {
     let bytes = directory.as_os_str().as_bytes();
     let socket = format!("/.s.PGSQL.{PORT}");
     bytes.len() + socket.len() <= SOCKET_PATH_MAX
-        && bytes
-            .iter()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(byte))
+        && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(byte))
 }
 
 #[cfg(test)]
@@ -238,10 +219,7 @@ mod tests {
         check("/data/a,b", false);
         check("/data/\"quoted\"", false);
         check("/data/größe", false);
-        check(
-            &format!("/{}", "a".repeat(107 - 1 - "/.s.PGSQL.5432".len())),
-            true,
-        );
+        check(&format!("/{}", "a".repeat(107 - 1 - "/.s.PGSQL.5432".len())), true);
         check(&format!("/{}", "a".repeat(107 - "/.s.PGSQL.5432".len())), false);
     }
 }

@@ -106,11 +106,7 @@ pub(crate) struct LayoutPaths {
 impl ClusterOptions {
     /// The defaults, in this data directory.
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
-        Self {
-            data_dir: data_dir.into(),
-            user: None,
-            programs_dir: None,
-        }
+        Self { data_dir: data_dir.into(), user: None, programs_dir: None }
     }
 }
 
@@ -154,17 +150,9 @@ impl PrivateCluster {
             tokio::time::sleep(START_PAUSE).await;
         };
         let (password, is_new) = owner_password;
-        set_up(&client, &password, is_new)
-            .await
-            .map_err(ClusterError::Setup)?;
+        set_up(&client, &password, is_new).await.map_err(ClusterError::Setup)?;
         server.keep();
-        Ok(Self {
-            server,
-            layout,
-            socket_dir,
-            url,
-            superuser_url,
-        })
+        Ok(Self { server, layout, socket_dir, url, superuser_url })
     }
 
     /// Where Weir's own database is: as its owner, who is no superuser. Holds a password; do not log it.
@@ -225,10 +213,7 @@ pub(crate) fn has_timescale() -> Result<bool, ClusterError> {
 /// Everything up to the point of starting. `is_durable` is off for tests only.
 pub(crate) fn prepare(options: &ClusterOptions, is_durable: bool) -> Result<Prepared, ClusterError> {
     let account = Account::resolve(options.user.as_deref())?;
-    let programs = Programs::find(
-        options.programs_dir.as_deref(),
-        &options.data_dir.join("postgres"),
-    )?;
+    let programs = Programs::find(options.programs_dir.as_deref(), &options.data_dir.join("postgres"))?;
     let layout = Layout::prepare(&options.data_dir)?;
     let lock = layout.lock()?;
     account.ensure_passage(&layout.data, &programs.postgres)?;
@@ -275,25 +260,15 @@ async fn set_up(client: &Client, password: &str, is_new: bool) -> Result<(), tok
         .await?;
     // The password is hexadecimal: it needs no quoting.
     if !row.try_get::<_, bool>("has_role")? {
-        client
-            .batch_execute(&format!(
-                "CREATE ROLE {OWNER} LOGIN CREATEROLE PASSWORD '{password}'"
-            ))
-            .await?;
+        client.batch_execute(&format!("CREATE ROLE {OWNER} LOGIN CREATEROLE PASSWORD '{password}'")).await?;
     } else if is_new {
-        client
-            .batch_execute(&format!("ALTER ROLE {OWNER} PASSWORD '{password}'"))
-            .await?;
+        client.batch_execute(&format!("ALTER ROLE {OWNER} PASSWORD '{password}'")).await?;
     }
     if !row.try_get::<_, bool>("has_database")? {
-        client
-            .batch_execute(&format!("CREATE DATABASE {OWNER} OWNER {OWNER}"))
-            .await?;
+        client.batch_execute(&format!("CREATE DATABASE {OWNER} OWNER {OWNER}")).await?;
     }
     // Nobody else has business here.
-    client
-        .batch_execute(&format!("REVOKE CONNECT ON DATABASE {OWNER} FROM PUBLIC"))
-        .await
+    client.batch_execute(&format!("REVOKE CONNECT ON DATABASE {OWNER} FROM PUBLIC")).await
 }
 
 /// A connection as superuser once the server takes one, `None` when the server ended instead.
@@ -321,10 +296,7 @@ async fn wait_until_ready(
         }
         if READY_MAX <= since.elapsed() {
             server.stop(Signal::INT);
-            return Err(ClusterError::NotReady {
-                waited: READY_MAX,
-                log: layout.log_file(),
-            });
+            return Err(ClusterError::NotReady { waited: READY_MAX, log: layout.log_file() });
         }
         tokio::time::sleep(READY_LOOK_INTERVAL).await;
     }
@@ -338,25 +310,11 @@ fn start_error(output: &str, layout: &Layout) -> ClusterError {
     let words = ["LOG:", "ERROR:", "FATAL:", "PANIC:", "DETAIL:", "HINT:"];
     let lines: Vec<_> = output
         .lines()
-        .filter_map(|line| {
-            words
-                .iter()
-                .find_map(|word| line.find(word))
-                .and_then(|at| line.get(at..))
-        })
+        .filter_map(|line| words.iter().find_map(|word| line.find(word)).and_then(|at| line.get(at..)))
         .collect();
-    let last = lines
-        .get(lines.len().saturating_sub(ERROR_LINES)..)
-        .unwrap_or_default();
-    let output = if last.is_empty() {
-        "it ended without a word".to_owned()
-    } else {
-        last.join(" / ")
-    };
-    ClusterError::Start {
-        output,
-        log: layout.log_file(),
-    }
+    let last = lines.get(lines.len().saturating_sub(ERROR_LINES)..).unwrap_or_default();
+    let output = if last.is_empty() { "it ended without a word".to_owned() } else { last.join(" / ") };
+    ClusterError::Start { output, log: layout.log_file() }
 }
 
 /// The log's end, from the given length on (from its beginning when it is shorter now).
@@ -365,11 +323,7 @@ fn read_tail(log: &Path, from: u64) -> String {
         return String::new();
     };
     let length = bytes.len() as u64;
-    let from = if length < from {
-        0
-    } else {
-        from.max(length.saturating_sub(LOG_TAIL_BYTES))
-    };
+    let from = if length < from { 0 } else { from.max(length.saturating_sub(LOG_TAIL_BYTES)) };
     let from = usize::try_from(from).unwrap_or(bytes.len());
     String::from_utf8_lossy(bytes.get(from..).unwrap_or_default()).into_owned()
 }
@@ -381,11 +335,7 @@ fn url(role: &str, password: &str, socket_dir: &Path, database: &str) -> String 
         .as_encoded_bytes()
         .iter()
         .map(|byte| {
-            if byte.is_ascii_alphanumeric() {
-                char::from(*byte).to_string()
-            } else {
-                format!("%{byte:02X}")
-            }
+            if byte.is_ascii_alphanumeric() { char::from(*byte).to_string() } else { format!("%{byte:02X}") }
         })
         .collect();
     format!("postgresql://{role}:{password}@{host}:{PORT}/{database}")

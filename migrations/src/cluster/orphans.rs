@@ -39,11 +39,7 @@ fn end_all(pgdata: &Path) -> Result<(), ClusterError> {
         return Ok(());
     }
     let server = server_of(pgdata).filter(|pid| left.contains(pid));
-    tracing::warn!(
-        count = left.len(),
-        server,
-        "ending the PostgreSQL processes of an earlier run"
-    );
+    tracing::warn!(count = left.len(), server, "ending the PostgreSQL processes of an earlier run");
     if let Some(pid) = server {
         signal(pgdata, pid, Signal::INT);
         if wait_until_gone(pgdata, FAST_SHUTDOWN_MAX) {
@@ -66,9 +62,7 @@ fn end_all(pgdata: &Path) -> Result<(), ClusterError> {
             return Ok(());
         }
     }
-    working_in(pgdata)
-        .first()
-        .map_or(Ok(()), |pid| Err(ClusterError::Orphan { pid: *pid }))
+    working_in(pgdata).first().map_or(Ok(()), |pid| Err(ClusterError::Orphan { pid: *pid }))
 }
 
 fn wait_until_gone(pgdata: &Path, at_most: Duration) -> bool {
@@ -84,13 +78,7 @@ fn wait_until_gone(pgdata: &Path, at_most: Duration) -> bool {
 
 /// The server's process as it noted it down; the note may be stale.
 fn server_of(pgdata: &Path) -> Option<i32> {
-    std::fs::read_to_string(pgdata.join(NOTE))
-        .ok()?
-        .lines()
-        .next()?
-        .trim()
-        .parse()
-        .ok()
+    std::fs::read_to_string(pgdata.join(NOTE)).ok()?.lines().next()?.trim().parse().ok()
 }
 
 fn working_in(pgdata: &Path) -> Vec<i32> {

@@ -31,10 +31,7 @@ const HEALTHY_AFTER: Duration = Duration::from_secs(60);
 const LOG_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// How often the log is measured.
-const LOG_LOOK_INTERVAL: Timespec = Timespec {
-    tv_sec: 60,
-    tv_nsec: 0,
-};
+const LOG_LOOK_INTERVAL: Timespec = Timespec { tv_sec: 60, tv_nsec: 0 };
 
 /// What the private server is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,13 +85,11 @@ impl Server {
         let control = Arc::new(Control::default());
         let (sender, state) = watch::channel(ClusterState::Restarting { attempt: 0 });
         let theirs = Arc::clone(&control);
-        std::thread::Builder::new()
-            .name("weir-postgres".to_owned())
-            .spawn(move || {
-                supervise(&launch, &theirs, &sender);
-                drop(lock);
-                sender.send_replace(ClusterState::Stopped);
-            })?;
+        std::thread::Builder::new().name("weir-postgres".to_owned()).spawn(move || {
+            supervise(&launch, &theirs, &sender);
+            drop(lock);
+            sender.send_replace(ClusterState::Stopped);
+        })?;
         Ok(Self { control, state })
     }
 
@@ -145,11 +140,7 @@ impl Inner {
 impl Launch {
     fn spawn(&self) -> io::Result<Child> {
         self.bound_log()?;
-        let log = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o640)
-            .open(&self.log)?;
+        let log = OpenOptions::new().create(true).append(true).mode(0o640).open(&self.log)?;
         // SIGINT is PostgreSQL's fast shutdown: it comes when Weir is killed.
         self.account
             .command(&self.program, Some(Signal::INT))
@@ -185,11 +176,7 @@ fn supervise(launch: &Launch, control: &Control, state: &watch::Sender<ClusterSt
         if is_stopping || !is_kept {
             return;
         }
-        attempt = if since.elapsed() < HEALTHY_AFTER {
-            attempt + 1
-        } else {
-            1
-        };
+        attempt = if since.elapsed() < HEALTHY_AFTER { attempt + 1 } else { 1 };
         let pause = BACKOFF_MIN.saturating_mul(1 << attempt.min(16)).min(BACKOFF_MAX);
         match ended {
             Ok(status) => tracing::error!(%status, attempt, "PostgreSQL ended by itself; starting it again"),

@@ -92,12 +92,7 @@ pub(crate) fn memory_bytes() -> u64 {
     };
     text.lines()
         .find_map(|line| {
-            line.strip_prefix("MemTotal:")?
-                .trim()
-                .strip_suffix("kB")?
-                .trim()
-                .parse::<u64>()
-                .ok()
+            line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()
         })
         .map_or(SMALL, |kib| kib.saturating_mul(1024))
 }
@@ -110,10 +105,7 @@ mod tests {
     fn the_cache_is_an_eighth_of_the_memory_within_bounds() {
         let check = |memory_mib: u64, expected: &str| {
             let text = render(Path::new("/run/weir"), memory_mib * MIB, false);
-            assert!(
-                text.contains(&format!("\nshared_buffers = '{expected}'\n")),
-                "{memory_mib}: {text}"
-            );
+            assert!(text.contains(&format!("\nshared_buffers = '{expected}'\n")), "{memory_mib}: {text}");
         };
         check(0, "64MB");
         check(1024, "128MB");

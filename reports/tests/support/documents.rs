@@ -58,11 +58,8 @@ pub fn hostile() -> InvoiceDocument {
         "</style></title><script>alert(1)</script>{{ 7*7 }}{% raw %}".to_owned(),
         "../../../etc/passwd = == - + 1. / /".to_owned(),
     ];
-    document.seller = Party {
-        name: names[1].clone(),
-        address: names.to_vec(),
-        tax_number: Some(names[0].clone()),
-    };
+    document.seller =
+        Party { name: names[1].clone(), address: names.to_vec(), tax_number: Some(names[0].clone()) };
     document.buyer = Party {
         name: names[5].clone(),
         address: vec![names[4].clone(), names[6].clone()],
@@ -137,11 +134,7 @@ pub fn in_currency(code: &str) -> InvoiceDocument {
 }
 
 fn instance(n: u32) -> InstanceId {
-    InstanceId::from_uuid(
-        format!("00000000-0000-7000-8000-{n:012}")
-            .parse()
-            .expect("a UUID"),
-    )
+    InstanceId::from_uuid(format!("00000000-0000-7000-8000-{n:012}").parse().expect("a UUID"))
 }
 
 fn add_up(mut document: InvoiceDocument) -> InvoiceDocument {
@@ -151,9 +144,6 @@ fn add_up(mut document: InvoiceDocument) -> InvoiceDocument {
     let tax = document.subtotal.amount() * document.tax.rate;
     document.tax.base = document.subtotal;
     document.tax.amount = Money::rounded(tax, currency).expect("it fits");
-    document.total = document
-        .subtotal
-        .checked_add(document.tax.amount)
-        .expect("it fits");
+    document.total = document.subtotal.checked_add(document.tax.amount).expect("it fits");
     document
 }

@@ -42,10 +42,7 @@ pub fn pdf_words(pdf: &[u8]) -> (Vec<Word>, f64) {
             page += 1;
             width = number(row, "width");
         } else if row.starts_with("<word ") {
-            let text = row
-                .split_once('>')
-                .map_or("", |(_, rest)| rest)
-                .trim_end_matches("</word>");
+            let text = row.split_once('>').map_or("", |(_, rest)| rest).trim_end_matches("</word>");
             words.push(Word {
                 page,
                 left: number(row, "xMin"),
@@ -72,11 +69,7 @@ pub fn pdf_figures(text: &str) -> Figures {
             "Metered, not charged" => part = "",
             _ => {}
         }
-        let cells: Vec<&str> = row
-            .split("  ")
-            .map(str::trim)
-            .filter(|cell| !cell.is_empty())
-            .collect();
+        let cells: Vec<&str> = row.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect();
         let words: Vec<&str> = row.split_whitespace().collect();
         let tail = |n: usize| words.len().checked_sub(n).and_then(|at| decimal(words[at]));
         match part {
@@ -86,11 +79,7 @@ pub fn pdf_figures(text: &str) -> Figures {
             _ => {}
         }
     }
-    Figures {
-        lines,
-        sums: sums.try_into().expect("subtotal, tax and total"),
-        usage,
-    }
+    Figures { lines, sums: sums.try_into().expect("subtotal, tax and total"), usage }
 }
 
 /// `title quantity unit price amount`; a unit may have two words.
@@ -114,22 +103,13 @@ pub fn html_figures(html: &str) -> Figures {
     let lines = rows(between(html, "<table class=\"lines", "</table>"))
         .map(|row| figures(row).try_into().expect("three figures in a line"))
         .collect();
-    let sums = figures(between(html, "<dl class=\"sums\">", "</dl>"))
-        .try_into()
-        .expect("three sums");
-    let usage = rows(between(
-        html,
-        "<h2 class=\"appendix\">Usage by instance",
-        "</table>",
-    ))
-    .map(|row| {
-        let figures = figures(row);
-        (
-            figures[0],
-            figures[1].to_string().parse().expect("a whole base quantity"),
-        )
-    })
-    .collect();
+    let sums = figures(between(html, "<dl class=\"sums\">", "</dl>")).try_into().expect("three sums");
+    let usage = rows(between(html, "<h2 class=\"appendix\">Usage by instance", "</table>"))
+        .map(|row| {
+            let figures = figures(row);
+            (figures[0], figures[1].to_string().parse().expect("a whole base quantity"))
+        })
+        .collect();
     Figures { lines, sums, usage }
 }
 
@@ -143,13 +123,7 @@ pub fn json_figures(json: &str) -> Figures {
     Figures {
         lines: list("lines")
             .iter()
-            .map(|line| {
-                [
-                    text(&line["quantity"]),
-                    text(&line["unit_price"]),
-                    text(&line["amount"]["amount"]),
-                ]
-            })
+            .map(|line| [text(&line["quantity"]), text(&line["unit_price"]), text(&line["amount"]["amount"])])
             .collect(),
         sums: [
             text(&document["subtotal"]["amount"]),
@@ -178,26 +152,16 @@ fn figures(html: &str) -> Vec<Decimal> {
 }
 
 fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
-    let (_, rest) = text
-        .split_once(start)
-        .unwrap_or_else(|| panic!("no {start:?} in the page"));
-    rest.split_once(end)
-        .unwrap_or_else(|| panic!("no {end:?} after {start:?}"))
-        .0
+    let (_, rest) = text.split_once(start).unwrap_or_else(|| panic!("no {start:?} in the page"));
+    rest.split_once(end).unwrap_or_else(|| panic!("no {end:?} after {start:?}")).0
 }
 
 fn decimal(text: &str) -> Option<Decimal> {
-    text.replace(',', "")
-        .replace('\u{2212}', "-")
-        .parse::<Decimal>()
-        .ok()
-        .map(|value| value.normalize())
+    text.replace(',', "").replace('\u{2212}', "-").parse::<Decimal>().ok().map(|value| value.normalize())
 }
 
 fn number(row: &str, name: &str) -> f64 {
-    between(row, &format!("{name}=\""), "\"")
-        .parse()
-        .expect("a number")
+    between(row, &format!("{name}=\""), "\"").parse().expect("a number")
 }
 
 fn pdftotext(pdf: &[u8], mode: &str) -> String {
@@ -208,12 +172,7 @@ fn pdftotext(pdf: &[u8], mode: &str) -> String {
         .stderr(Stdio::null())
         .spawn()
         .expect("these tests read PDFs with pdftotext: apt-get install poppler-utils");
-    child
-        .stdin
-        .take()
-        .expect("it is piped")
-        .write_all(pdf)
-        .expect("pdftotext reads");
+    child.stdin.take().expect("it is piped").write_all(pdf).expect("pdftotext reads");
     let output = child.wait_with_output().expect("pdftotext ends");
     assert!(output.status.success(), "pdftotext refuses the PDF");
     String::from_utf8(output.stdout).expect("pdftotext writes UTF-8")

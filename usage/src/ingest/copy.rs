@@ -17,12 +17,8 @@ const TEXT: Type = Type::TEXT;
 const TIME: Type = Type::TIMESTAMPTZ;
 const UUID: Type = Type::UUID;
 
-const INSTANCE: [Type; 13] = [
-    UUID, UUID, TIME, TIME, INT, TIME, INT, INT, INT, INT, INT, INT, TEXT,
-];
-const DISK: [Type; 13] = [
-    UUID, UUID, TIME, TIME, INT, TIME, INT, INT, INT, INT, INT, TEXT, TEXT,
-];
+const INSTANCE: [Type; 13] = [UUID, UUID, TIME, TIME, INT, TIME, INT, INT, INT, INT, INT, INT, TEXT];
+const DISK: [Type; 13] = [UUID, UUID, TIME, TIME, INT, TIME, INT, INT, INT, INT, INT, TEXT, TEXT];
 const NIC: [Type; 11] = [UUID, UUID, TIME, TIME, INT, TIME, INT, INT, INT, INT, TEXT];
 const VOLUME: [Type; 9] = [UUID, UUID, TIME, TIME, INT, TIME, INT, INT, BOOL];
 const NODE: [Type; 11] = [UUID, TIME, TIME, INT, INT, INT, INT, INT, INT, INT, INT];
@@ -203,10 +199,7 @@ async fn start(
     types: &[Type],
 ) -> Result<BinaryCopyInWriter, UsageError> {
     let statement = transaction.prepare_cached(text).await?;
-    Ok(BinaryCopyInWriter::new(
-        transaction.copy_in(&statement).await?,
-        types,
-    ))
+    Ok(BinaryCopyInWriter::new(transaction.copy_in(&statement).await?, types))
 }
 
 /// Screening has refused what does not fit.

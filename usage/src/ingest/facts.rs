@@ -50,11 +50,7 @@ pub(super) async fn write(
     write_instances(transaction, batch, &instances, facts_at).await?;
     let volumes = seen_volumes(batch, screened, facts_at);
     write_volumes(transaction, batch, &volumes, facts_at).await?;
-    let labelled: Vec<Uuid> = batch
-        .instances
-        .iter()
-        .map(|facts| facts.instance_id.uuid())
-        .collect();
+    let labelled: Vec<Uuid> = batch.instances.iter().map(|facts| facts.instance_id.uuid()).collect();
     let described: Vec<Uuid> = batch.volumes.iter().map(|facts| facts.volume_id.uuid()).collect();
     if labelled.is_empty() && described.is_empty() {
         return Ok(());
@@ -65,12 +61,8 @@ pub(super) async fn write(
 /// The first instant at which a reading may show usage. A register that rose at the very instant of its birth is
 /// counted in the microsecond before (`metering::derive`).
 pub(super) fn begins(observed_at: Timestamp, epoch: Epoch) -> Timestamp {
-    let just_before = observed_at
-        .saturating_sub(Duration::from_micros(1))
-        .unwrap_or(observed_at);
-    epoch
-        .born_at
-        .map_or(just_before, |born_at| born_at.min(just_before))
+    let just_before = observed_at.saturating_sub(Duration::from_micros(1)).unwrap_or(observed_at);
+    epoch.born_at.map_or(just_before, |born_at| born_at.min(just_before))
 }
 
 async fn write_node(
@@ -106,11 +98,7 @@ fn seen_instances<'a>(
 ) -> BTreeMap<Uuid, Seen<'a>> {
     let mut seen: BTreeMap<Uuid, Seen<'a>> = BTreeMap::new();
     let mut touch = |id: Uuid, first: Timestamp, last: Option<(Timestamp, InstanceState)>| {
-        let known = seen.entry(id).or_insert(Seen {
-            first,
-            last,
-            facts: None,
-        });
+        let known = seen.entry(id).or_insert(Seen { first, last, facts: None });
         known.first = known.first.min(first);
         known.last = match (known.last, last) {
             (Some(known), Some(last)) if last.0 < known.0 => Some(known),
@@ -130,11 +118,7 @@ fn seen_instances<'a>(
     // What was not read begins when it was described.
     let described = batch.instances.iter().map(|facts| facts.instance_id);
     for id in described.chain(batch.volumes.iter().filter_map(|facts| facts.instance_id)) {
-        seen.entry(id.uuid()).or_insert(Seen {
-            first: facts_at,
-            last: None,
-            facts: None,
-        });
+        seen.entry(id.uuid()).or_insert(Seen { first: facts_at, last: None, facts: None });
     }
     for facts in &batch.instances {
         if let Some(known) = seen.get_mut(&facts.instance_id.uuid()) {
@@ -159,29 +143,17 @@ async fn write_instances(
     let mut known = lock(transaction, sql!("lock_instances"), &ids).await?;
     if known.len() < ids.len() {
         let statement = transaction.prepare_cached(sql!("add_instances")).await?;
-        transaction
-            .execute(&statement, &[&ids, &node_id, &firsts])
-            .await?;
+        transaction.execute(&statement, &[&ids, &node_id, &firsts]).await?;
         known = lock(transaction, sql!("lock_instances"), &ids).await?;
     }
     let seen_at: Vec<Option<Timestamp>> = seen.values().map(|s| s.last.map(|last| last.0)).collect();
-    let states: Vec<Option<&str>> = seen
-        .values()
-        .map(|s| s.last.map(|last| last.1.as_str()))
-        .collect();
+    let states: Vec<Option<&str>> = seen.values().map(|s| s.last.map(|last| last.1.as_str())).collect();
     let names: Vec<Option<String>> = seen.values().map(|s| s.facts.map(|f| clean(&f.name))).collect();
-    let labels: Vec<Option<String>> = seen
-        .values()
-        .map(|s| s.facts.and_then(|f| f.tenant_label.as_deref().map(clean)))
-        .collect();
+    let labels: Vec<Option<String>> =
+        seen.values().map(|s| s.facts.and_then(|f| f.tenant_label.as_deref().map(clean))).collect();
     let statement = transaction.prepare_cached(sql!("put_instances")).await?;
     transaction
-        .execute(
-            &statement,
-            &[
-                &ids, &node_id, &firsts, &seen_at, &states, &names, &labels, &facts_at,
-            ],
-        )
+        .execute(&statement, &[&ids, &node_id, &firsts, &seen_at, &states, &names, &labels, &facts_at])
         .await?;
     let firsts = seen.iter().map(|(id, seen)| (*id, seen.first));
     move_owners(transaction, sql!("move_instance_owners"), &known, firsts).await
@@ -195,22 +167,14 @@ fn seen_volumes<'a>(
     let mut seen: BTreeMap<Uuid, SeenVolume<'a>> = BTreeMap::new();
     for r in &screened.volumes {
         let (first, last) = (begins(r.observed_at, r.epoch), Some((r.observed_at, r.exists)));
-        let known = seen.entry(r.volume_id.uuid()).or_insert(SeenVolume {
-            first,
-            last,
-            facts: None,
-        });
+        let known = seen.entry(r.volume_id.uuid()).or_insert(SeenVolume { first, last, facts: None });
         known.first = known.first.min(first);
         if known.last.is_none_or(|known| known.0 <= r.observed_at) {
             known.last = last;
         }
     }
     for facts in &batch.volumes {
-        let fresh = SeenVolume {
-            first: facts_at,
-            last: None,
-            facts: None,
-        };
+        let fresh = SeenVolume { first: facts_at, last: None, facts: None };
         seen.entry(facts.volume_id.uuid()).or_insert(fresh).facts = Some(facts);
     }
     seen
@@ -233,29 +197,21 @@ async fn write_volumes(
         transaction.execute(&statement, &[&ids, &firsts]).await?;
         known = lock(transaction, sql!("lock_volumes"), &ids).await?;
     }
-    let described: Vec<(&Uuid, &VolumeFacts)> = seen
-        .iter()
-        .filter_map(|(id, s)| s.facts.map(|facts| (id, facts)))
-        .collect();
+    let described: Vec<(&Uuid, &VolumeFacts)> =
+        seen.iter().filter_map(|(id, s)| s.facts.map(|facts| (id, facts))).collect();
     if !described.is_empty() {
         let ids: Vec<Uuid> = described.iter().map(|(id, _)| **id).collect();
         let pools: Vec<String> = described.iter().map(|(_, f)| clean(&f.pool)).collect();
         let names: Vec<String> = described.iter().map(|(_, f)| clean(&f.name)).collect();
-        let instances: Vec<Option<Uuid>> = described
-            .iter()
-            .map(|(_, f)| f.instance_id.map(metering::InstanceId::uuid))
-            .collect();
+        let instances: Vec<Option<Uuid>> =
+            described.iter().map(|(_, f)| f.instance_id.map(metering::InstanceId::uuid)).collect();
         let statement = transaction.prepare_cached(sql!("put_volume_facts")).await?;
-        transaction
-            .execute(&statement, &[&ids, &pools, &names, &instances, &facts_at])
-            .await?;
+        transaction.execute(&statement, &[&ids, &pools, &names, &instances, &facts_at]).await?;
     }
     let seen_at: Vec<Option<Timestamp>> = seen.values().map(|s| s.last.map(|last| last.0)).collect();
     let present: Vec<Option<bool>> = seen.values().map(|s| s.last.map(|last| last.1)).collect();
     let statement = transaction.prepare_cached(sql!("put_volumes")).await?;
-    transaction
-        .execute(&statement, &[&ids, &firsts, &seen_at, &present])
-        .await?;
+    transaction.execute(&statement, &[&ids, &firsts, &seen_at, &present]).await?;
     tracing::trace!(node = %batch.node_id, volumes = ids.len(), "volumes written");
     let firsts = seen.iter().map(|(id, seen)| (*id, seen.first));
     move_owners(transaction, sql!("move_volume_owners"), &known, firsts).await
@@ -270,12 +226,8 @@ async fn lock(
     let statement = transaction.prepare_cached(text).await?;
     let rows = transaction.query(&statement, &[&ids]).await?;
     // The id is the first column, by whatever name.
-    let known = rows
-        .iter()
-        .map(|row| Ok((row.try_get(0)?, row.try_get("first_seen_at")?)));
-    known
-        .collect::<Result<_, tokio_postgres::Error>>()
-        .map_err(Into::into)
+    let known = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get("first_seen_at")?)));
+    known.collect::<Result<_, tokio_postgres::Error>>().map_err(Into::into)
 }
 
 /// Lets whoever held a resource from its beginning hold it from the beginning that is known now.

@@ -40,20 +40,14 @@ pub(super) async fn write(
 ) -> Result<(), UsageError> {
     let touches = touches(screened);
     let gaps = gaps(screened);
-    let mut resources: Vec<Uuid> = touches
-        .keys()
-        .chain(gaps.iter().map(|(key, _)| key))
-        .map(|k| k.0)
-        .collect();
+    let mut resources: Vec<Uuid> =
+        touches.keys().chain(gaps.iter().map(|(key, _)| key)).map(|k| k.0).collect();
     resources.dedup();
     if resources.is_empty() {
         return Ok(());
     }
     let heads = heads(transaction, &resources).await?;
-    let gaps = gaps
-        .iter()
-        .filter(|(key, _)| heads.contains_key(key))
-        .map(|(key, touch)| (key, *touch));
+    let gaps = gaps.iter().filter(|(key, _)| heads.contains_key(key)).map(|(key, touch)| (key, *touch));
     let mut late: BTreeMap<&'static str, Vec<(&Key, Touch)>> = BTreeMap::new();
     for (key, touch) in touches.iter().map(|(key, touch)| (key, *touch)).chain(gaps) {
         match heads.get(key) {
@@ -73,22 +67,13 @@ pub(super) async fn write(
 }
 
 fn mark_kind(key: &Key) -> MarkKind {
-    if key.1 == ResourceKind::Volume.as_str() {
-        MarkKind::Volume
-    } else {
-        MarkKind::Instance
-    }
+    if key.1 == ResourceKind::Volume.as_str() { MarkKind::Volume } else { MarkKind::Instance }
 }
 
 fn touches(screened: &Screened<'_>) -> BTreeMap<Key, Touch> {
     let mut touches: BTreeMap<Key, Touch> = BTreeMap::new();
     let mut add = |key: Key, begins: Timestamp, at: Timestamp, is_gone: bool| {
-        let fresh = Touch {
-            begins,
-            first: at,
-            last: at,
-            is_gone,
-        };
+        let fresh = Touch { begins, first: at, last: at, is_gone };
         let touch = touches.entry(key).or_insert(fresh);
         touch.begins = touch.begins.min(begins);
         touch.first = touch.first.min(at);
@@ -98,24 +83,11 @@ fn touches(screened: &Screened<'_>) -> BTreeMap<Key, Touch> {
         }
     };
     for r in &screened.instances {
-        let key = (
-            r.instance_id.uuid(),
-            ResourceKind::Instance.as_str(),
-            String::new(),
-        );
-        add(
-            key,
-            begins(r.observed_at, r.epoch),
-            r.observed_at,
-            r.state == InstanceState::Gone,
-        );
+        let key = (r.instance_id.uuid(), ResourceKind::Instance.as_str(), String::new());
+        add(key, begins(r.observed_at, r.epoch), r.observed_at, r.state == InstanceState::Gone);
     }
     for r in &screened.disks {
-        let key = (
-            r.instance_id.uuid(),
-            ResourceKind::Disk.as_str(),
-            r.target.clone(),
-        );
+        let key = (r.instance_id.uuid(), ResourceKind::Disk.as_str(), r.target.clone());
         add(key, begins(r.observed_at, r.epoch), r.observed_at, false);
     }
     for r in &screened.nics {
@@ -140,12 +112,7 @@ fn gaps(screened: &Screened<'_>) -> Vec<(Key, Touch)> {
             continue;
         };
         let (first, last) = (span.start(), span.end());
-        let touch = Touch {
-            begins: first,
-            first,
-            last,
-            is_gone: false,
-        };
+        let touch = Touch { begins: first, first, last, is_gone: false };
         let id = instance_id.uuid();
         touches.push(((id, ResourceKind::Instance.as_str(), String::new()), touch));
         if let Some(device) = &gap.device {
@@ -165,12 +132,7 @@ async fn heads(transaction: &Transaction<'_>, resources: &[Uuid]) -> Result<BTre
             continue;
         };
         let key = (row.try_get("resource")?, kind.as_str(), row.try_get("device")?);
-        heads.insert(
-            key,
-            Head {
-                last: row.try_get("last_observed_at")?,
-            },
-        );
+        heads.insert(key, Head { last: row.try_get("last_observed_at")? });
     }
     Ok(heads)
 }
@@ -193,9 +155,7 @@ async fn mark_late(
     let firsts: Vec<Timestamp> = late.iter().map(|(_, touch)| touch.first).collect();
     let lasts: Vec<Timestamp> = late.iter().map(|(_, touch)| touch.last).collect();
     let statement = transaction.prepare_cached(text).await?;
-    let rows = transaction
-        .query(&statement, &[&resources, &devices, &firsts, &lasts])
-        .await?;
+    let rows = transaction.query(&statement, &[&resources, &devices, &firsts, &lasts]).await?;
     for row in rows {
         let n: i64 = row.try_get("n")?;
         // WITH ORDINALITY counts from one.
@@ -205,12 +165,7 @@ async fn mark_late(
         let before: Option<Timestamp> = row.try_get("before")?;
         let after: Option<Timestamp> = row.try_get("after")?;
         let start = before.unwrap_or(touch.begins);
-        marks.add(
-            mark_kind(key),
-            key.0,
-            start,
-            after.map_or(touch.last, |after| after.max(touch.last)),
-        );
+        marks.add(mark_kind(key), key.0, start, after.map_or(touch.last, |after| after.max(touch.last)));
     }
     Ok(())
 }
@@ -226,11 +181,6 @@ async fn put(transaction: &Transaction<'_>, touches: &BTreeMap<Key, Touch>) -> R
     let lasts: Vec<Timestamp> = touches.values().map(|touch| touch.last).collect();
     let gone: Vec<bool> = touches.values().map(|touch| touch.is_gone).collect();
     let statement = transaction.prepare_cached(sql!("put_heads")).await?;
-    transaction
-        .execute(
-            &statement,
-            &[&resources, &kinds, &devices, &firsts, &lasts, &gone],
-        )
-        .await?;
+    transaction.execute(&statement, &[&resources, &kinds, &devices, &firsts, &lasts, &gone]).await?;
     Ok(())
 }

@@ -38,23 +38,15 @@ impl MarkKind {
     }
 
     pub(crate) fn parse(text: &str) -> Result<Self, UsageError> {
-        [Self::Instance, Self::Volume]
-            .into_iter()
-            .find(|kind| kind.as_str() == text)
-            .ok_or_else(|| UsageError::Corrupt {
-                table: "dirty_window",
-                column: "kind",
-                value: text.to_owned(),
-            })
+        [Self::Instance, Self::Volume].into_iter().find(|kind| kind.as_str() == text).ok_or_else(|| {
+            UsageError::Corrupt { table: "dirty_window", column: "kind", value: text.to_owned() }
+        })
     }
 }
 
 impl Marks {
     pub(crate) const fn new(window: WindowLength) -> Self {
-        Self {
-            window,
-            rows: BTreeMap::new(),
-        }
+        Self { window, rows: BTreeMap::new() }
     }
 
     /// Marks the windows that touch `[start, end)`.
@@ -63,10 +55,8 @@ impl Marks {
         if WINDOWS_MAX < span.microseconds() / (i64::from(self.window.seconds()) * 1_000_000) {
             let mut day = span.start().as_microsecond().div_euclid(DAY_US) * DAY_US;
             while day < span.end().as_microsecond() {
-                let (from, to) = (
-                    Timestamp::from_microsecond(day),
-                    Timestamp::from_microsecond(day + DAY_US),
-                );
+                let (from, to) =
+                    (Timestamp::from_microsecond(day), Timestamp::from_microsecond(day + DAY_US));
                 // Both exist: spans lie between 2020 and now.
                 if let (Ok(from), Ok(to)) = (from, to) {
                     self.add_row(kind, resource, from, to);
@@ -104,9 +94,7 @@ pub(crate) async fn write(transaction: &Transaction<'_>, marks: &Marks) -> Resul
         ends.push(*end);
     }
     let statement = transaction.prepare_cached(sql!("mark_dirty")).await?;
-    transaction
-        .execute(&statement, &[&kinds, &resources, &starts, &ends])
-        .await?;
+    transaction.execute(&statement, &[&kinds, &resources, &starts, &ends]).await?;
     Ok(())
 }
 
@@ -144,12 +132,7 @@ mod tests {
     #[test]
     fn ten_second_windows_are_marked_too() {
         let mut marks = Marks::new(WindowLength::new(Duration::from_secs(10)).unwrap());
-        marks.add(
-            MarkKind::Volume,
-            Uuid::nil(),
-            at("2026-10-25T10:00:05Z"),
-            at("2026-10-25T10:00:25Z"),
-        );
+        marks.add(MarkKind::Volume, Uuid::nil(), at("2026-10-25T10:00:05Z"), at("2026-10-25T10:00:25Z"));
         assert_eq!(marks.rows.len(), 3);
     }
 }

@@ -32,10 +32,7 @@ impl Partitions {
         for (table, day) in missing {
             let instant = |day: i64| Timestamp::from_second(day * DAY_SECONDS).unwrap_or(Timestamp::MAX);
             migrations::ensure_partitions(db, table, instant(day), instant(day + 1)).await?;
-            self.known
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert((table, day));
+            self.known.lock().unwrap_or_else(PoisonError::into_inner).insert((table, day));
         }
         Ok(())
     }

@@ -40,28 +40,16 @@ impl Screened<'_> {
     /// Which tables are needed on which days.
     pub(super) fn days(&self) -> impl Iterator<Item = (&'static str, i64)> {
         let mut days = BTreeSet::new();
-        days.extend(
-            self.instances
-                .iter()
-                .map(|r| ("instance_reading", day_of(r.observed_at))),
-        );
+        days.extend(self.instances.iter().map(|r| ("instance_reading", day_of(r.observed_at))));
         days.extend(self.disks.iter().map(|r| ("disk_reading", day_of(r.observed_at))));
         days.extend(self.nics.iter().map(|r| ("nic_reading", day_of(r.observed_at))));
-        days.extend(
-            self.volumes
-                .iter()
-                .map(|r| ("volume_reading", day_of(r.observed_at))),
-        );
+        days.extend(self.volumes.iter().map(|r| ("volume_reading", day_of(r.observed_at))));
         days.extend(self.node.iter().map(|r| ("node_reading", day_of(r.observed_at))));
         days.into_iter()
     }
 
     fn refuse(&mut self, kind: &'static str, reason: String, payload: Value) {
-        self.refused.push(Refused {
-            kind,
-            reason,
-            payload,
-        });
+        self.refused.push(Refused { kind, reason, payload });
     }
 }
 
@@ -70,10 +58,7 @@ pub(super) fn screen<'a>(batch: &'a Batch, received_at: Timestamp, days_max: usi
     let readings = &batch.readings;
     let rules = Rules::new(batch, received_at, days_max);
     let bounds = Window::new(rules.earliest, rules.latest).ok();
-    let mut screened = Screened {
-        bounds,
-        ..Screened::default()
-    };
+    let mut screened = Screened { bounds, ..Screened::default() };
     for reading in &readings.instances {
         match rules.fault_of_instance(reading) {
             None => screened.instances.push(reading),
@@ -83,12 +68,8 @@ pub(super) fn screen<'a>(batch: &'a Batch, received_at: Timestamp, days_max: usi
     for reading in &readings.disks {
         let r = reading.registers;
         let registers = [r.read_bytes, r.write_bytes, r.read_ops, r.write_ops, r.flush_ops];
-        match rules.fault(
-            reading.observed_at,
-            reading.epoch,
-            &registers,
-            &[&reading.target, &reading.source],
-        ) {
+        match rules.fault(reading.observed_at, reading.epoch, &registers, &[&reading.target, &reading.source])
+        {
             None => screened.disks.push(reading),
             Some(reason) => screened.refuse("disk", reason, disk_json(reading)),
         }
@@ -116,10 +97,7 @@ pub(super) fn screen<'a>(batch: &'a Batch, received_at: Timestamp, days_max: usi
     }
     // A gap that lies outside of what is metered says nothing.
     screened.gaps.extend(
-        batch
-            .gaps
-            .iter()
-            .filter(|gap| rules.earliest < gap.span.end() && gap.span.start() < rules.latest),
+        batch.gaps.iter().filter(|gap| rules.earliest < gap.span.end() && gap.span.start() < rules.latest),
     );
     screened
 }
@@ -132,30 +110,20 @@ pub(super) async fn write(
     received_at: Timestamp,
 ) -> Result<(), UsageError> {
     // The number was stored in the ledger, so it fits.
-    let (node_id, seq) = (
-        batch.node_id.uuid(),
-        i64::try_from(batch.seq.0).unwrap_or(i64::MAX),
-    );
+    let (node_id, seq) = (batch.node_id.uuid(), i64::try_from(batch.seq.0).unwrap_or(i64::MAX));
     if !screened.refused.is_empty() {
         let kinds: Vec<&str> = screened.refused.iter().map(|r| r.kind).collect();
         let reasons: Vec<&str> = screened.refused.iter().map(|r| r.reason.as_str()).collect();
         let payloads: Vec<&Value> = screened.refused.iter().map(|r| &r.payload).collect();
         let statement = transaction.prepare_cached(sql!("add_quarantine")).await?;
-        transaction
-            .execute(
-                &statement,
-                &[&node_id, &seq, &received_at, &kinds, &reasons, &payloads],
-            )
-            .await?;
+        transaction.execute(&statement, &[&node_id, &seq, &received_at, &kinds, &reasons, &payloads]).await?;
         tracing::warn!(node = %batch.node_id, seq = %batch.seq, rows = screened.refused.len(),
             reason = %screened.refused[0].reason, "readings that cannot be true were put into quarantine");
     }
     if !screened.gaps.is_empty() {
         let gaps = &screened.gaps;
-        let instances: Vec<_> = gaps
-            .iter()
-            .map(|gap| gap.instance_id.map(metering::InstanceId::uuid))
-            .collect();
+        let instances: Vec<_> =
+            gaps.iter().map(|gap| gap.instance_id.map(metering::InstanceId::uuid)).collect();
         let devices: Vec<_> = gaps.iter().map(|gap| gap.device.as_deref().map(clean)).collect();
         let starts: Vec<_> = gaps.iter().map(|gap| storable(gap.span.start())).collect();
         let ends: Vec<_> = gaps.iter().map(|gap| storable(gap.span.end())).collect();
@@ -163,12 +131,7 @@ pub(super) async fn write(
         let details: Vec<_> = gaps.iter().map(|gap| clean(&gap.detail)).collect();
         let statement = transaction.prepare_cached(sql!("add_gaps")).await?;
         transaction
-            .execute(
-                &statement,
-                &[
-                    &node_id, &seq, &instances, &devices, &starts, &ends, &reasons, &details,
-                ],
-            )
+            .execute(&statement, &[&node_id, &seq, &instances, &devices, &starts, &ends, &reasons, &details])
             .await?;
     }
     Ok(())
@@ -199,29 +162,13 @@ impl Rules {
             .filter(|at| earliest <= *at && *at <= latest)
             .map(day_of)
             .collect();
-        let first_day = days
-            .iter()
-            .rev()
-            .nth(days_max.saturating_sub(1))
-            .copied()
-            .unwrap_or(i64::MIN);
-        Self {
-            earliest,
-            latest,
-            first_day,
-            days_max,
-        }
+        let first_day = days.iter().rev().nth(days_max.saturating_sub(1)).copied().unwrap_or(i64::MIN);
+        Self { earliest, latest, first_day, days_max }
     }
 
     fn fault_of_instance(&self, reading: &InstanceReading) -> Option<String> {
         let r = reading.registers;
-        let figures = [
-            r.cpu_ns,
-            r.running_ms,
-            r.vcpu_ms,
-            r.memory_kib_s,
-            reading.memory_kib,
-        ];
+        let figures = [r.cpu_ns, r.running_ms, r.vcpu_ms, r.memory_kib_s, reading.memory_kib];
         self.fault(reading.observed_at, reading.epoch, &figures, &[])
     }
 

@@ -49,9 +49,7 @@ pub async fn volumes(db: &Database, scope: Scope) -> Result<Vec<Volume>, Registr
             id: VolumeId::from_uuid(row.try_get("volume_id")?),
             pool: row.try_get("pool")?,
             name: row.try_get("name")?,
-            instance_id: row
-                .try_get::<_, Option<_>>("instance_id")?
-                .map(InstanceId::from_uuid),
+            instance_id: row.try_get::<_, Option<_>>("instance_id")?.map(InstanceId::from_uuid),
             tenant_id: row.try_get::<_, Option<_>>("tenant_id")?.map(TenantId::from_uuid),
             first_seen_at: row.try_get("first_seen_at")?,
             gone_at: row.try_get("gone_at")?,

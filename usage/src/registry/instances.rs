@@ -108,9 +108,7 @@ pub async fn assign(
     ownership::require_tenant(&transaction, tenant_id).await?;
     let first_seen_at = ownership::lock_instance(&transaction, instance_id)
         .await?
-        .ok_or_else(|| RegistryError::NoInstance {
-            asked: instance_id.to_string(),
-        })?;
+        .ok_or_else(|| RegistryError::NoInstance { asked: instance_id.to_string() })?;
     let since = since.map_or(first_seen_at, |since| metering::micros(since).max(first_seen_at));
     ownership::assign(&transaction, instance_id, tenant_id, since, settings.window).await?;
     transaction.commit().await?;
@@ -127,28 +125,16 @@ pub async fn claim_instance(db: &Database, claim: &Claim<'_>) -> Result<(), Regi
     let transaction = session.begin(Scope::Provider).await?;
     ownership::require_tenant(&transaction, claim.tenant_id).await?;
     let statement = transaction.prepare_cached(sql!("claim_node")).await?;
-    transaction
-        .execute(&statement, &[&claim.node_id.uuid(), &claim.node_name])
-        .await?;
+    transaction.execute(&statement, &[&claim.node_id.uuid(), &claim.node_name]).await?;
     let statement = transaction.prepare_cached(sql!("claim_instance")).await?;
-    let (id, node, at) = (
-        claim.instance_id.uuid(),
-        claim.node_id.uuid(),
-        metering::micros(claim.at),
-    );
-    transaction
-        .execute(&statement, &[&id, &node, &claim.name, &at])
-        .await?;
+    let (id, node, at) = (claim.instance_id.uuid(), claim.node_id.uuid(), metering::micros(claim.at));
+    transaction.execute(&statement, &[&id, &node, &claim.name, &at]).await?;
     let statement = transaction.prepare_cached(sql!("claim_owner")).await?;
-    let owner = transaction
-        .query_opt(&statement, &[&id, &claim.tenant_id.uuid(), &at])
-        .await?;
+    let owner = transaction.query_opt(&statement, &[&id, &claim.tenant_id.uuid(), &at]).await?;
     if let Some(owner) = owner
         && owner.try_get::<_, Uuid>("tenant_id")? != claim.tenant_id.uuid()
     {
-        return Err(RegistryError::Claimed {
-            instance_id: claim.instance_id,
-        });
+        return Err(RegistryError::Claimed { instance_id: claim.instance_id });
     }
     transaction.commit().await?;
     Ok(())

@@ -78,22 +78,12 @@ pub async fn create_tenant(
     let transaction = session.begin(Scope::Provider).await?;
     let statement = transaction.prepare_cached(sql!("add_tenant")).await?;
     let added = transaction
-        .query_one(
-            &statement,
-            &[
-                &Uuid::now_v7(),
-                &new.name.as_str(),
-                &new.display_name,
-                &new.time_zone,
-            ],
-        )
+        .query_one(&statement, &[&Uuid::now_v7(), &new.name.as_str(), &new.display_name, &new.time_zone])
         .await;
     let row = match added {
         Ok(row) => row,
         Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
-            return Err(RegistryError::TenantExists {
-                name: new.name.to_string(),
-            });
+            return Err(RegistryError::TenantExists { name: new.name.to_string() });
         }
         Err(error) => return Err(error.into()),
     };
@@ -124,10 +114,7 @@ pub async fn find_tenant(db: &Database, scope: Scope, asked: &str) -> Result<Ten
     let transaction = session.begin(scope).await?;
     let statement = transaction.prepare_cached(sql!("find_tenant")).await?;
     let id: Option<Uuid> = asked.parse().ok();
-    let row = transaction
-        .query_opt(&statement, &[&id, &asked])
-        .await?
-        .ok_or_else(none)?;
+    let row = transaction.query_opt(&statement, &[&id, &asked]).await?.ok_or_else(none)?;
     Ok(tenant(&row)?)
 }
 
@@ -143,14 +130,8 @@ pub async fn set_plan(
     let mut session = db.session().await?;
     let transaction = session.begin(Scope::Provider).await?;
     let statement = transaction.prepare_cached(sql!("set_plan")).await?;
-    if transaction
-        .execute(&statement, &[&tenant_id.uuid(), &plan_name])
-        .await?
-        == 0
-    {
-        return Err(RegistryError::NoTenant {
-            asked: tenant_id.to_string(),
-        });
+    if transaction.execute(&statement, &[&tenant_id.uuid(), &plan_name]).await? == 0 {
+        return Err(RegistryError::NoTenant { asked: tenant_id.to_string() });
     }
     transaction.commit().await?;
     Ok(())
@@ -178,14 +159,8 @@ pub async fn set_party(
     let mut session = db.session().await?;
     let transaction = session.begin(Scope::Provider).await?;
     let statement = transaction.prepare_cached(sql!("set_party")).await?;
-    if transaction
-        .execute(&statement, &[&tenant_id.uuid(), &address, &tax_number])
-        .await?
-        == 0
-    {
-        return Err(RegistryError::NoTenant {
-            asked: tenant_id.to_string(),
-        });
+    if transaction.execute(&statement, &[&tenant_id.uuid(), &address, &tax_number]).await? == 0 {
+        return Err(RegistryError::NoTenant { asked: tenant_id.to_string() });
     }
     transaction.commit().await?;
     Ok(())
@@ -195,10 +170,7 @@ fn check_zone(zone: &str, settings: UsageSettings) -> Result<(), RegistryError> 
     let unknown = || RegistryError::UnknownZone { zone: shown(zone) };
     let time_zone = TimeZone::get(zone).map_err(|_| unknown())?;
     let from: Timestamp = ZONE_CHECK_FROM.parse().map_err(|_| unknown())?;
-    let changes = time_zone
-        .following(from)
-        .take(ZONE_CHANGES_MAX)
-        .map(|change| change.offset());
+    let changes = time_zone.following(from).take(ZONE_CHANGES_MAX).map(|change| change.offset());
     let window = SignedDuration::from_secs(i64::from(settings.window.seconds()));
     let misfit = std::iter::once(time_zone.to_offset(from))
         .chain(changes)
@@ -241,10 +213,7 @@ mod tests {
 
     fn check(zone: &str, window_minutes: u64, expected: &str) {
         let window = WindowLength::new(Duration::from_secs(window_minutes * 60)).unwrap();
-        let settings = UsageSettings {
-            window,
-            tolerance: Duration::from_secs(150),
-        };
+        let settings = UsageSettings { window, tolerance: Duration::from_secs(150) };
         let got = check_zone(zone, settings).map_or_else(|error| error.to_string(), |()| "fine".into());
         assert!(got.contains(expected), "{zone} {window_minutes}: {got}");
     }

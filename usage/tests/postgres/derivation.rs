@@ -12,11 +12,8 @@ use crate::story::*;
 async fn usage_is_split_at_the_hour_and_nothing_is_lost_at_the_border() {
     let db = migrations::testing::database().await;
     let (mut node, id, a) = (Node::new(&db), instance_id(), epoch("a", Some(3_590)));
-    let batch = node.instances(vec![
-        reading(id, 3_595, a, 5),
-        reading(id, 3_602, a, 12),
-        reading(id, 3_610, a, 20),
-    ]);
+    let batch =
+        node.instances(vec![reading(id, 3_595, a, 5), reading(id, 3_602, a, 12), reading(id, 3_610, a, 20)]);
     node.must_send(&batch).await;
     derive(&db, 3_610).await;
     check(&db, "cpu_ns", "unassigned 0 10 10 0 0\nunassigned 3600 10 10 0 0").await;
@@ -34,20 +31,10 @@ async fn a_late_reading_corrects_its_neighbours() {
     node.must_send(&after).await;
     derive(&db, 7_200).await;
     // Nobody knows when the thousand were used: half in each hour, all of it estimated.
-    check(
-        &db,
-        "cpu_ns",
-        "unassigned 0 504 5 3595 0\nunassigned 3600 501 0 3600 0",
-    )
-    .await;
+    check(&db, "cpu_ns", "unassigned 0 504 5 3595 0\nunassigned 3600 501 0 3600 0").await;
     node.must_send(&late).await;
     derive(&db, 7_200).await;
-    check(
-        &db,
-        "cpu_ns",
-        "unassigned 0 1000 5 3595 0\nunassigned 3600 5 0 3600 0",
-    )
-    .await;
+    check(&db, "cpu_ns", "unassigned 0 1000 5 3595 0\nunassigned 3600 5 0 3600 0").await;
     check_conservation(&db).await;
 }
 
@@ -56,11 +43,7 @@ async fn readings_that_stop_leave_missing_time_once_the_hour_is_over() {
     let db = migrations::testing::database().await;
     let (mut node, id, a) = (Node::new(&db), instance_id(), epoch("a", Some(0)));
     let other = instance_id();
-    let batch = node.instances(vec![
-        reading(id, 10, a, 10),
-        reading(other, 10, a, 10),
-        gone(other, 15),
-    ]);
+    let batch = node.instances(vec![reading(id, 10, a, 10), reading(other, 10, a, 10), gone(other, 15)]);
     node.must_send(&batch).await;
     derive(&db, 15).await;
     check(&db, "cpu_ns", "unassigned 0 10 10 0 0\nunassigned 0 10 15 0 0").await;
@@ -68,18 +51,10 @@ async fn readings_that_stop_leave_missing_time_once_the_hour_is_over() {
     assert_eq!(usage::mark_overdue(&db, settings(), at(19)).await.unwrap(), 0);
     assert_eq!(usage::mark_overdue(&db, settings(), at(3_599)).await.unwrap(), 0);
     assert_eq!(usage::mark_overdue(&db, settings(), at(7_300)).await.unwrap(), 1);
-    assert_eq!(
-        usage::mark_overdue(&db, settings(), at(7_300)).await.unwrap(),
-        0,
-        "once is enough"
-    );
+    assert_eq!(usage::mark_overdue(&db, settings(), at(7_300)).await.unwrap(), 0, "once is enough");
     derive(&db, 7_300).await;
-    check(
-        &db,
-        "cpu_ns",
-        "unassigned 0 10 10 0 3590\nunassigned 0 10 15 0 0\nunassigned 3600 0 0 0 3600",
-    )
-    .await;
+    check(&db, "cpu_ns", "unassigned 0 10 10 0 3590\nunassigned 0 10 15 0 0\nunassigned 3600 0 0 0 3600")
+        .await;
     // It was the network: what was missing is estimated now.
     let back = node.instances(vec![reading(id, 7_210, a, 7_210)]);
     node.must_send(&back).await;
@@ -99,12 +74,7 @@ async fn a_disk_that_was_unplugged_misses_nothing_and_one_that_could_not_be_read
     let db = migrations::testing::database().await;
     let (mut node, id, a) = (Node::new(&db), instance_id(), epoch("a", Some(0)));
     let seconds = [10, 20, 30, 40, 50];
-    let mut batch = node.instances(
-        seconds
-            .iter()
-            .map(|s| reading(id, *s, a, s.unsigned_abs()))
-            .collect(),
-    );
+    let mut batch = node.instances(seconds.iter().map(|s| reading(id, *s, a, s.unsigned_abs())).collect());
     batch.readings.disks = vec![
         disk(id, "vda", 10, a, 1),
         disk(id, "vda", 20, a, 2),
@@ -114,26 +84,13 @@ async fn a_disk_that_was_unplugged_misses_nothing_and_one_that_could_not_be_read
     batch.gaps = vec![gap(id, Some("vda"), 20, 50)];
     node.must_send(&batch).await;
     derive(&db, 70).await;
-    check(
-        &db,
-        "disk_read_bytes",
-        "unassigned vda 0 2 20 0 50\nunassigned vdb 0 8 30 0 0",
-    )
-    .await;
+    check(&db, "disk_read_bytes", "unassigned vda 0 2 20 0 50\nunassigned vdb 0 8 30 0 0").await;
     // Plugged in again: a new life, counted from its birth.
     let mut again = node.instances(vec![reading(id, 60, a, 60)]);
-    again.readings.disks = vec![
-        disk(id, "vda", 60, a, 30),
-        disk(id, "vdb", 60, epoch("b", Some(55)), 4),
-    ];
+    again.readings.disks = vec![disk(id, "vda", 60, a, 30), disk(id, "vdb", 60, epoch("b", Some(55)), 4)];
     node.must_send(&again).await;
     derive(&db, 60).await;
-    check(
-        &db,
-        "disk_read_bytes",
-        "unassigned vda 0 30 20 40 0\nunassigned vdb 0 12 30 5 0",
-    )
-    .await;
+    check(&db, "disk_read_bytes", "unassigned vda 0 30 20 40 0\nunassigned vdb 0 12 30 5 0").await;
     check_conservation(&db).await;
 }
 
@@ -162,10 +119,8 @@ async fn what_is_switched_off_is_watched_and_uses_nothing() {
 async fn a_window_that_becomes_dirty_while_it_is_derived_is_derived_again() {
     let db = migrations::testing::database().await;
     let (mut node, id, a) = (Node::new(&db), instance_id(), epoch("a", Some(0)));
-    let (first, second) = (
-        node.instances(vec![reading(id, 10, a, 10)]),
-        node.instances(vec![reading(id, 20, a, 20)]),
-    );
+    let (first, second) =
+        (node.instances(vec![reading(id, 10, a, 10)]), node.instances(vec![reading(id, 20, a, 20)]));
     node.must_send(&first).await;
     // Somebody derives: has taken the marks and read, but has not committed.
     let mut session = db.session().await.unwrap();
@@ -196,16 +151,9 @@ async fn a_mark_whose_readings_are_not_committed_yet_is_not_taken() {
     let ingesting = session.begin(Scope::Provider).await.unwrap();
     let mark = include_str!("../../sql/mark_dirty.sql");
     let (starts, ends) = (vec![at(0)], vec![at(3_600)]);
-    ingesting
-        .execute(mark, &[&vec!["instance"], &vec![id.uuid()], &starts, &ends])
-        .await
-        .unwrap();
+    ingesting.execute(mark, &[&vec!["instance"], &vec![id.uuid()], &starts, &ends]).await.unwrap();
     derive(&db, 10).await;
-    assert_eq!(
-        count(&db, Scope::Provider, "dirty_window").await,
-        1,
-        "it was taken too early"
-    );
+    assert_eq!(count(&db, Scope::Provider, "dirty_window").await, 1, "it was taken too early");
     ingesting.commit().await.unwrap();
     derive(&db, 10).await;
     assert_eq!(count(&db, Scope::Provider, "dirty_window").await, 0);
@@ -219,11 +167,7 @@ async fn two_that_derive_beside_an_ingest_agree_with_one_that_works_alone() {
     let ids: Vec<_> = (0..5).map(|_| instance_id()).collect();
     let batches: Vec<_> = (1..40)
         .map(|n| {
-            node.instances(
-                ids.iter()
-                    .map(|id| reading(*id, n * 300, a, n.unsigned_abs() * 7))
-                    .collect(),
-            )
+            node.instances(ids.iter().map(|id| reading(*id, n * 300, a, n.unsigned_abs() * 7)).collect())
         })
         .collect();
     let deriving = [(); 2].map(|()| {
@@ -251,10 +195,8 @@ async fn another_window_length_replaces_the_records_that_it_cuts() {
     let batch = node.instances(vec![reading(id, 10, a, 10), reading(id, 3_600, a, 3_600)]);
     node.must_send(&batch).await;
     derive(&db, 3_600).await;
-    let quarter = UsageSettings {
-        window: WindowLength::new(Duration::from_secs(900)).unwrap(),
-        ..settings()
-    };
+    let quarter =
+        UsageSettings { window: WindowLength::new(Duration::from_secs(900)).unwrap(), ..settings() };
     let later = node.instances(vec![reading(id, 1_000, a, 1_500)]);
     node.must_send(&later).await;
     usage::derive_dirty(&db, quarter, at(3_600)).await.unwrap();

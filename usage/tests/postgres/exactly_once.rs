@@ -27,21 +27,12 @@ async fn a_batch_that_comes_again_changes_nothing_even_a_month_later() {
     let db = migrations::testing::database().await;
     let mut node = Node::new(&db);
     let batch = simple(&mut node);
-    assert_eq!(
-        node.send(&batch).await.unwrap(),
-        Ingested::Taken {
-            rows: 2,
-            quarantined: 0
-        }
-    );
+    assert_eq!(node.send(&batch).await.unwrap(), Ingested::Taken { rows: 2, quarantined: 0 });
     let before = state(&db).await;
     assert_eq!(before, (2, 1, 4));
     assert_eq!(node.send(&batch).await.unwrap(), Ingested::Duplicate);
     let month_later = at(30 * 86_400);
-    assert_eq!(
-        node.ingestor.ingest(&batch, month_later).await.unwrap(),
-        Ingested::Duplicate
-    );
+    assert_eq!(node.ingestor.ingest(&batch, month_later).await.unwrap(), Ingested::Duplicate);
     assert_eq!(count(&db, Scope::Provider, "dirty_window").await, 0);
     assert_eq!(state(&db).await, before);
     check(&db, "cpu_ns", "unassigned 0 25 20 0 0").await;
@@ -72,23 +63,11 @@ async fn a_node_that_lost_count_is_refused_instead_of_being_taken_for_a_duplicat
     let mut node = Node::new(&db);
     let batch = simple(&mut node);
     node.must_send(&batch).await;
-    let other = Batch {
-        collected_at: at(999),
-        ..batch.clone()
-    };
+    let other = Batch { collected_at: at(999), ..batch.clone() };
     let error = node.send(&other).await.unwrap_err();
-    assert!(
-        matches!(error, IngestError::Reused { .. }) && !error.is_transient(),
-        "{error}"
-    );
-    let shorter = Batch {
-        readings: metering::Readings::default(),
-        ..batch
-    };
-    assert!(matches!(
-        node.send(&shorter).await,
-        Err(IngestError::Reused { .. })
-    ));
+    assert!(matches!(error, IngestError::Reused { .. }) && !error.is_transient(), "{error}");
+    let shorter = Batch { readings: metering::Readings::default(), ..batch };
+    assert!(matches!(node.send(&shorter).await, Err(IngestError::Reused { .. })));
     assert_eq!(state(&db).await, (2, 1, 4));
 }
 
@@ -96,17 +75,9 @@ async fn a_node_that_lost_count_is_refused_instead_of_being_taken_for_a_duplicat
 async fn a_batch_that_is_too_large_is_refused_whole() {
     let db = migrations::testing::database().await;
     let mut node = Node::new(&db);
-    let settings = usage::IngestSettings {
-        rows_max: 1,
-        ..usage::IngestSettings::new(settings().window)
-    };
-    let error = usage::Ingestor::new(db.database(), settings)
-        .ingest(&simple(&mut node), at(100))
-        .await;
-    assert!(matches!(
-        error,
-        Err(IngestError::TooLarge { rows: 2, rows_max: 1 })
-    ));
+    let settings = usage::IngestSettings { rows_max: 1, ..usage::IngestSettings::new(settings().window) };
+    let error = usage::Ingestor::new(db.database(), settings).ingest(&simple(&mut node), at(100)).await;
+    assert!(matches!(error, Err(IngestError::TooLarge { rows: 2, rows_max: 1 })));
     assert_eq!(count(&db, Scope::Provider, "batch_ledger").await, 0);
 }
 
@@ -118,21 +89,9 @@ async fn partitions_that_were_dropped_behind_our_back_are_made_again() {
     node.must_send(&first).await;
     let mut session = db.session().await.unwrap();
     let transaction = session.begin(Scope::Provider).await.unwrap();
-    transaction
-        .query(
-            "SELECT weir_drop_partitions('instance_reading', '2026-12-01')",
-            &[],
-        )
-        .await
-        .unwrap();
+    transaction.query("SELECT weir_drop_partitions('instance_reading', '2026-12-01')", &[]).await.unwrap();
     transaction.commit().await.unwrap();
     let second = simple(&mut node);
-    assert_eq!(
-        node.send(&second).await.unwrap(),
-        Ingested::Taken {
-            rows: 2,
-            quarantined: 0
-        }
-    );
+    assert_eq!(node.send(&second).await.unwrap(), Ingested::Taken { rows: 2, quarantined: 0 });
     assert_eq!(count(&db, Scope::Provider, "visible_instance_reading").await, 2);
 }

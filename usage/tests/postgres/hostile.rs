@@ -36,29 +36,12 @@ async fn a_row_that_cannot_be_true_is_kept_aside_and_the_rest_counts() {
         disk(id, "vda", 10, a, 1),
         disk(id, "vdb", 10, a, 1 << 63),
     ];
-    batch.readings.node = Some(metering::NodeReading {
-        observed_at: Timestamp::UNIX_EPOCH,
-        ..Default::default()
-    });
-    assert_eq!(
-        node.send(&batch).await.unwrap(),
-        Ingested::Taken {
-            rows: 2,
-            quarantined: 11
-        }
-    );
-    let reasons = query(
-        &db,
-        Scope::Provider,
-        "SELECT reason, payload FROM quarantine ORDER BY reason",
-    )
-    .await;
+    batch.readings.node =
+        Some(metering::NodeReading { observed_at: Timestamp::UNIX_EPOCH, ..Default::default() });
+    assert_eq!(node.send(&batch).await.unwrap(), Ingested::Taken { rows: 2, quarantined: 11 });
+    let reasons = query(&db, Scope::Provider, "SELECT reason, payload FROM quarantine ORDER BY reason").await;
     assert_eq!(reasons.len(), 11);
-    assert!(
-        reasons
-            .iter()
-            .all(|row| row.get::<_, String>("reason").len() > 10)
-    );
+    assert!(reasons.iter().all(|row| row.get::<_, String>("reason").len() > 10));
     derive(&db, 10).await;
     check(&db, "cpu_ns", "unassigned 0 10 10 0 0").await;
     check_conservation(&db).await;
@@ -70,13 +53,7 @@ async fn a_clock_that_is_a_little_ahead_is_believed() {
     let (mut node, id, a) = (Node::new(&db), instance_id(), epoch("a", Some(0)));
     let batch = node.instances(vec![reading(id, 310, a, 10)]);
     let taken = node.ingestor.ingest(&batch, at(10)).await.unwrap();
-    assert_eq!(
-        taken,
-        Ingested::Taken {
-            rows: 1,
-            quarantined: 0
-        }
-    );
+    assert_eq!(taken, Ingested::Taken { rows: 1, quarantined: 0 });
 }
 
 #[tokio::test]
@@ -84,13 +61,7 @@ async fn a_batch_from_every_day_since_2020_takes_only_so_many_partitions() {
     let db = migrations::testing::database().await;
     let (mut node, id, a) = (Node::new(&db), instance_id(), epoch("a", None));
     let batch = node.instances((0..100).map(|day| reading(id, -day * 86_400, a, 1)).collect());
-    assert_eq!(
-        node.send(&batch).await.unwrap(),
-        Ingested::Taken {
-            rows: 62,
-            quarantined: 38
-        }
-    );
+    assert_eq!(node.send(&batch).await.unwrap(), Ingested::Taken { rows: 62, quarantined: 38 });
 }
 
 #[tokio::test]
@@ -118,26 +89,16 @@ async fn names_with_quotes_newlines_emoji_and_ten_thousand_characters_come_back_
         let mut paths = disk(id, "vda", 10, a, 1);
         paths.source = name.into();
         batch.readings.disks = vec![paths];
-        batch.gaps = vec![metering::Gap {
-            detail: name.into(),
-            ..gap(id, Some("vdz"), 1, 2)
-        }];
+        batch.gaps = vec![metering::Gap { detail: name.into(), ..gap(id, Some("vdz"), 1, 2) }];
         batch.node_name = name.into();
         node.must_send(&batch).await;
-        let found = registry::find_instance(&db, Scope::Provider, &id.to_string())
-            .await
-            .unwrap();
-        assert_eq!(
-            (found.name.as_str(), found.tenant_label.as_deref()),
-            (name, Some(name))
-        );
+        let found = registry::find_instance(&db, Scope::Provider, &id.to_string()).await.unwrap();
+        assert_eq!((found.name.as_str(), found.tenant_label.as_deref()), (name, Some(name)));
         let by_name = registry::find_instance(&db, Scope::Provider, name).await.unwrap();
         assert_eq!(by_name.id, id);
     }
     derive(&db, 10).await;
-    let records = usage::records::unassigned(&db, &[window(0, 3_600)], settings(), at(10))
-        .await
-        .unwrap();
+    let records = usage::records::unassigned(&db, &[window(0, 3_600)], settings(), at(10)).await.unwrap();
     assert!(records.iter().any(|record| record.resource_name == long));
     check_conservation(&db).await;
 }
@@ -163,10 +124,7 @@ async fn a_nul_in_a_name_and_a_gap_of_ten_thousand_years_do_not_stop_a_batch() {
     assert!(count(&db, Scope::Provider, "dirty_window").await < 2_600);
     derive(&db, 20).await;
     check(&db, "cpu_ns", "unassigned 0 20 20 0 0").await;
-    assert_eq!(
-        registry::instances(&db, Scope::Provider).await.unwrap()[0].name,
-        "a\u{FFFD}b"
-    );
+    assert_eq!(registry::instances(&db, Scope::Provider).await.unwrap()[0].name, "a\u{FFFD}b");
 }
 
 #[tokio::test]
@@ -179,28 +137,16 @@ async fn the_night_with_an_hour_more_has_an_hour_more_usage() {
     let a = epoch("a", Some(midnight - 3_600));
     let mut batch = node.instances(
         (0..=27)
-            .map(|hour| {
-                reading(
-                    id,
-                    midnight - 3_600 + hour * 3_600,
-                    a,
-                    hour.unsigned_abs() * 3_600_000,
-                )
-            })
+            .map(|hour| reading(id, midnight - 3_600 + hour * 3_600, a, hour.unsigned_abs() * 3_600_000))
             .collect(),
     );
     batch.instances = vec![facts(id, "night", Some("acme"))];
     node.must_send(&batch).await;
     derive(&db, next + 3_600).await;
-    let records = usage::records::usage_of(
-        &db,
-        acme.id,
-        &[window(midnight, next)],
-        settings(),
-        at(next + 3_600),
-    )
-    .await
-    .unwrap();
+    let records =
+        usage::records::usage_of(&db, acme.id, &[window(midnight, next)], settings(), at(next + 3_600))
+            .await
+            .unwrap();
     assert_eq!(total(&records, "running_ms"), 25 * 3_600_000);
 }
 
@@ -208,11 +154,7 @@ async fn the_night_with_an_hour_more_has_an_hour_more_usage() {
 async fn a_register_that_falls_within_a_life_never_makes_usage_negative() {
     let db = migrations::testing::database().await;
     let (mut node, id, a) = (Node::new(&db), instance_id(), epoch("a", Some(0)));
-    let batch = node.instances(vec![
-        reading(id, 5, a, 50),
-        reading(id, 6, a, 40),
-        reading(id, 7, a, 60),
-    ]);
+    let batch = node.instances(vec![reading(id, 5, a, 50), reading(id, 6, a, 40), reading(id, 7, a, 60)]);
     node.must_send(&batch).await;
     let adopted = epoch("b", None);
     let other = instance_id();

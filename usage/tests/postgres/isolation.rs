@@ -46,16 +46,10 @@ async fn three_holders(db: &Database) {
         for n in 1..=rows {
             batch.readings.instances.push(reading(id, n, a, n.unsigned_abs()));
             batch.readings.disks.push(disk(id, "vda", n, a, n.unsigned_abs()));
-            batch
-                .readings
-                .nics
-                .push(nic(id, "52:54:00:00:00:01", n, a, n.unsigned_abs()));
+            batch.readings.nics.push(nic(id, "52:54:00:00:00:01", n, a, n.unsigned_abs()));
             batch.readings.volumes.push(volume(vol, n, a, n.unsigned_abs()));
         }
-        batch.readings.node = Some(metering::NodeReading {
-            observed_at: at(rows),
-            ..Default::default()
-        });
+        batch.readings.node = Some(metering::NodeReading { observed_at: at(rows), ..Default::default() });
         batch.gaps = vec![gap(id, Some("vda"), 100, 200)];
         node.must_send(&batch).await;
     }
@@ -88,35 +82,19 @@ async fn a_tenant_sees_its_own_readings_usage_and_things_and_none_of_the_others(
     // Through the interface too, and another's name or id does not even exist.
     let scope = Scope::Tenant(acme.id.uuid());
     let own = registry::instances(&db, scope).await.unwrap();
-    assert_eq!(
-        (own.len(), own[0].name.as_str(), &own[0].node_name),
-        (1, "acme", &None)
-    );
-    assert_eq!(
-        registry::tenants(&db, scope).await.unwrap(),
-        std::slice::from_ref(&acme)
-    );
+    assert_eq!((own.len(), own[0].name.as_str(), &own[0].node_name), (1, "acme", &None));
+    assert_eq!(registry::tenants(&db, scope).await.unwrap(), std::slice::from_ref(&acme));
     assert!(registry::nodes(&db, scope).await.unwrap().is_empty());
     for asked in ["globex", "nobody", &globex.id.to_string()] {
         assert!(registry::find_instance(&db, scope, asked).await.is_err());
         assert!(registry::find_tenant(&db, scope, asked).await.is_err());
     }
     assert_eq!(usage::readings::latest(&db, scope).await.unwrap().len(), 1);
-    let foreign = registry::find_instance(&db, Scope::Provider, "globex")
-        .await
-        .unwrap()
-        .id;
-    assert!(
-        usage::readings::epochs_of(&db, scope, foreign, window(0, 100))
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    let foreign = registry::find_instance(&db, Scope::Provider, "globex").await.unwrap().id;
+    assert!(usage::readings::epochs_of(&db, scope, foreign, window(0, 100)).await.unwrap().is_empty());
     for pieces in [[window(0, 3_600)], [window(0, 7)]] {
         for (tenant, most) in [(acme.id, 3), (globex.id, 5), (TenantId::UNASSIGNED, 7)] {
-            let records = usage::records::usage_of(&db, tenant, &pieces, settings(), at(10))
-                .await
-                .unwrap();
+            let records = usage::records::usage_of(&db, tenant, &pieces, settings(), at(10)).await.unwrap();
             assert_eq!((records.len(), total(&records, "cpu_ns")), (11, most));
         }
     }
@@ -129,20 +107,10 @@ async fn readings_belong_to_whoever_held_the_instance_at_that_instant() {
     let (mut node, id, a) = (Node::new(&db), instance_id(), epoch("a", Some(0)));
     let batch = node.instances((1..=10).map(|s| reading(id, s, a, s.unsigned_abs())).collect());
     node.must_send(&batch).await;
-    registry::assign(&db, id, acme.id, None, settings())
-        .await
-        .unwrap();
-    registry::assign(&db, id, globex.id, Some(at(4)), settings())
-        .await
-        .unwrap();
-    assert_eq!(
-        count(&db, Scope::Tenant(acme.id.uuid()), "visible_instance_reading").await,
-        3
-    );
-    assert_eq!(
-        count(&db, Scope::Tenant(globex.id.uuid()), "visible_instance_reading").await,
-        7
-    );
+    registry::assign(&db, id, acme.id, None, settings()).await.unwrap();
+    registry::assign(&db, id, globex.id, Some(at(4)), settings()).await.unwrap();
+    assert_eq!(count(&db, Scope::Tenant(acme.id.uuid()), "visible_instance_reading").await, 3);
+    assert_eq!(count(&db, Scope::Tenant(globex.id.uuid()), "visible_instance_reading").await, 7);
 }
 
 #[tokio::test]
@@ -162,10 +130,7 @@ async fn nobody_changes_or_forges_a_reading() {
         (Scope::Provider, "TRUNCATE instance_reading"),
         (Scope::Provider, "SELECT count(*) FROM instance_reading"),
         (Scope::Tenant(acme.id.uuid()), forge),
-        (
-            Scope::Tenant(acme.id.uuid()),
-            "SELECT count(*) FROM instance_reading",
-        ),
+        (Scope::Tenant(acme.id.uuid()), "SELECT count(*) FROM instance_reading"),
     ] {
         let mut session = db.session().await.unwrap();
         let transaction = session.begin(scope).await.unwrap();
@@ -177,11 +142,7 @@ async fn nobody_changes_or_forges_a_reading() {
     for statement in ["UPDATE usage_record SET quantity = 0", "DELETE FROM usage_record"] {
         let mut session = db.session().await.unwrap();
         let transaction = session.begin(Scope::Tenant(acme.id.uuid())).await.unwrap();
-        assert_eq!(
-            transaction.execute(statement, &[]).await.unwrap_or(0),
-            0,
-            "{statement}"
-        );
+        assert_eq!(transaction.execute(statement, &[]).await.unwrap_or(0), 0, "{statement}");
     }
     check_conservation(&db).await;
 }

@@ -10,12 +10,7 @@ use crate::story::*;
 #[tokio::test]
 async fn first_and_last_of_every_life_can_be_looked_at() {
     let db = migrations::testing::database().await;
-    let (mut node, id, a, b) = (
-        Node::new(&db),
-        instance_id(),
-        epoch("a", Some(0)),
-        epoch("b", Some(25)),
-    );
+    let (mut node, id, a, b) = (Node::new(&db), instance_id(), epoch("a", Some(0)), epoch("b", Some(25)));
     let vol = VolumeId::from_uuid(Uuid::new_v4());
     let mut batch = node.instances(vec![
         reading(id, 10, a, 10),
@@ -24,26 +19,17 @@ async fn first_and_last_of_every_life_can_be_looked_at() {
         reading(id, 30, b, 5),
     ]);
     batch.instances = vec![facts(id, "web", None)];
-    batch.readings.nics = vec![
-        nic(id, "52:54:00:00:00:01", 10, a, 1),
-        nic(id, "52:54:00:00:00:01", 20, a, 9),
-    ];
+    batch.readings.nics =
+        vec![nic(id, "52:54:00:00:00:01", 10, a, 1), nic(id, "52:54:00:00:00:01", 20, a, 9)];
     batch.volumes = vec![volume_facts(vol, "web.qcow2", Some(id))];
     batch.readings.volumes = vec![volume(vol, 10, a, 100)];
     node.must_send(&batch).await;
-    let epochs = readings::epochs_of(&db, Scope::Provider, id, window(0, 100))
-        .await
-        .unwrap();
+    let epochs = readings::epochs_of(&db, Scope::Provider, id, window(0, 100)).await.unwrap();
     let lines: Vec<_> = epochs
         .iter()
         .map(|e| {
             let (name, first) = e.first.registers[0];
-            format!(
-                "{:?} {name} {first} {} {}",
-                load_kind(&e.resource),
-                e.last.registers[0].1,
-                e.readings
-            )
+            format!("{:?} {name} {first} {} {}", load_kind(&e.resource), e.last.registers[0].1, e.readings)
         })
         .collect();
     assert_eq!(
@@ -56,13 +42,7 @@ async fn first_and_last_of_every_life_can_be_looked_at() {
         ]
     );
     assert_eq!(epochs[1].epoch, b);
-    assert_eq!(
-        readings::epochs_of(&db, Scope::Provider, id, window(0, 15))
-            .await
-            .unwrap()
-            .len(),
-        3
-    );
+    assert_eq!(readings::epochs_of(&db, Scope::Provider, id, window(0, 15)).await.unwrap().len(), 3);
 
     let latest = readings::latest(&db, Scope::Provider).await.unwrap();
     assert_eq!(
@@ -89,10 +69,7 @@ async fn reports_reach_as_far_as_the_slowest_living_node() {
         let batch = node.instances(vec![reading(instance_id(), second, epoch("a", None), 1)]);
         node.must_send(&batch).await;
     }
-    assert_eq!(
-        readings::reported_until(&db, at(200)).await.unwrap(),
-        Some(at(50))
-    );
+    assert_eq!(readings::reported_until(&db, at(200)).await.unwrap(), Some(at(50)));
     let nodes = usage::registry::nodes(&db, Scope::Provider).await.unwrap();
     assert_eq!((nodes.len(), nodes[0].last_seq), (3, 1));
 }

@@ -23,11 +23,7 @@ fn batches(steps: &[Step], sizes: &[usize], node: &mut Node, ids: [InstanceId; 2
         second += pause;
         value += u64::from(*rise);
         // What was switched off starts a new life.
-        let dice = if std::mem::take(&mut is_off) && 1 < *dice {
-            &0
-        } else {
-            dice
-        };
+        let dice = if std::mem::take(&mut is_off) && 1 < *dice { &0 } else { dice };
         is_off = *dice == 4;
         match dice {
             0 => {
@@ -50,10 +46,8 @@ fn batches(steps: &[Step], sizes: &[usize], node: &mut Node, ids: [InstanceId; 2
             batch.instances.push(reading);
         }
         if is_plugged && *dice != 4 {
-            let attachment = epoch(
-                &format!("{life} {plug}"),
-                if birth.is_none() { None } else { plugged_at },
-            );
+            let attachment =
+                epoch(&format!("{life} {plug}"), if birth.is_none() { None } else { plugged_at });
             batch.disks.push(disk(ids[0], "vda", second, attachment, value));
         }
         readings.push(batch);
@@ -91,13 +85,7 @@ async fn usage(db: &Database, ids: [InstanceId; 2]) -> Vec<String> {
     )
     .await
     .iter()
-    .map(|row| {
-        format!(
-            "{} {}",
-            places[&row.get("resource")],
-            row.get::<_, String>("line")
-        )
-    })
+    .map(|row| format!("{} {}", places[&row.get("resource")], row.get::<_, String>("line")))
     .collect();
     lines.sort();
     lines
@@ -105,20 +93,12 @@ async fn usage(db: &Database, ids: [InstanceId; 2]) -> Vec<String> {
 
 #[test]
 fn shuffled_doubled_and_derived_in_between_it_is_the_same_usage_to_the_last_unit() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let db = runtime.block_on(migrations::testing::database());
     let steps = proptest::collection::vec((1_i64..2_500, any::<u32>(), 0_u8..16), 1..25);
     let sizes = proptest::collection::vec(1_usize..4, 1..6);
     let order = proptest::collection::vec((any::<proptest::sample::Index>(), any::<bool>()), 0..40);
-    let mut runner = TestRunner::new(Config {
-        cases: 40,
-        failure_persistence: None,
-        ..Config::default()
-    });
+    let mut runner = TestRunner::new(Config { cases: 40, failure_persistence: None, ..Config::default() });
     runner
         .run(&(steps, sizes, order), |(steps, sizes, order)| {
             runtime.block_on(async {

@@ -16,14 +16,10 @@ async fn a_change_of_owner_within_a_window_splits_it_exactly() {
     node.must_send(&batch).await;
     derive(&db, 20).await;
     check(&db, "cpu_ns", "unassigned 0 30 20 0 0").await;
-    registry::assign(&db, id, acme.id, None, settings())
-        .await
-        .unwrap();
+    registry::assign(&db, id, acme.id, None, settings()).await.unwrap();
     derive(&db, 20).await;
     check(&db, "cpu_ns", "acme 0 30 20 0 0").await;
-    registry::assign(&db, id, globex.id, Some(at(13)), settings())
-        .await
-        .unwrap();
+    registry::assign(&db, id, globex.id, Some(at(13)), settings()).await.unwrap();
     derive(&db, 20).await;
     // C(13) = 11 + floor(19 * 3 / 10) = 16.
     check(&db, "cpu_ns", "acme 0 16 13 0 0\nglobex 13 14 7 0 0").await;
@@ -33,17 +29,13 @@ async fn a_change_of_owner_within_a_window_splits_it_exactly() {
     let mut sum = 0;
     for tenant in [acme.id, globex.id] {
         sum += total(
-            &usage::records::usage_of(&db, tenant, &pieces, settings(), at(20))
-                .await
-                .unwrap(),
+            &usage::records::usage_of(&db, tenant, &pieces, settings(), at(20)).await.unwrap(),
             "cpu_ns",
         );
     }
     assert_eq!(sum, 30);
     // Given back: nobody pays from then on, and it is not dropped.
-    registry::assign(&db, id, TenantId::UNASSIGNED, Some(at(5)), settings())
-        .await
-        .unwrap();
+    registry::assign(&db, id, TenantId::UNASSIGNED, Some(at(5)), settings()).await.unwrap();
     derive(&db, 20).await;
     check(&db, "cpu_ns", "acme 0 5 5 0 0\nunassigned 5 25 15 0 0").await;
     check_conservation(&db).await;
@@ -57,13 +49,9 @@ async fn usage_of_nobody_is_kept_and_shown_and_found_in_any_period() {
     batch.instances = vec![facts(id, "stray", Some("no-such-tenant"))];
     node.must_send(&batch).await;
     derive(&db, 4_000).await;
-    for pieces in [
-        vec![window(0, 7_200)],
-        vec![window(0, 1_777), window(1_777, 3_700), window(3_700, 9_999)],
-    ] {
-        let records = usage::records::unassigned(&db, &pieces, settings(), at(4_000))
-            .await
-            .unwrap();
+    for pieces in [vec![window(0, 7_200)], vec![window(0, 1_777), window(1_777, 3_700), window(3_700, 9_999)]]
+    {
+        let records = usage::records::unassigned(&db, &pieces, settings(), at(4_000)).await.unwrap();
         assert_eq!(total(&records, "cpu_ns"), 4_000, "{pieces:?}");
         assert!(records.iter().all(|record| record.resource_name == "stray"));
     }
@@ -75,15 +63,10 @@ async fn usage_of_nobody_is_kept_and_shown_and_found_in_any_period() {
             .unwrap()
             .is_empty()
     );
-    registry::assign(&db, id, late.id, None, settings())
-        .await
-        .unwrap();
+    registry::assign(&db, id, late.id, None, settings()).await.unwrap();
     derive(&db, 4_000).await;
     assert!(
-        usage::records::unassigned(&db, &[window(0, 7_200)], settings(), at(4_000))
-            .await
-            .unwrap()
-            .is_empty()
+        usage::records::unassigned(&db, &[window(0, 7_200)], settings(), at(4_000)).await.unwrap().is_empty()
     );
     check_conservation(&db).await;
 }
@@ -103,36 +86,20 @@ async fn a_label_that_comes_after_its_readings_still_owns_them_all_and_volumes_f
     // The later one comes first, without a name.
     node.must_send(&second).await;
     derive(&db, 20).await;
-    assert_eq!(
-        registry::instances(&db, Scope::Provider).await.unwrap()[0].name,
-        id.to_string()
-    );
+    assert_eq!(registry::instances(&db, Scope::Provider).await.unwrap()[0].name, id.to_string());
     node.must_send(&first).await;
     derive(&db, 20).await;
     check(&db, "cpu_ns", "acme 3 20 17 0 0").await;
     check(&db, "provisioned_kib_s", "acme 3 170 17 0 0").await;
-    let found = registry::find_instance(&db, Scope::Tenant(acme.id.uuid()), "web")
-        .await
-        .unwrap();
+    let found = registry::find_instance(&db, Scope::Tenant(acme.id.uuid()), "web").await.unwrap();
     assert_eq!(
         (found.first_seen_at, found.last_seen_at, found.state),
         (at(3), at(20), InstanceState::Running)
     );
-    assert_eq!(
-        registry::volumes(&db, Scope::Tenant(acme.id.uuid()))
-            .await
-            .unwrap()[0]
-            .name,
-        "web.qcow2"
-    );
-    let records = usage::records::usage_of(&db, acme.id, &[window(0, 3_600)], settings(), at(20))
-        .await
-        .unwrap();
-    assert!(
-        records
-            .iter()
-            .any(|record| record.resource_name == "default/web.qcow2")
-    );
+    assert_eq!(registry::volumes(&db, Scope::Tenant(acme.id.uuid())).await.unwrap()[0].name, "web.qcow2");
+    let records =
+        usage::records::usage_of(&db, acme.id, &[window(0, 3_600)], settings(), at(20)).await.unwrap();
+    assert!(records.iter().any(|record| record.resource_name == "default/web.qcow2"));
 }
 
 #[tokio::test]
@@ -150,14 +117,7 @@ async fn what_weir_creates_is_owned_from_its_first_instant() {
     };
     registry::claim_instance(&db, &claim).await.unwrap();
     registry::claim_instance(&db, &claim).await.unwrap();
-    let stolen = registry::claim_instance(
-        &db,
-        &Claim {
-            tenant_id: globex.id,
-            ..claim.clone()
-        },
-    )
-    .await;
+    let stolen = registry::claim_instance(&db, &Claim { tenant_id: globex.id, ..claim.clone() }).await;
     assert!(matches!(stolen, Err(RegistryError::Claimed { .. })));
     // It was born a little before the claim by the node's clock, and claims another label: neither matters.
     let mut batch = node.instances(vec![reading(id, 10, a, 10)]);
@@ -170,46 +130,20 @@ async fn what_weir_creates_is_owned_from_its_first_instant() {
 #[tokio::test]
 async fn names_that_are_not_there_or_there_twice_are_refused_by_name() {
     let db = migrations::testing::database().await;
-    let (mut node, ids, a) = (
-        Node::new(&db),
-        [instance_id(), instance_id()],
-        epoch("a", Some(0)),
-    );
+    let (mut node, ids, a) = (Node::new(&db), [instance_id(), instance_id()], epoch("a", Some(0)));
     let mut batch = node.instances(ids.iter().map(|id| reading(*id, 10, a, 10)).collect());
     batch.instances = ids.iter().map(|id| facts(*id, "twin", None)).collect();
     node.must_send(&batch).await;
-    let twice = registry::find_instance(&db, Scope::Provider, "twin")
-        .await
-        .unwrap_err()
-        .to_string();
-    assert!(
-        twice.contains("2 instances") && twice.contains(&ids[0].to_string()),
-        "{twice}"
-    );
-    let by_id = registry::find_instance(&db, Scope::Provider, &ids[1].to_string())
-        .await
-        .unwrap();
+    let twice = registry::find_instance(&db, Scope::Provider, "twin").await.unwrap_err().to_string();
+    assert!(twice.contains("2 instances") && twice.contains(&ids[0].to_string()), "{twice}");
+    let by_id = registry::find_instance(&db, Scope::Provider, &ids[1].to_string()).await.unwrap();
     assert_eq!(by_id.id, ids[1]);
     // Once one is gone, the name is the other's.
     let batch = node.instances(vec![gone(ids[0], 20)]);
     node.must_send(&batch).await;
-    assert_eq!(
-        registry::find_instance(&db, Scope::Provider, "twin")
-            .await
-            .unwrap()
-            .id,
-        ids[1]
-    );
-    for asked in [
-        "",
-        "nobody",
-        "a\0b",
-        &"x".repeat(10_000),
-        &Uuid::new_v4().to_string(),
-    ] {
-        let error = registry::find_instance(&db, Scope::Provider, asked)
-            .await
-            .unwrap_err();
+    assert_eq!(registry::find_instance(&db, Scope::Provider, "twin").await.unwrap().id, ids[1]);
+    for asked in ["", "nobody", "a\0b", &"x".repeat(10_000), &Uuid::new_v4().to_string()] {
+        let error = registry::find_instance(&db, Scope::Provider, asked).await.unwrap_err();
         assert!(matches!(error, RegistryError::NoInstance { .. }), "{asked}");
         assert!(error.to_string().len() < 300);
         assert!(matches!(
@@ -218,18 +152,12 @@ async fn names_that_are_not_there_or_there_twice_are_refused_by_name() {
         ));
     }
     let ghost = TenantId::from_uuid(Uuid::new_v4());
-    let error = registry::assign(&db, ids[0], ghost, None, settings())
-        .await
-        .unwrap_err();
+    let error = registry::assign(&db, ids[0], ghost, None, settings()).await.unwrap_err();
     assert!(matches!(error, RegistryError::NoTenant { .. }));
     let acme = tenant(&db, "acme").await;
-    let error = registry::assign(&db, instance_id(), acme.id, None, settings())
-        .await
-        .unwrap_err();
+    let error = registry::assign(&db, instance_id(), acme.id, None, settings()).await.unwrap_err();
     assert!(matches!(error, RegistryError::NoInstance { .. }));
-    let error = registry::assign(&db, ids[0], acme.id, Some(at(-400_000_000)), settings())
-        .await
-        .unwrap_err();
+    let error = registry::assign(&db, ids[0], acme.id, Some(at(-400_000_000)), settings()).await.unwrap_err();
     assert!(matches!(error, RegistryError::BadInstant { .. }));
 }
 
@@ -237,44 +165,23 @@ async fn names_that_are_not_there_or_there_twice_are_refused_by_name() {
 async fn a_tenant_is_made_once_and_put_on_a_plan() {
     let db = migrations::testing::database().await;
     let acme = tenant(&db, "acme").await;
-    let new = registry::NewTenant {
-        name: acme.name.clone(),
-        display_name: "Again",
-        time_zone: "UTC",
-    };
+    let new = registry::NewTenant { name: acme.name.clone(), display_name: "Again", time_zone: "UTC" };
     let error = registry::create_tenant(&db, &new, settings()).await.unwrap_err();
     assert!(matches!(error, RegistryError::TenantExists { .. }));
     let long = "x".repeat(201);
     for display_name in ["", &long, "a\0"] {
-        let new = registry::NewTenant {
-            display_name,
-            ..new.clone()
-        };
+        let new = registry::NewTenant { display_name, ..new.clone() };
         let error = registry::create_tenant(&db, &new, settings()).await.unwrap_err();
         assert!(matches!(error, RegistryError::DisplayName { .. }));
     }
-    let new = registry::NewTenant {
-        time_zone: "Asia/Kolkata",
-        ..new
-    };
-    let error = registry::create_tenant(&db, &new, settings())
-        .await
-        .unwrap_err()
-        .to_string();
+    let new = registry::NewTenant { time_zone: "Asia/Kolkata", ..new };
+    let error = registry::create_tenant(&db, &new, settings()).await.unwrap_err().to_string();
     assert!(error.contains("metering.window"), "{error}");
     registry::set_plan(&db, acme.id, Some("standard")).await.unwrap();
     let found = registry::find_tenant(&db, Scope::Provider, "acme").await.unwrap();
     assert_eq!(found.plan_name.as_deref(), Some("standard"));
-    assert_eq!(
-        registry::find_tenant(&db, Scope::Provider, &acme.id.to_string())
-            .await
-            .unwrap(),
-        found
-    );
+    assert_eq!(registry::find_tenant(&db, Scope::Provider, &acme.id.to_string()).await.unwrap(), found);
     registry::set_plan(&db, acme.id, None).await.unwrap();
     let ghost = TenantId::from_uuid(Uuid::new_v4());
-    assert!(matches!(
-        registry::set_plan(&db, ghost, None).await,
-        Err(RegistryError::NoTenant { .. })
-    ));
+    assert!(matches!(registry::set_plan(&db, ghost, None).await, Err(RegistryError::NoTenant { .. })));
 }

@@ -14,9 +14,7 @@ use crate::story::*;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn kill_9(cluster: &PrivateCluster) {
-    let ClusterState::Running { pid } = *cluster.supervise().borrow() else {
-        panic!("the server runs")
-    };
+    let ClusterState::Running { pid } = *cluster.supervise().borrow() else { panic!("the server runs") };
     let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
 }
@@ -58,23 +56,16 @@ async fn rows(db: &Database) -> (i64, i64) {
 async fn a_server_that_is_killed_while_it_copies_leaves_all_of_a_batch_or_nothing() {
     let place = tempfile::Builder::new().prefix("weir-usage-").tempdir().unwrap();
     std::fs::set_permissions(place.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-    let cluster = PrivateCluster::start(ClusterOptions::new(place.path().join("data")))
-        .await
-        .unwrap();
+    let cluster = PrivateCluster::start(ClusterOptions::new(place.path().join("data"))).await.unwrap();
     migrations::migrate(cluster.url()).await.unwrap();
-    let db = Database::connect(cluster.url(), PoolLimits::default())
-        .await
-        .unwrap();
+    let db = Database::connect(cluster.url(), PoolLimits::default()).await.unwrap();
     let (mut node, id, a) = (Node::new(&db), instance_id(), epoch("a", Some(0)));
     let mut sent = 0;
     let mut interrupted = 0;
     for (round, delay_ms) in [5_u64, 20, 60, 120, 250].into_iter().enumerate() {
         let start = i64::try_from(round).unwrap() * 10_000;
-        let batch = node.instances(
-            (1..=10_000)
-                .map(|n| reading(id, start + n, a, (start + n).unsigned_abs()))
-                .collect(),
-        );
+        let batch = node
+            .instances((1..=10_000).map(|n| reading(id, start + n, a, (start + n).unsigned_abs())).collect());
         let ingestor = Ingestor::new(db.clone(), usage::IngestSettings::new(settings().window));
         let kill = async {
             tokio::time::sleep(Duration::from_millis(delay_ms)).await;

@@ -26,10 +26,7 @@ pub fn window(start: i64, end: i64) -> Window {
 
 /// One hour's windows; ten seconds between readings are measured.
 pub fn settings() -> UsageSettings {
-    UsageSettings {
-        window: WindowLength::HOUR,
-        tolerance: Duration::from_secs(10),
-    }
+    UsageSettings { window: WindowLength::HOUR, tolerance: Duration::from_secs(10) }
 }
 
 pub fn instance_id() -> InstanceId {
@@ -46,11 +43,7 @@ pub struct Node {
 impl Node {
     pub fn new(db: &Database) -> Self {
         let ingestor = Ingestor::new(db.clone(), IngestSettings::new(settings().window));
-        Self {
-            id: NodeId::from_uuid(Uuid::new_v4()),
-            ingestor,
-            seq: 0,
-        }
+        Self { id: NodeId::from_uuid(Uuid::new_v4()), ingestor, seq: 0 }
     }
 
     /// The next batch, with nothing in it.
@@ -88,19 +81,12 @@ impl Node {
 
 /// An epoch born at a second, or adopted.
 pub fn epoch(name: &str, born: Option<i64>) -> Epoch {
-    Epoch {
-        id: EpochId::of(&[name.as_bytes()]),
-        born_at: born.map(at),
-    }
+    Epoch { id: EpochId::of(&[name.as_bytes()]), born_at: born.map(at) }
 }
 
 /// A reading whose every register stands at `value`.
 pub fn reading(id: InstanceId, second: i64, epoch: Epoch, value: u64) -> InstanceReading {
-    let state = if epoch == Epoch::NONE {
-        InstanceState::Stopped
-    } else {
-        InstanceState::Running
-    };
+    let state = if epoch == Epoch::NONE { InstanceState::Stopped } else { InstanceState::Running };
     InstanceReading {
         instance_id: id,
         observed_at: at(second),
@@ -119,10 +105,7 @@ pub fn reading(id: InstanceId, second: i64, epoch: Epoch, value: u64) -> Instanc
 
 /// The reading of an instance that is gone.
 pub fn gone(id: InstanceId, second: i64) -> InstanceReading {
-    InstanceReading {
-        state: InstanceState::Gone,
-        ..reading(id, second, Epoch::NONE, 0)
-    }
+    InstanceReading { state: InstanceState::Gone, ..reading(id, second, Epoch::NONE, 0) }
 }
 
 pub fn disk(id: InstanceId, target: &str, second: i64, epoch: Epoch, value: u64) -> DiskReading {
@@ -148,12 +131,7 @@ pub fn nic(id: InstanceId, mac: &str, second: i64, epoch: Epoch, value: u64) -> 
         mac: mac.into(),
         observed_at: at(second),
         epoch,
-        registers: NicRegisters {
-            rx_bytes: value,
-            tx_bytes: value,
-            rx_packets: value,
-            tx_packets: value,
-        },
+        registers: NicRegisters { rx_bytes: value, tx_bytes: value, rx_packets: value, tx_packets: value },
     }
 }
 
@@ -164,27 +142,16 @@ pub fn volume(id: VolumeId, second: i64, epoch: Epoch, value: u64) -> VolumeRead
         epoch,
         exists: true,
         capacity_bytes: 1 << 30,
-        registers: VolumeRegisters {
-            provisioned_kib_s: value,
-        },
+        registers: VolumeRegisters { provisioned_kib_s: value },
     }
 }
 
 pub fn facts(id: InstanceId, name: &str, label: Option<&str>) -> InstanceFacts {
-    InstanceFacts {
-        instance_id: id,
-        name: name.into(),
-        tenant_label: label.map(Into::into),
-    }
+    InstanceFacts { instance_id: id, name: name.into(), tenant_label: label.map(Into::into) }
 }
 
 pub fn volume_facts(id: VolumeId, name: &str, instance_id: Option<InstanceId>) -> VolumeFacts {
-    VolumeFacts {
-        volume_id: id,
-        pool: "default".into(),
-        name: name.into(),
-        instance_id,
-    }
+    VolumeFacts { volume_id: id, pool: "default".into(), name: name.into(), instance_id }
 }
 
 pub fn gap(id: InstanceId, device: Option<&str>, start: i64, end: i64) -> Gap {
@@ -198,11 +165,7 @@ pub fn gap(id: InstanceId, device: Option<&str>, start: i64, end: i64) -> Gap {
 }
 
 pub async fn tenant(db: &Database, name: &str) -> Tenant {
-    let new = NewTenant {
-        name: TenantName::new(name).unwrap(),
-        display_name: name,
-        time_zone: "UTC",
-    };
+    let new = NewTenant { name: TenantName::new(name).unwrap(), display_name: name, time_zone: "UTC" };
     registry::create_tenant(db, &new, settings()).await.unwrap()
 }
 
@@ -245,11 +208,7 @@ pub async fn usage_lines(db: &Database, scope: Scope, meter: &str) -> Vec<String
 
 /// Expects usage of one meter, as [`usage_lines`] shows it.
 pub async fn check(db: &Database, meter: &str, expected: &str) {
-    let expected: Vec<&str> = expected
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .collect();
+    let expected: Vec<&str> = expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     assert_eq!(usage_lines(db, Scope::Provider, meter).await, expected, "{meter}");
 }
 
@@ -273,11 +232,7 @@ pub async fn count(db: &Database, scope: Scope, table: &str) -> i64 {
 
 /// The sum of one meter's quantities.
 pub fn total(records: &[UsageRecord], meter: &str) -> u64 {
-    records
-        .iter()
-        .filter(|record| record.meter.as_str() == meter)
-        .map(|record| record.quantity)
-        .sum()
+    records.iter().filter(|record| record.meter.as_str() == meter).map(|record| record.quantity).sum()
 }
 
 /// Whether a scope is refused when it tries to copy nothing at all into a table.

@@ -8,46 +8,26 @@ use crate::story::*;
 
 #[tokio::test]
 async fn hypertables_take_derive_hide_and_drop_as_partitions_do() {
-    let profile = if has_timescale() {
-        StorageProfile::Timescale
-    } else {
-        StorageProfile::Plain
-    };
+    let profile = if has_timescale() { StorageProfile::Timescale } else { StorageProfile::Plain };
     let db = database_as(profile).await;
     assert_eq!(db.storage_profile().await.unwrap(), profile);
     let acme = tenant(&db, "acme").await;
     let (mut node, id, a) = (Node::new(&db), instance_id(), epoch("a", Some(-86_400)));
     let hours = -24..=24;
     let mut batch = node.instances(
-        hours
-            .map(|hour| reading(id, hour * 3_600, a, (hour + 24).unsigned_abs() * 3_600))
-            .collect(),
+        hours.map(|hour| reading(id, hour * 3_600, a, (hour + 24).unsigned_abs() * 3_600)).collect(),
     );
     batch.instances = vec![facts(id, "web", Some("acme"))];
     batch.readings.disks = vec![disk(id, "vda", 0, a, 5)];
     batch.readings.nics = vec![nic(id, "52:54:00:00:00:01", 0, a, 5)];
-    batch.readings.node = Some(metering::NodeReading {
-        observed_at: at(0),
-        ..Default::default()
-    });
+    batch.readings.node = Some(metering::NodeReading { observed_at: at(0), ..Default::default() });
     node.must_send(&batch).await;
     let late = node.instances(vec![reading(id, -1_800, a, 23 * 3_600 + 1)]);
     node.must_send(&late).await;
     derive(&db, 86_400).await;
     check_conservation(&db).await;
-    assert_eq!(
-        count(&db, Scope::Tenant(acme.id.uuid()), "visible_instance_reading").await,
-        50
-    );
-    assert_eq!(
-        count(
-            &db,
-            Scope::Tenant(uuid::Uuid::new_v4()),
-            "visible_instance_reading"
-        )
-        .await,
-        0
-    );
+    assert_eq!(count(&db, Scope::Tenant(acme.id.uuid()), "visible_instance_reading").await, 50);
+    assert_eq!(count(&db, Scope::Tenant(uuid::Uuid::new_v4()), "visible_instance_reading").await, 0);
     let copy = "COPY instance_reading FROM STDIN BINARY";
     assert!(is_copy_refused(&db, Scope::Tenant(acme.id.uuid()), copy).await);
     assert!(!is_copy_refused(&db, Scope::Provider, copy).await);
@@ -72,11 +52,8 @@ async fn where_the_licence_allows_it_old_readings_are_compressed_and_late_ones_s
     }
     let db = database_as(StorageProfile::Timescale).await;
     let owner = db.owner_client().await;
-    let licence: String = owner
-        .query_one("SELECT current_setting('timescaledb.license')", &[])
-        .await
-        .unwrap()
-        .get(0);
+    let licence: String =
+        owner.query_one("SELECT current_setting('timescaledb.license')", &[]).await.unwrap().get(0);
     let policies: i64 = owner
         .query_one(
             "SELECT count(*) FROM timescaledb_information.jobs WHERE proc_name = 'policy_compression'",
@@ -87,17 +64,10 @@ async fn where_the_licence_allows_it_old_readings_are_compressed_and_late_ones_s
         .get(0);
     assert_eq!(policies, if licence == "timescale" { 5 } else { 0 });
     let (mut node, id, a) = (Node::new(&db), instance_id(), epoch("a", Some(0)));
-    let batch = node.instances(
-        (1..=500)
-            .map(|s| reading(id, s * 2, a, s.unsigned_abs() * 2))
-            .collect(),
-    );
+    let batch = node.instances((1..=500).map(|s| reading(id, s * 2, a, s.unsigned_abs() * 2)).collect());
     node.must_send(&batch).await;
     if licence == "timescale" {
-        owner
-            .batch_execute("SELECT compress_chunk(c) FROM show_chunks('instance_reading') c")
-            .await
-            .unwrap();
+        owner.batch_execute("SELECT compress_chunk(c) FROM show_chunks('instance_reading') c").await.unwrap();
     }
     let late = node.instances(vec![reading(id, 501, a, 501)]);
     node.must_send(&late).await;

@@ -4,19 +4,8 @@ use super::*;
 
 #[test]
 fn a_guest_that_ran_before_anybody_looked_is_adopted_and_pays_from_then_on() {
-    let looks = [
-        look(100, run(1, 50).started(10)),
-        look(110, run(1, 57).started(10)),
-    ];
-    check(
-        &looks,
-        Billed {
-            cpu_ns: 7,
-            running_s: 10,
-            vcpu_s: 10,
-            ..Billed::default()
-        },
-    );
+    let looks = [look(100, run(1, 50).started(10)), look(110, run(1, 57).started(10))];
+    check(&looks, Billed { cpu_ns: 7, running_s: 10, vcpu_s: 10, ..Billed::default() });
     assert_eq!(outcomes(&looks)[0].readings.instances[0].epoch.born_at, None);
 }
 
@@ -32,12 +21,7 @@ fn a_guest_that_started_between_two_looks_pays_from_its_process_start() {
         let guest = Guest { started, ..run(1, 5) };
         check(
             &[nothing(100), look(110, guest)],
-            Billed {
-                cpu_ns: 5,
-                running_s,
-                vcpu_s: running_s,
-                ..Billed::default()
-            },
+            Billed { cpu_ns: 5, running_s, vcpu_s: running_s, ..Billed::default() },
         );
     }
 }
@@ -51,68 +35,27 @@ fn a_restart_between_two_looks_that_passed_the_old_value_loses_nothing_but_the_e
         look(120, run(2, 40).disk(disk("a", 500)).started(115)),
         look(130, run(2, 60).disk(disk("a", 900)).started(115)),
     ];
-    check(
-        &looks,
-        Billed {
-            cpu_ns: 100,
-            running_s: 25,
-            vcpu_s: 25,
-            written: 1_400,
-            ..Billed::default()
-        },
-    );
+    check(&looks, Billed { cpu_ns: 100, running_s: 25, vcpu_s: 25, written: 1_400, ..Billed::default() });
 }
 
 #[test]
 fn a_daemon_that_counts_runs_from_one_again_does_not_mix_two_runs() {
-    let looks = [
-        nothing(100),
-        look(110, run(1, 40).started(105)),
-        look(120, run(1, 45).started(117)),
-    ];
-    check(
-        &looks,
-        Billed {
-            cpu_ns: 85,
-            running_s: 8,
-            vcpu_s: 8,
-            ..Billed::default()
-        },
-    );
+    let looks = [nothing(100), look(110, run(1, 40).started(105)), look(120, run(1, 45).started(117))];
+    check(&looks, Billed { cpu_ns: 85, running_s: 8, vcpu_s: 8, ..Billed::default() });
 }
 
 #[test]
 fn a_start_that_becomes_known_later_is_no_new_run() {
-    let looks = [
-        nothing(100),
-        look(110, run(1, 40)),
-        look(120, run(1, 45).started(104)),
-    ];
-    check(
-        &looks,
-        Billed {
-            cpu_ns: 45,
-            running_s: 20,
-            vcpu_s: 20,
-            ..Billed::default()
-        },
-    );
+    let looks = [nothing(100), look(110, run(1, 40)), look(120, run(1, 45).started(104))];
+    check(&looks, Billed { cpu_ns: 45, running_s: 20, vcpu_s: 20, ..Billed::default() });
 }
 
 #[test]
 fn a_reboot_of_the_node_begins_new_epochs_even_with_the_same_numbers() {
-    let rebooted = Look {
-        kernel_life: 2,
-        ..look(20, run(1, 45).started(10))
-    };
+    let rebooted = Look { kernel_life: 2, ..look(20, run(1, 45).started(10)) };
     check(
         &[nothing(100), look(110, run(1, 40).started(100)), rebooted],
-        Billed {
-            cpu_ns: 85,
-            running_s: 20,
-            vcpu_s: 20,
-            ..Billed::default()
-        },
+        Billed { cpu_ns: 85, running_s: 20, vcpu_s: 20, ..Billed::default() },
     );
 }
 
@@ -126,15 +69,7 @@ fn a_pause_stops_running_time_but_not_what_is_held() {
         look(155, run(1, 2)),
     ];
     // Paused was seen at 120: until then it counts as running.
-    check(
-        &looks,
-        Billed {
-            cpu_ns: 2,
-            running_s: 25,
-            vcpu_s: 55,
-            ..Billed::default()
-        },
-    );
+    check(&looks, Billed { cpu_ns: 2, running_s: 25, vcpu_s: 55, ..Billed::default() });
 }
 
 #[test]
@@ -145,25 +80,14 @@ fn a_resize_counts_from_the_look_that_saw_it() {
         look(120, run(1, 1).vcpus(4)),
         look(130, run(1, 1).vcpus(4)),
     ];
-    check(
-        &looks,
-        Billed {
-            cpu_ns: 1,
-            running_s: 30,
-            vcpu_s: 60,
-            ..Billed::default()
-        },
-    );
+    check(&looks, Billed { cpu_ns: 1, running_s: 30, vcpu_s: 60, ..Billed::default() });
 }
 
 #[test]
 fn a_wall_clock_that_is_set_changes_no_duration() {
     for jump in [3_000, 86_400, -5] {
         let mut looks = vec![nothing(100), look(110, run(1, 1).started(100))];
-        looks.extend([120, 130].map(|at| Look {
-            wall_jump_s: jump,
-            ..look(at, run(1, at))
-        }));
+        looks.extend([120, 130].map(|at| Look { wall_jump_s: jump, ..look(at, run(1, at)) }));
         let all = outcomes(&looks);
         let last = &all[3].readings.instances[0];
         assert_eq!(last.registers.running_ms, 30_000, "{jump}");
@@ -178,10 +102,7 @@ fn a_guest_that_vanishes_is_reported_once_as_gone() {
         .iter()
         .map(|outcome| outcome.readings.instances.iter().map(|one| one.state).collect())
         .collect();
-    assert_eq!(
-        states,
-        [vec![InstanceState::Running], vec![InstanceState::Gone], vec![]]
-    );
+    assert_eq!(states, [vec![InstanceState::Running], vec![InstanceState::Gone], vec![]]);
 }
 
 #[test]
@@ -194,102 +115,44 @@ fn a_guest_that_is_off_is_read_at_rest() {
 
 #[test]
 fn a_busy_guest_is_a_gap_and_its_time_counts_all_the_same() {
-    let looks = [
-        nothing(100),
-        look(110, run(1, 5).started(100)),
-        look(120, run(1, 0).busy()),
-        look(130, run(1, 9)),
-    ];
+    let looks =
+        [nothing(100), look(110, run(1, 5).started(100)), look(120, run(1, 0).busy()), look(130, run(1, 9))];
     assert_eq!(gaps(&looks), [(GapReason::InstanceBusy, None)]);
-    check(
-        &looks,
-        Billed {
-            cpu_ns: 9,
-            running_s: 30,
-            vcpu_s: 30,
-            ..Billed::default()
-        },
-    );
+    check(&looks, Billed { cpu_ns: 9, running_s: 30, vcpu_s: 30, ..Billed::default() });
 }
 
 #[test]
 fn a_guest_that_was_busy_while_it_started_pays_from_its_start() {
     let first = look(110, run(1, 0).busy().started(105));
-    let looks = [
-        nothing(100),
-        first,
-        look(120, run(1, 9).disk(disk("a", 70)).nic("vnet1", 30)),
-    ];
+    let looks = [nothing(100), first, look(120, run(1, 9).disk(disk("a", 70)).nic("vnet1", 30))];
     check(
         &looks,
-        Billed {
-            cpu_ns: 9,
-            running_s: 15,
-            vcpu_s: 15,
-            written: 70,
-            received: 30,
-            ..Billed::default()
-        },
+        Billed { cpu_ns: 9, running_s: 15, vcpu_s: 15, written: 70, received: 30, ..Billed::default() },
     );
 }
 
 #[test]
 fn an_hour_without_the_hypervisor_costs_resolution_not_quantity() {
-    let away = |at| Look {
-        hypervisor_away: true,
-        ..nothing(at)
-    };
-    let looks = [
-        nothing(100),
-        look(110, run(1, 5).started(100)),
-        away(120),
-        away(130),
-        look(3_710, run(1, 50)),
-    ];
+    let away = |at| Look { hypervisor_away: true, ..nothing(at) };
+    let looks =
+        [nothing(100), look(110, run(1, 5).started(100)), away(120), away(130), look(3_710, run(1, 50))];
     let all = outcomes(&looks);
-    let spans: Vec<_> = all
-        .iter()
-        .flat_map(|outcome| &outcome.gaps)
-        .map(|gap| gap.span)
-        .collect();
+    let spans: Vec<_> = all.iter().flat_map(|outcome| &outcome.gaps).map(|gap| gap.span).collect();
     assert_eq!(spans[0].start(), looks[1].moment().wall);
     assert_eq!(spans[0].end(), spans[1].start());
-    check(
-        &looks,
-        Billed {
-            cpu_ns: 50,
-            running_s: 3_610,
-            vcpu_s: 3_610,
-            ..Billed::default()
-        },
-    );
+    check(&looks, Billed { cpu_ns: 50, running_s: 3_610, vcpu_s: 3_610, ..Billed::default() });
 }
 
 #[test]
 fn a_collector_that_lost_its_memory_adopts_under_new_epochs() {
-    let forgot = Look {
-        collector_forgot: true,
-        ..look(120, run(1, 70).started(100))
-    };
-    let looks = [
-        nothing(100),
-        look(110, run(1, 40).started(100)),
-        forgot,
-        look(130, run(1, 75).started(100)),
-    ];
+    let forgot = Look { collector_forgot: true, ..look(120, run(1, 70).started(100)) };
+    let looks =
+        [nothing(100), look(110, run(1, 40).started(100)), forgot, look(130, run(1, 75).started(100))];
     let all = outcomes(&looks);
     let epoch = |n: usize| all[n].readings.instances[0].epoch;
     assert_ne!(epoch(1).id, epoch(2).id);
     assert_eq!(epoch(2).born_at, None);
-    check(
-        &looks,
-        Billed {
-            cpu_ns: 45,
-            running_s: 20,
-            vcpu_s: 20,
-            ..Billed::default()
-        },
-    );
+    check(&looks, Billed { cpu_ns: 45, running_s: 20, vcpu_s: 20, ..Billed::default() });
 }
 
 #[test]

@@ -8,26 +8,17 @@ use proptest::prelude::*;
 use super::*;
 
 fn any_look() -> impl Strategy<Value = (u64, i64, u8, Option<Guest>)> {
-    let guest = (
-        0_u32..3,
-        any::<bool>(),
-        any::<bool>(),
-        0_u64..50,
-        0_u64..50,
-        0_u64..3,
-    )
-        .prop_map(|(number, executing, busy, cpu, written, mark)| Guest {
+    let guest = (0_u32..3, any::<bool>(), any::<bool>(), 0_u64..50, 0_u64..50, 0_u64..3).prop_map(
+        |(number, executing, busy, cpu, written, mark)| Guest {
             run: (number != 0).then_some(number),
             started: None,
             executing,
             busy,
-            disk: Some(Disk {
-                mark: (mark != 0).then_some(mark),
-                ..disk("a", written)
-            }),
+            disk: Some(Disk { mark: (mark != 0).then_some(mark), ..disk("a", written) }),
             nic: Some((Some("vnet1"), Some(written))),
             ..run(0, cpu)
-        });
+        },
+    );
     (1_u64..100, -50_i64..50, 1_u8..3, proptest::option::of(guest))
 }
 
@@ -81,11 +72,5 @@ fn coverage_of_an_unbroken_life_is_all_measured() {
     let span = Window::new(points[0].observed_at, points[9].observed_at).unwrap();
     let usage = derive(&points, &[span], Duration::from_secs(20), span.end());
     assert_eq!(usage[0].quantities, [90_000]);
-    assert_eq!(
-        usage[0].coverage,
-        Coverage {
-            measured_us: 90_000_000,
-            ..Coverage::default()
-        }
-    );
+    assert_eq!(usage[0].coverage, Coverage { measured_us: 90_000_000, ..Coverage::default() });
 }

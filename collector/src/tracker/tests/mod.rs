@@ -81,17 +81,11 @@ fn look(at: u64, guest: Guest) -> Look {
 
 /// A look at a node without guests.
 fn nothing(at: u64) -> Look {
-    Look {
-        guest: None,
-        ..look(at, off())
-    }
+    Look { guest: None, ..look(at, off()) }
 }
 
 fn off() -> Guest {
-    Guest {
-        run: None,
-        ..run(0, 0)
-    }
+    Guest { run: None, ..run(0, 0) }
 }
 
 /// A run that executes, with one vCPU and `cpu_ns` used.
@@ -109,27 +103,15 @@ fn run(number: u32, cpu_ns: u64) -> Guest {
 }
 
 fn disk(source: &'static str, written: u64) -> Disk {
-    Disk {
-        source,
-        relatives: Vec::new(),
-        mark: None,
-        written: Some(written),
-        removable: false,
-    }
+    Disk { source, relatives: Vec::new(), mark: None, written: Some(written), removable: false }
 }
 
 impl Guest {
     fn started(self, at: u64) -> Self {
-        Self {
-            started: Some(at),
-            ..self
-        }
+        Self { started: Some(at), ..self }
     }
     fn paused(self) -> Self {
-        Self {
-            executing: false,
-            ..self
-        }
+        Self { executing: false, ..self }
     }
     fn busy(self) -> Self {
         Self { busy: true, ..self }
@@ -138,16 +120,10 @@ impl Guest {
         Self { vcpus, ..self }
     }
     fn disk(self, disk: Disk) -> Self {
-        Self {
-            disk: Some(disk),
-            ..self
-        }
+        Self { disk: Some(disk), ..self }
     }
     fn nic(self, device: &'static str, received: u64) -> Self {
-        Self {
-            nic: Some((Some(device), Some(received))),
-            ..self
-        }
+        Self { nic: Some((Some(device), Some(received))), ..self }
     }
 }
 
@@ -155,10 +131,7 @@ impl Look {
     fn moment(&self) -> Moment {
         let hour = 3_600 * i64::from(self.kernel_life);
         let wall = 1_790_000_000 + hour + i64::try_from(self.at).unwrap() + self.wall_jump_s;
-        Moment {
-            wall: Timestamp::from_second(wall).unwrap(),
-            boot: Duration::from_secs(self.at),
-        }
+        Moment { wall: Timestamp::from_second(wall).unwrap(), boot: Duration::from_secs(self.at) }
     }
 
     fn boot_id(&self) -> BootId {
@@ -186,10 +159,7 @@ impl Look {
 
 impl Guest {
     fn observed(&self) -> ObservedInstance {
-        let start = |at| ProcessStart {
-            ticks: at * 100,
-            boot: Duration::from_secs(at),
-        };
+        let start = |at| ProcessStart { ticks: at * 100, boot: Duration::from_secs(at) };
         ObservedInstance {
             instance_id: guest_id(),
             name: "web".into(),
@@ -211,18 +181,14 @@ impl Guest {
             mark: disk.mark,
             relatives: disk.relatives.iter().map(|name| (*name).to_owned()).collect(),
             is_removable: disk.removable,
-            registers: disk.written.map(|write_bytes| DiskRegisters {
-                write_bytes,
-                ..DiskRegisters::default()
-            }),
+            registers: disk
+                .written
+                .map(|write_bytes| DiskRegisters { write_bytes, ..DiskRegisters::default() }),
         });
         let nic = self.nic.as_ref().map(|(device, received)| ObservedNic {
             mac: Some(MAC.into()),
             host_device: device.map(str::to_owned),
-            registers: received.map(|rx_bytes| NicRegisters {
-                rx_bytes,
-                ..NicRegisters::default()
-            }),
+            registers: received.map(|rx_bytes| NicRegisters { rx_bytes, ..NicRegisters::default() }),
         });
         Figures {
             cpu_ns: Some(self.cpu_ns),
@@ -250,11 +216,7 @@ fn outcomes(looks: &[Look]) -> Vec<Outcome> {
         }
         let moment = look.moment();
         outcomes.push(if look.hypervisor_away {
-            let mark = Mark {
-                boot_id: look.boot_id(),
-                wall: moment.wall,
-                boot: moment.boot,
-            };
+            let mark = Mark { boot_id: look.boot_id(), wall: moment.wall, boot: moment.boot };
             fail(&mut state, mark, "no socket")
         } else {
             observe(node_id, &mut state, &look.observation())
@@ -267,16 +229,9 @@ fn outcomes(looks: &[Look]) -> Vec<Outcome> {
 
 fn billed(outcomes: &[Outcome]) -> Billed {
     let points = |take: &dyn Fn(&Readings) -> Vec<Point<3>>| -> [u64; 3] {
-        let mut points: Vec<Point<3>> = outcomes
-            .iter()
-            .flat_map(|outcome| take(&outcome.readings))
-            .collect();
+        let mut points: Vec<Point<3>> = outcomes.iter().flat_map(|outcome| take(&outcome.readings)).collect();
         points.sort_by_key(|point| point.observed_at);
-        let all = Window::new(
-            Timestamp::UNIX_EPOCH,
-            Timestamp::from_second(1_890_000_000).unwrap(),
-        )
-        .unwrap();
+        let all = Window::new(Timestamp::UNIX_EPOCH, Timestamp::from_second(1_890_000_000).unwrap()).unwrap();
         let tolerance = Duration::from_secs(60);
         derive(&points, &[all], tolerance, all.start())[0].quantities
     };
@@ -332,9 +287,5 @@ fn check(looks: &[Look], expected: Billed) {
 }
 
 fn gaps(looks: &[Look]) -> Vec<(GapReason, Option<String>)> {
-    outcomes(looks)
-        .into_iter()
-        .flat_map(|outcome| outcome.gaps)
-        .map(|gap| (gap.reason, gap.device))
-        .collect()
+    outcomes(looks).into_iter().flat_map(|outcome| outcome.gaps).map(|gap| (gap.reason, gap.device)).collect()
 }
