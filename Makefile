@@ -20,7 +20,7 @@ build:
 	cargo build --locked --bins
 
 demo: build
-	@testbed/install-packages run
+	@testbed/install-packages run test
 	target/debug/weir-demo
 
 up: build
@@ -29,9 +29,7 @@ up: build
 
 # The demo is the last test: it needs the binaries, and nothing else may run beside its guests.
 test:
-	@testbed/install-packages build
-	@testbed/install-packages run
-	@testbed/install-packages test
+	@testbed/install-packages build run test
 	cargo build --locked --workspace --all-targets
 	target/debug/weir-demo --check-daemons
 	@if cargo nextest --version >/dev/null 2>&1; \
@@ -41,9 +39,7 @@ test:
 	target/debug/weir-demo
 
 bench:
-	@testbed/install-packages build
-	@testbed/install-packages run
-	@testbed/install-packages test
+	@testbed/install-packages build run test
 	cargo build --locked --release -p weir-bench
 	target/release/weir-bench bench-out
 
