@@ -231,6 +231,7 @@ fn disk_uses(record: &DomainRecord, description: Option<&Description>) -> Vec<Di
         (!disk.is_removable && !source.is_empty()).then(|| DiskUse {
             instance_id: instance_id(record),
             source,
+            volume: disk.volume.clone(),
             capacity_bytes: figures.and_then(|(_, _, capacity)| *capacity),
         })
     };

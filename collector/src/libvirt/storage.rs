@@ -24,6 +24,8 @@ pub struct DiskUse {
     pub instance_id: InstanceId,
     /// Its path, or what stands for one.
     pub source: String,
+    /// Its pool and name, where the domain says them: what is off has no path yet.
+    pub volume: Option<VolumeKey>,
     /// Its size, in bytes.
     pub capacity_bytes: Option<u64>,
 }
@@ -61,7 +63,8 @@ impl Storage {
         }
         for disk in uses {
             let path = PathBuf::from(&disk.source);
-            let key = by_path.get(&path).cloned().unwrap_or_else(|| self.name_of(&path, &pool_dirs));
+            let named = by_path.get(&path).cloned().or_else(|| disk.volume.clone());
+            let key = named.unwrap_or_else(|| self.name_of(&path, &pool_dirs));
             by_path.insert(path.clone(), key.clone());
             let volume = found.entry(key.clone()).or_insert_with(|| volume_at(&key, path));
             volume.instance_id = volume.instance_id.or(Some(disk.instance_id));

@@ -99,6 +99,7 @@ fn files_block_devices_volumes_network_disks_and_empty_drives_are_told_apart() {
         let expected = DiskDescription {
             target: "vda".into(),
             source: source.into(),
+            volume: inner.contains("pool=").then(|| ("p".to_owned(), "v".to_owned())),
             relatives: Vec::new(),
             is_removable,
         };
@@ -195,6 +196,7 @@ fn disk_use(source: &str) -> DiskUse {
     DiskUse {
         instance_id: InstanceId::from_uuid(Uuid::from_u128(7)),
         source: source.into(),
+        volume: None,
         capacity_bytes: Some(64),
     }
 }
@@ -239,6 +241,19 @@ fn a_disk_that_its_pool_does_not_list_yet_is_named_as_if_it_did() {
     std::fs::remove_file(&unlisted).unwrap();
     std::fs::remove_file(&listed).unwrap();
     assert_eq!(names(&mut storage, &[pool("default", at, &[("a", None)])], &[]), []);
+}
+
+#[test]
+fn a_disk_that_is_off_and_named_by_its_volume_is_not_a_second_volume() {
+    let named =
+        |source: &str| DiskUse { volume: Some(("default".to_owned(), "a".to_owned())), ..disk_use(source) };
+    let pools = [pool("default", "/pool", &[("a", Some(32))])];
+    let mut storage = Storage::default();
+    let once = vec![("default:a".to_owned(), Some(32), true)];
+    // Off, a disk has no path; running, it has the volume's.
+    assert_eq!(names(&mut storage, &pools, &[named("default/a")]), once);
+    assert_eq!(names(&mut storage, &pools, &[named("/pool/a")]), once);
+    assert_eq!(names(&mut storage, &[], &[named("default/a")])[0].0, "default:a");
 }
 
 #[test]

@@ -33,6 +33,8 @@ pub struct DiskDescription {
     pub target: String,
     /// File, device or what stands for one; empty for an empty drive.
     pub source: String,
+    /// Pool and name, where the description names a volume instead of a path.
+    pub volume: Option<(String, String)>,
     /// Images below it and images that it is being copied to.
     pub relatives: Vec<String>,
     /// A cdrom or a floppy.
@@ -137,7 +139,10 @@ impl DiskDescription {
     fn take(&mut self, path: &[&str], element: &BytesStart<'_>) {
         match path {
             ["target"] => self.target = attribute(element, "dev").unwrap_or_default(),
-            ["source"] => self.source = source(element).unwrap_or_default(),
+            ["source"] => {
+                self.source = source(element).unwrap_or_default();
+                self.volume = attribute(element, "pool").zip(attribute(element, "volume"));
+            }
             ["backingStore" | "mirror", .., "source"] => self.relatives.extend(source(element)),
             _ => {}
         }

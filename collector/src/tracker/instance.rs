@@ -1,6 +1,7 @@
 //! Instances: which run it is, what it held, what its facts are. Its devices are `device`'s.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use metering::{
     Epoch, GapReason, InstanceFacts, InstanceId, InstanceReading, InstanceRegisters, InstanceState,
@@ -65,6 +66,10 @@ fn report_facts(track: &mut Option<InstanceTrack>, observed: &ObservedInstance, 
     }
 }
 
+/// How long the hypervisor may take from the birth of a process until its guest executes: about a second, several
+/// when the machine is busy.
+const START_MAX: Duration = Duration::from_secs(5);
+
 fn at_rest(instance_id: InstanceId, now: Mark, state: InstanceState) -> InstanceReading {
     InstanceReading {
         instance_id,
@@ -91,9 +96,13 @@ fn observe_run(
     run.hold_until(now);
     let was_known = run.amounts.is_some();
     run.amounts = amounts(run.amounts, observed);
-    if !was_known {
-        // What is held now was held since the birth.
+    if let (false, Some(amounts)) = (was_known, run.amounts) {
+        // What is held now was held since the birth. A process that is younger than a start takes did not execute
+        // all that time: it counts as running from this look on, which follows a start by Weir at once.
+        let is_executing = amounts.is_executing && START_MAX < run.held_until.until(now);
+        run.amounts = Some(Amounts { is_executing, ..amounts });
         run.hold_until(now);
+        run.amounts = Some(amounts);
     }
     match &observed.figures {
         Some(figures) => {
