@@ -154,6 +154,8 @@ impl Inner {
         let id = found.instance_id;
         let mut suspended = false;
         if found.state == InstanceState::Running {
+            // Running time is counted up to a look that saw it run: this one.
+            taker.take("before the guest was suspended").await;
             match self.libvirt.call(move |session| session.suspend(id)).await {
                 Ok(()) => suspended = true,
                 Err(error) => taker.warn(format!(

@@ -93,6 +93,10 @@ fn observe_run(
     let same = track.run.take().filter(|before| is_same_run(before, now, observed));
     let mut run = same.unwrap_or_else(|| begin_run(state, now, instance_id, observed));
     run.start_ticks = run.start_ticks.or(observed.started.map(|start| start.ticks));
+    if let (Some(amounts), Some(false)) = (&mut run.amounts, observed.is_executing) {
+        // It stopped executing some time since the last look. Only what was seen to run is sold as running.
+        amounts.is_executing = false;
+    }
     run.hold_until(now);
     let was_known = run.amounts.is_some();
     run.amounts = amounts(run.amounts, observed);

@@ -37,7 +37,7 @@ async fn an_instance_is_made_started_stopped_started_again_and_deleted_with_a_re
         bench.recorder.clear();
         let stopped = bench.compute.stop(&bench.who(), NOW).await.unwrap();
         assert_eq!((stopped.state, stopped.warnings), (InstanceState::Stopped, vec![]));
-        assert_eq!(bench.recorder.states(), ["paused", "shut off"]);
+        assert_eq!(bench.recorder.states(), ["running", "paused", "shut off"]);
     }
     let again = bench.compute.stop(&bench.who(), NOW).await.unwrap();
     assert!(again.warnings[0].contains("was off already"), "{:?}", again.warnings);
