@@ -165,21 +165,18 @@ fn pieces<const N: usize>(points: &[Point<N>], tolerance_us: i64, known_until: T
         });
     }
     let mut before = *first;
+    // Where each epoch's registers were last seen. What is switched off is no life that could go on.
     let mut lives = vec![(first.epoch.id, first.registers)];
     for point in &points[1..] {
         let mut after = *point;
-        let known = lives.iter().position(|(id, _)| *id == after.epoch.id);
-        if let Some(known) = known {
-            for (value, floor) in after.registers.iter_mut().zip(lives[known].1) {
-                *value = (*value).max(floor);
-            }
+        let is_off = after.epoch.id == EpochId::NONE && before.epoch.id != EpochId::NONE;
+        let known = lives.iter().position(|(id, _)| *id == after.epoch.id && !is_off);
+        let from = known.map(|known| lives.swap_remove(known).1);
+        for (value, floor) in after.registers.iter_mut().zip(from.unwrap_or([0; N])) {
+            *value = (*value).max(floor);
         }
-        let from = known.map(|known| lives[known].1);
         between(before, after, from, tolerance_us, &mut pieces);
-        match known {
-            Some(known) => lives[known].1 = after.registers,
-            None => lives.push((after.epoch.id, after.registers)),
-        }
+        lives.push((after.epoch.id, after.registers));
         before = after;
     }
     if !last.is_last && !is_close(last.observed_at, known_until, tolerance_us) {
@@ -346,6 +343,8 @@ mod tests {
     #[test]
     fn a_guest_that_is_taken_for_stopped_and_found_running_again_is_not_billed_twice() {
         check("0 a 0 10\n5 off\n10 a 0 15", &[0, 10], 10, "5 10 0 0");
+        // ... however often: what was off is no life that goes on.
+        check("0 off\n5 a 5 1\n50 off", &[0, 50], 50, "1 5 0 45");
         // Even when nobody remembers its earlier readings.
         check("5 off\n10 a -100 15\n12 a -100 16", &[0, 12], 12, "1 7 0 0");
     }
