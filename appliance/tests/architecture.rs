@@ -276,7 +276,7 @@ fn has_word(line: &str, word: &str) -> bool {
 /// How far a line that begins a function is indented.
 fn function_indent(line: &str) -> Option<usize> {
     let indent = line.len() - line.trim_start().len();
-    let mut words = line.trim_start().split_whitespace().skip_while(|word| {
+    let mut words = line.split_whitespace().skip_while(|word| {
         ["pub", "pub(crate)", "pub(super)", "async", "const", "unsafe", "extern", "\"C\""].contains(word)
     });
     (words.next() == Some("fn")).then_some(indent)

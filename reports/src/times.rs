@@ -14,6 +14,11 @@ pub(crate) fn instant(at: Timestamp, zone: &TimeZone) -> String {
     zoned.strftime(format).to_string()
 }
 
+/// When something was done: to the second, which is finer than anybody asks. JSON has the instant itself.
+pub(crate) fn moment(at: Timestamp, zone: &TimeZone) -> String {
+    instant(Timestamp::from_second(at.as_second()).unwrap_or(at), zone)
+}
+
 /// `745 h 12 min 3.5 s`, exactly.
 pub(crate) fn duration(ms: u128) -> String {
     let (hours, minutes, seconds, rest) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1_000 % 60, ms % 1_000);

@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::ReportError;
 use crate::figures::{Figure, column, grouped, single, whole};
 use crate::text::{shown, shown_or};
-use crate::times::{completeness, duration, instant, is_complete, known_ms};
+use crate::times::{completeness, duration, instant, is_complete, known_ms, moment};
 
 /// Longest name of a party: three rows of its column.
 const PARTY_NAME_MAX: usize = 90;
@@ -219,7 +219,7 @@ fn facts(document: &InvoiceDocument, zone: &TimeZone) -> Vec<Fact> {
     let period = document.service_period;
     let plan = shown_or(&document.plan.name, SHORT_MAX, "(no name)");
     let version = shown(&document.plan.version, SHORT_MAX);
-    let issued = document.issued_at.map_or_else(|| "not yet".to_owned(), |at| instant(at, zone));
+    let issued = document.issued_at.map_or_else(|| "not yet".to_owned(), |at| moment(at, zone));
     let mut facts = vec![
         Fact { label: "Issued", value: issued },
         Fact { label: "Used from", value: instant(period.start(), zone) },

@@ -54,10 +54,7 @@ pub fn ensure() -> Result<Daemons> {
     if answers() {
         return Ok(daemons);
     }
-    for (name, pid_file) in [
-        ("virtlogd", "/run/virtlogd.pid"),
-        ("libvirtd", "/run/libvirtd.pid"),
-    ] {
+    for (name, pid_file) in [("virtlogd", "/run/virtlogd.pid"), ("libvirtd", "/run/libvirtd.pid")] {
         if running_pid(name, Path::new(pid_file)).is_some() {
             continue;
         }
@@ -65,20 +62,11 @@ pub fn ensure() -> Result<Daemons> {
         let pid = wait_for(START_LIMIT, || running_pid(name, Path::new(pid_file))).with_context(|| {
             format!("{name} -d returned, but {pid_file} names no running process: see its log")
         })?;
-        daemons.started.push(StartedDaemon {
-            name: name.to_owned(),
-            pid,
-        });
+        daemons.started.push(StartedDaemon { name: name.to_owned(), pid });
     }
     if wait_for(START_LIMIT, || answers().then_some(())).is_none() {
-        let error = virsh(&["version"])
-            .err()
-            .map(|error| error.to_string())
-            .unwrap_or_default();
-        bail!(
-            "libvirtd runs but does not answer within {} s: {error}",
-            START_LIMIT.as_secs()
-        );
+        let error = virsh(&["version"]).err().map(|error| error.to_string()).unwrap_or_default();
+        bail!("libvirtd runs but does not answer within {} s: {error}", START_LIMIT.as_secs());
     }
     Ok(daemons)
 }
@@ -130,10 +118,8 @@ pub fn stop(daemon: &StartedDaemon) -> Result<()> {
     let pid = Pid::from_raw(daemon.pid).context("a process id is positive")?;
     kill_process(pid, Signal::TERM)
         .with_context(|| format!("cannot stop {} ({})", daemon.name, daemon.pid))?;
-    wait_for(STOP_LIMIT, || {
-        (!is_process(daemon.pid, &daemon.name)).then_some(())
-    })
-    .with_context(|| format!("{} ({}) does not stop", daemon.name, daemon.pid))
+    wait_for(STOP_LIMIT, || (!is_process(daemon.pid, &daemon.name)).then_some(()))
+        .with_context(|| format!("{} ({}) does not stop", daemon.name, daemon.pid))
 }
 
 fn answers() -> bool {
@@ -177,9 +163,7 @@ fn group_id(name: &str) -> Result<Option<u32>> {
     let groups = std::fs::read_to_string("/etc/group").context("cannot read /etc/group")?;
     Ok(groups.lines().find_map(|line| {
         let mut fields = line.split(':');
-        (fields.next() == Some(name))
-            .then(|| fields.nth(1)?.parse().ok())
-            .flatten()
+        (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok()).flatten()
     }))
 }
 
@@ -204,11 +188,7 @@ mod tests {
     #[test]
     fn a_foreign_process_with_a_recycled_id_is_never_stopped() {
         let own = i32::try_from(std::process::id()).unwrap();
-        stop(&StartedDaemon {
-            name: "libvirtd".into(),
-            pid: own,
-        })
-        .unwrap();
+        stop(&StartedDaemon { name: "libvirtd".into(), pid: own }).unwrap();
     }
 
     #[test]

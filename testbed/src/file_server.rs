@@ -64,11 +64,7 @@ impl FileServer {
             .name("file-server".into())
             .spawn(move || accept(&listener, &for_thread))
             .context("cannot start the file server's thread")?;
-        Ok(Self {
-            address,
-            log,
-            listener: Some(thread),
-        })
+        Ok(Self { address, log, listener: Some(thread) })
     }
 
     /// `http://ADDRESS:PORT/bytes/N`.
@@ -130,11 +126,9 @@ fn accept(listener: &TcpListener, log: &Arc<Log>) {
         };
         let log = Arc::clone(log);
         // A guest that goes away in the middle is for the log of what was served, not for the console.
-        let _ = std::thread::Builder::new()
-            .name("file-server-guest".into())
-            .spawn(move || {
-                let _ = answer(stream, &log);
-            });
+        let _ = std::thread::Builder::new().name("file-server-guest".into()).spawn(move || {
+            let _ = answer(stream, &log);
+        });
     }
 }
 
@@ -146,10 +140,7 @@ fn answer(mut stream: TcpStream, log: &Log) -> io::Result<()> {
     let Some(request) = read_head(&mut reader)? else {
         return refuse(&mut stream, "400 Bad Request");
     };
-    match (
-        request.method.as_str(),
-        request.path.split('/').skip(1).collect::<Vec<_>>().as_slice(),
-    ) {
+    match (request.method.as_str(), request.path.split('/').skip(1).collect::<Vec<_>>().as_slice()) {
         ("GET", ["bytes", count]) => match count.parse() {
             Ok(count) if count <= BODY_LIMIT => serve(&mut stream, log, count),
             _ => refuse(&mut stream, "400 Bad Request"),
@@ -205,10 +196,7 @@ fn read_head(reader: &mut BufReader<TcpStream>) -> io::Result<Option<Request>> {
 
 fn serve(stream: &mut TcpStream, log: &Log, count: u64) -> io::Result<()> {
     let to = stream.peer_addr()?;
-    write!(
-        stream,
-        "HTTP/1.1 200 OK\r\nContent-Length: {count}\r\nConnection: close\r\n\r\n"
-    )?;
+    write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {count}\r\nConnection: close\r\n\r\n")?;
     let mut left = count;
     let zeros = [0; CHUNK];
     let mut result = Ok(());
@@ -220,20 +208,13 @@ fn serve(stream: &mut TcpStream, log: &Log, count: u64) -> io::Result<()> {
         }
         left -= step as u64;
     }
-    lock(&log.served).push(Served {
-        to,
-        bytes: count - left,
-        complete: left == 0,
-    });
+    lock(&log.served).push(Served { to, bytes: count - left, complete: left == 0 });
     result
 }
 
 /// An answer without a body; also for the good ones that need none.
 fn refuse(stream: &mut TcpStream, status: &str) -> io::Result<()> {
-    write!(
-        stream,
-        "HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-    )
+    write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 }
 
 #[cfg(test)]
@@ -257,10 +238,7 @@ mod tests {
     fn exactly_the_bytes_asked_for_are_served_and_logged() {
         let server = FileServer::start(Ipv4Addr::LOCALHOST).unwrap();
         for count in [0, 1, 65_535, 65_536, 1_000_003] {
-            assert_eq!(
-                body(&ask(&server, &format!("GET /bytes/{count} HTTP/1.1\r\n\r\n"))),
-                count
-            );
+            assert_eq!(body(&ask(&server, &format!("GET /bytes/{count} HTTP/1.1\r\n\r\n"))), count);
         }
         let served: u64 = server.served().iter().map(|served| served.bytes).sum();
         assert_eq!(served, 1 + 65_535 + 65_536 + 1_000_003);
@@ -284,10 +262,7 @@ mod tests {
         let server = FileServer::start(Ipv4Addr::LOCALHOST).unwrap();
         let check = |request: &str, status: &str| {
             let answer = ask(&server, request);
-            assert!(
-                answer.starts_with(format!("HTTP/1.1 {status}").as_bytes()),
-                "{request:?}: {answer:?}"
-            );
+            assert!(answer.starts_with(format!("HTTP/1.1 {status}").as_bytes()), "{request:?}: {answer:?}");
         };
         check("\r\n\r\n", "400");
         check("GET /bytes/-1 HTTP/1.1\r\n\r\n", "400");

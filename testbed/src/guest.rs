@@ -92,16 +92,9 @@ impl GuestSpec {
 
     /// Makes its disks and defines it, without starting it.
     pub fn define(self) -> Result<Guest> {
-        if self.name.is_empty()
-            || !self
-                .name
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c))
+        if self.name.is_empty() || !self.name.chars().all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c))
         {
-            bail!(
-                "test guest `{}`: a name is letters, digits, dot, dash and underscore",
-                self.name
-            );
+            bail!("test guest `{}`: a name is letters, digits, dot, dash and underscore", self.name);
         }
         let image = guest_image::ensure()?;
         let virt = self.virt.map_or_else(decide, Ok)?;
@@ -126,19 +119,12 @@ impl GuestSpec {
 
     fn xml(&self, guest: &Guest, image: &GuestImage, virt: VirtType) -> Result<String> {
         let os = element("os")
-            .child(
-                element("type")
-                    .with("arch", "x86_64")
-                    .with("machine", "pc")
-                    .text("hvm"),
-            )
+            .child(element("type").with("arch", "x86_64").with("machine", "pc").text("hvm"))
             .child(element("kernel").text(text(&image.kernel)?))
             .child(element("initrd").text(text(&image.initrd)?))
             .child(element("cmdline").text(self.orders.kernel_command_line()?));
         let metadata = self.tenant_metadata.iter().map(|tenant| {
-            let instance = element("weir:instance")
-                .with("xmlns:weir", WEIR_NAMESPACE)
-                .with("tenant", tenant);
+            let instance = element("weir:instance").with("xmlns:weir", WEIR_NAMESPACE).with("tenant", tenant);
             element("metadata").child(instance)
         });
         let xml = element("domain")
@@ -175,9 +161,7 @@ impl GuestSpec {
                 .child(element("source").with("network", network))
                 .child(element("model").with("type", "virtio"))
         });
-        let log = element("log")
-            .with("file", text(&guest.console)?)
-            .with("append", "off");
+        let log = element("log").with("file", text(&guest.console)?).with("append", "off");
         Ok(element("devices")
             .children(disks)
             .children(nics)
@@ -257,21 +241,14 @@ impl Guest {
     pub fn wait_for(&self, text: &str, limit: Duration) -> Result<String> {
         let found = wait_for(limit, || {
             let console = self.console_text().ok()?;
-            let line = console
-                .lines()
-                .find(|line| line.contains(text))
-                .map(str::to_owned);
-            let failed = console
-                .lines()
-                .find(|line| line.starts_with("WEIR order=") && line.contains(" failed "));
+            let line = console.lines().find(|line| line.contains(text)).map(str::to_owned);
+            let failed =
+                console.lines().find(|line| line.starts_with("WEIR order=") && line.contains(" failed "));
             line.map(Ok).or_else(|| failed.map(|line| Err(line.to_owned())))
         });
         match found {
             Some(Ok(line)) => Ok(line),
-            Some(Err(line)) => bail!(
-                "guest {}: an order failed before `{text}` came: {line}",
-                self.name
-            ),
+            Some(Err(line)) => bail!("guest {}: an order failed before `{text}` came: {line}", self.name),
             None => {
                 let console = self.console_text()?;
                 let last: Vec<_> = console.lines().rev().take(5).collect();
@@ -289,30 +266,16 @@ impl Guest {
     pub fn attach_disk(&self, disk: &DiskSpec) -> Result<()> {
         self.make_disk(disk)?;
         let path = self.disk_path(&disk.target);
-        let how = [
-            "--driver",
-            "qemu",
-            "--subdriver",
-            "qcow2",
-            "--targetbus",
-            "virtio",
-            "--live",
-        ];
-        self.virsh(
-            "attach-disk",
-            &[&[text(&path)?, disk.target.as_str()], how.as_slice()].concat(),
-        )
+        let how = ["--driver", "qemu", "--subdriver", "qcow2", "--targetbus", "virtio", "--live"];
+        self.virsh("attach-disk", &[&[text(&path)?, disk.target.as_str()], how.as_slice()].concat())
     }
 
     /// Unplugs a disk, waits until the guest let go of it, and returns the figures from just before.
     pub fn detach_disk(&self, target: &str) -> Result<Figures> {
         let before = self.figures()?;
         self.virsh("detach-disk", &[target, "--live"])?;
-        let gone = || {
-            virsh(&["domblklist", &self.name])
-                .is_ok_and(|list| !has_word(&list, target))
-                .then_some(())
-        };
+        let gone =
+            || virsh(&["domblklist", &self.name]).is_ok_and(|list| !has_word(&list, target)).then_some(());
         wait_for(UNPLUG_LIMIT, gone)
             .with_context(|| format!("{}: disk {target} is still there", self.name))?;
         fs::remove_file(self.disk_path(target)).ok();
@@ -322,10 +285,7 @@ impl Guest {
     /// Plugs a NIC in while the guest runs; returns its MAC.
     pub fn attach_nic(&self, network: &str) -> Result<String> {
         let mac = random_mac();
-        self.virsh(
-            "attach-interface",
-            &["network", network, "--model", "virtio", "--mac", &mac, "--live"],
-        )?;
+        self.virsh("attach-interface", &["network", network, "--model", "virtio", "--mac", &mac, "--live"])?;
         Ok(mac)
     }
 
@@ -333,11 +293,7 @@ impl Guest {
     pub fn detach_nic(&self, mac: &str) -> Result<Figures> {
         let before = self.figures()?;
         self.virsh("detach-interface", &["network", "--mac", mac, "--live"])?;
-        let gone = || {
-            virsh(&["domiflist", &self.name])
-                .is_ok_and(|list| !has_word(&list, mac))
-                .then_some(())
-        };
+        let gone = || virsh(&["domiflist", &self.name]).is_ok_and(|list| !has_word(&list, mac)).then_some(());
         wait_for(UNPLUG_LIMIT, gone).with_context(|| format!("{}: NIC {mac} is still there", self.name))?;
         Ok(before)
     }
@@ -376,11 +332,7 @@ pub fn remove_leftovers(prefix: &str) -> Result<Vec<String>> {
         bail!("a prefix is needed: an empty one would remove every guest");
     }
     let listed = virsh(&["list", "--all", "--name"])?;
-    let names: Vec<_> = listed
-        .lines()
-        .map(str::trim)
-        .filter(|name| name.starts_with(prefix))
-        .collect();
+    let names: Vec<_> = listed.lines().map(str::trim).filter(|name| name.starts_with(prefix)).collect();
     for name in &names {
         // Either may fail: it may not run, or not be persistent. What counts is that it is gone.
         let _ = virsh(&["destroy", name]);
@@ -390,8 +342,7 @@ pub fn remove_leftovers(prefix: &str) -> Result<Vec<String>> {
 }
 
 fn has_word(list: &str, word: &str) -> bool {
-    list.split_whitespace()
-        .any(|found| found.eq_ignore_ascii_case(word))
+    list.split_whitespace().any(|found| found.eq_ignore_ascii_case(word))
 }
 
 /// In QEMU's own range, 52:54:00.
@@ -409,6 +360,5 @@ fn make_directory(path: &Path) -> Result<()> {
 }
 
 fn text(path: &Path) -> Result<&str> {
-    path.to_str()
-        .with_context(|| format!("{} is not valid UTF-8", path.display()))
+    path.to_str().with_context(|| format!("{} is not valid UTF-8", path.display()))
 }

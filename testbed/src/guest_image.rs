@@ -52,15 +52,9 @@ fn ensure_in(cache: &Path) -> Result<GuestImage> {
         return Ok(image);
     }
     let kernel = newest_kernel_package()?;
-    let key = format!(
-        "{}_{}-{digest}",
-        kernel.name,
-        kernel.version.replace([':', '~', '/'], "_")
-    );
-    let staging = tempfile::Builder::new()
-        .prefix("building-")
-        .tempdir_in(cache)
-        .context("cannot build an image")?;
+    let key = format!("{}_{}-{digest}", kernel.name, kernel.version.replace([':', '~', '/'], "_"));
+    let staging =
+        tempfile::Builder::new().prefix("building-").tempdir_in(cache).context("cannot build an image")?;
     let unpacked = unpack(&kernel, staging.path())?;
     let finished = staging.path().join("image");
     fs::create_dir(&finished)?;
@@ -78,11 +72,7 @@ struct KernelPackage {
 }
 
 fn image_at(home: &Path, key: String) -> GuestImage {
-    GuestImage {
-        kernel: home.join("vmlinuz"),
-        initrd: home.join("initrd.gz"),
-        key,
-    }
+    GuestImage { kernel: home.join("vmlinuz"), initrd: home.join("initrd.gz"), key }
 }
 
 /// A change of init, of the modules or of busybox asks for a new initrd; a newer kernel on the mirror does not.
@@ -93,12 +83,7 @@ fn userland_digest() -> Result<String> {
         digest.update([0]);
     }
     digest.update(fs::read(BUSYBOX).context("cannot read /bin/busybox: install busybox-static")?);
-    Ok(digest
-        .finalize()
-        .iter()
-        .take(6)
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    Ok(digest.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn newest_cached(cache: &Path, digest: &str) -> Result<Option<GuestImage>> {
@@ -131,36 +116,23 @@ fn newest_kernel_package() -> Result<KernelPackage> {
 fn kernel_dependency(stanza: &str) -> Option<KernelPackage> {
     let version_of_meta = stanza.lines().find_map(|line| line.strip_prefix("Version: "))?;
     let depends = stanza.lines().find_map(|line| line.strip_prefix("Depends: "))?;
-    let kernel = depends
-        .split(", ")
-        .find(|dependency| dependency.starts_with("linux-image-"))?;
+    let kernel = depends.split(", ").find(|dependency| dependency.starts_with("linux-image-"))?;
     let (name, version) = match kernel.split_once(" (= ") {
         Some((name, version)) => (name, version.trim_end_matches(')')),
         None => (kernel, version_of_meta),
     };
-    Some(KernelPackage {
-        name: name.trim().to_owned(),
-        version: version.trim().to_owned(),
-    })
+    Some(KernelPackage { name: name.trim().to_owned(), version: version.trim().to_owned() })
 }
 
 fn unpack(kernel: &KernelPackage, staging: &Path) -> Result<PathBuf> {
     // As root, without apt's own user: that one cannot write here, and only warns about it.
     let wanted = format!("{}={}", kernel.name, kernel.version);
-    run_in(
-        staging,
-        "apt-get",
-        &["-q", "-o", "APT::Sandbox::User=root", "download", &wanted],
-    )
-    .or_else(|_| {
-        run("apt-get", &["-q", "update"])?;
-        run_in(
-            staging,
-            "apt-get",
-            &["-q", "-o", "APT::Sandbox::User=root", "download", &wanted],
-        )
-    })
-    .with_context(|| format!("cannot download {wanted} from Debian's mirror"))?;
+    run_in(staging, "apt-get", &["-q", "-o", "APT::Sandbox::User=root", "download", &wanted])
+        .or_else(|_| {
+            run("apt-get", &["-q", "update"])?;
+            run_in(staging, "apt-get", &["-q", "-o", "APT::Sandbox::User=root", "download", &wanted])
+        })
+        .with_context(|| format!("cannot download {wanted} from Debian's mirror"))?;
     let package =
         find_file(staging, &|name| name.ends_with(".deb"))?.context("apt-get download left no package")?;
     let unpacked = staging.join("unpacked");
@@ -191,12 +163,8 @@ fn initrd(unpacked: &Path, staging: &Path) -> Result<Vec<u8>> {
     }
     let mut names = vec![".".to_owned()];
     list(&root, Path::new(""), &mut names)?;
-    let archive = filter(
-        &root,
-        "cpio",
-        &["-o", "-H", "newc", "--quiet", "-R", "0:0"],
-        names.join("\n").as_bytes(),
-    )?;
+    let archive =
+        filter(&root, "cpio", &["-o", "-H", "newc", "--quiet", "-R", "0:0"], names.join("\n").as_bytes())?;
     filter(&root, "gzip", &["-n", "-6"], &archive)
 }
 
@@ -230,12 +198,10 @@ fn find_file(directory: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<Option<P
     let mut names = Vec::new();
     list(directory, Path::new(""), &mut names)
         .with_context(|| format!("cannot search {}", directory.display()))?;
-    Ok(names.into_iter().map(|name| directory.join(name)).find(|path| {
-        path.file_name()
-            .and_then(|name| name.to_str())
-            .is_some_and(wanted)
-            && path.is_file()
-    }))
+    Ok(names
+        .into_iter()
+        .map(|name| directory.join(name))
+        .find(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(wanted) && path.is_file()))
 }
 
 fn path_text(path: &Path) -> Result<&str> {
@@ -264,10 +230,7 @@ mod tests {
             "Version: 6.1.192-2\nDepends: linux-image-6.1.0-56-cloud-amd64 (= 6.1.192-2)\n",
             Some((name, "6.1.192-2")),
         );
-        check(
-            "Version: 6.1.1\nDepends: linux-image-6.1.0-56-cloud-amd64\n",
-            Some((name, "6.1.1")),
-        );
+        check("Version: 6.1.1\nDepends: linux-image-6.1.0-56-cloud-amd64\n", Some((name, "6.1.1")));
         check("Version: 6.1.1\nDepends: libc6\n", None);
         check("", None);
     }
@@ -275,18 +238,12 @@ mod tests {
     #[test]
     fn two_processes_that_want_the_image_at_once_get_the_same() {
         let images: Vec<_> = std::thread::scope(|scope| {
-            let handles = [
-                scope.spawn(|| ensure().unwrap()),
-                scope.spawn(|| ensure().unwrap()),
-            ];
+            let handles = [scope.spawn(|| ensure().unwrap()), scope.spawn(|| ensure().unwrap())];
             handles.map(|handle| handle.join().unwrap()).into()
         });
         assert_eq!(images[0], images[1]);
         assert!(images[0].kernel.metadata().unwrap().len() > 1 << 20);
         assert!(images[0].initrd.metadata().unwrap().len() > 1 << 20);
-        assert_eq!(
-            images[0].initrd.metadata().unwrap().permissions().mode() & 0o777,
-            0o644
-        );
+        assert_eq!(images[0].initrd.metadata().unwrap().permissions().mode() & 0o777, 0o644);
     }
 }

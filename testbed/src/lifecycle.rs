@@ -85,17 +85,12 @@ impl Watcher {
         let output = virsh.stdout.take().context("virsh has a standard output")?;
         let events = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&events);
-        std::thread::Builder::new()
-            .name("lifecycle".into())
-            .spawn(move || {
-                for event in BufReader::new(output)
-                    .lines()
-                    .map_while(Result::ok)
-                    .filter_map(|line| parse(&line))
-                {
-                    sink.lock().unwrap_or_else(PoisonError::into_inner).push(event);
-                }
-            })?;
+        std::thread::Builder::new().name("lifecycle".into()).spawn(move || {
+            for event in BufReader::new(output).lines().map_while(Result::ok).filter_map(|line| parse(&line))
+            {
+                sink.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+            }
+        })?;
         std::thread::sleep(CONNECT_TIME);
         if let Some(status) = virsh.try_wait()? {
             bail!("`virsh event` ended at once ({status}): is libvirtd running?");
@@ -138,12 +133,7 @@ pub fn lives<'a>(events: impl IntoIterator<Item = &'a Event>, now: Timestamp) ->
         let current = lives.last_mut().filter(|life| life.stopped_at.is_none());
         match (event.change, current) {
             (Change::Started | Change::Resumed, None) => {
-                lives.push(Life {
-                    started_at: event.at,
-                    stopped_at: None,
-                    paused_at: None,
-                    running_ms: 0,
-                });
+                lives.push(Life { started_at: event.at, stopped_at: None, paused_at: None, running_ms: 0 });
                 running_since = Some(event.at);
             }
             (Change::Started, Some(_)) => {}
@@ -175,10 +165,7 @@ fn since(from: Option<Timestamp>, to: Timestamp) -> i64 {
 /// `2026-11-21 20:00:00.123+0000: event 'lifecycle' for domain 'a': Started Booted`
 fn parse(line: &str) -> Option<Event> {
     let (at, rest) = line.split_once(": event 'lifecycle' for domain ")?;
-    let at = jiff::fmt::strtime::parse("%Y-%m-%d %H:%M:%S%.f%z", at)
-        .ok()?
-        .to_timestamp()
-        .ok()?;
+    let at = jiff::fmt::strtime::parse("%Y-%m-%d %H:%M:%S%.f%z", at).ok()?.to_timestamp().ok()?;
     let (guest, what) = rest.rsplit_once(": ")?;
     let change = match what.split_whitespace().next()? {
         "Started" => Change::Started,
@@ -187,11 +174,7 @@ fn parse(line: &str) -> Option<Event> {
         "Stopped" | "Crashed" => Change::Stopped,
         _ => return None,
     };
-    Some(Event {
-        at,
-        guest: guest.trim_matches('\'').to_owned(),
-        change,
-    })
+    Some(Event { at, guest: guest.trim_matches('\'').to_owned(), change })
 }
 
 #[cfg(test)]
@@ -199,11 +182,7 @@ mod tests {
     use super::*;
 
     fn event(second: i64, change: Change) -> Event {
-        Event {
-            at: Timestamp::from_second(second).unwrap(),
-            guest: "a".into(),
-            change,
-        }
+        Event { at: Timestamp::from_second(second).unwrap(), guest: "a".into(), change }
     }
 
     #[test]
@@ -238,10 +217,7 @@ mod tests {
             event(52, Resumed),
         ];
         let found = lives(&events, Timestamp::from_second(60).unwrap());
-        let figures: Vec<_> = found
-            .iter()
-            .map(|life| (life.running_ms, life.stopped_at.is_some()))
-            .collect();
+        let figures: Vec<_> = found.iter().map(|life| (life.running_ms, life.stopped_at.is_some())).collect();
         assert_eq!(figures, [(15_000, true), (1_000, true), (8_000, false)]);
     }
 }

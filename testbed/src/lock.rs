@@ -42,12 +42,7 @@ fn open(path: &Path) -> Result<File> {
         .truncate(false)
         .write(true)
         .open(path)
-        .with_context(|| {
-            format!(
-                "cannot open the lock file {} (the testbed runs as root)",
-                path.display()
-            )
-        })
+        .with_context(|| format!("cannot open the lock file {} (the testbed runs as root)", path.display()))
 }
 
 #[cfg(test)]

@@ -82,21 +82,11 @@ impl Network {
     /// Creates a network on the subnet given; .1 is the host, .10 to .250 are leased.
     pub fn create_in(name: &str, subnet: Subnet) -> Result<Self> {
         let bridge = bridge_name(name);
-        let file = tempfile::Builder::new()
-            .prefix("weir-network-")
-            .suffix(".xml")
-            .tempfile()?;
+        let file = tempfile::Builder::new().prefix("weir-network-").suffix(".xml").tempfile()?;
         std::fs::write(file.path(), network_xml(name, &bridge, subnet))?;
-        let path = file
-            .path()
-            .to_str()
-            .context("the temporary directory's name is not UTF-8")?;
+        let path = file.path().to_str().context("the temporary directory's name is not UTF-8")?;
         virsh(&["net-create", path]).with_context(|| format!("cannot create network {name}"))?;
-        Ok(Self {
-            name: name.to_owned(),
-            bridge,
-            subnet,
-        })
+        Ok(Self { name: name.to_owned(), bridge, subnet })
     }
 
     /// Its name in libvirt.
@@ -149,10 +139,7 @@ impl Drop for Network {
 /// flooding is not enough, the host's own broadcasts pass), and the host sends no IPv6 solicitations on its taps any more.
 pub fn silence(guest: &str) -> Result<()> {
     let interfaces = virsh(&["domiflist", guest])?;
-    let taps = interfaces
-        .lines()
-        .filter_map(|line| line.split_whitespace().next())
-        .filter(|tap| *tap != "-");
+    let taps = interfaces.lines().filter_map(|line| line.split_whitespace().next()).filter(|tap| *tap != "-");
     for tap in taps {
         run("bridge", &["link", "set", "dev", tap, "state", "disabled"])
             .with_context(|| format!("cannot cut {guest} off"))?;
@@ -170,11 +157,7 @@ pub fn remove_leftovers(prefix: &str) -> Result<Vec<String>> {
         bail!("a prefix is needed: an empty one would remove every network");
     }
     let listed = virsh(&["net-list", "--all", "--name"])?;
-    let names: Vec<_> = listed
-        .lines()
-        .map(str::trim)
-        .filter(|name| name.starts_with(prefix))
-        .collect();
+    let names: Vec<_> = listed.lines().map(str::trim).filter(|name| name.starts_with(prefix)).collect();
     for name in &names {
         // Either may fail: it may not run, or not be defined. What counts is that it is gone.
         let _ = virsh(&["net-destroy", name]);
@@ -193,24 +176,14 @@ fn network_xml(name: &str, bridge: &str, subnet: Subnet) -> String {
     element("network")
         .with("xmlns:dnsmasq", "http://libvirt.org/schemas/network/dnsmasq/1.0")
         .child(element("name").text(name))
-        .child(
-            element("bridge")
-                .with("name", bridge)
-                .with("stp", "off")
-                .with("delay", 0),
-        )
+        .child(element("bridge").with("name", bridge).with("stp", "off").with("delay", 0))
         .child(element("dns").with("enable", "no"))
         .child(
-            element("ip")
-                .with("address", subnet.address(1))
-                .with("prefix", 24)
-                .child(
-                    element("dhcp").child(
-                        element("range")
-                            .with("start", subnet.address(10))
-                            .with("end", subnet.address(250)),
-                    ),
+            element("ip").with("address", subnet.address(1)).with("prefix", 24).child(
+                element("dhcp").child(
+                    element("range").with("start", subnet.address(10)).with("end", subnet.address(250)),
                 ),
+            ),
         )
         // dnsmasq pings an address for 3 s before it offers it; nobody else is on this bridge.
         .child(element("dnsmasq:options").child(element("dnsmasq:option").with("value", "no-ping")))
@@ -228,9 +201,7 @@ fn in_use(subnet: Subnet, addresses: &str, routes: &str) -> bool {
         .lines()
         .filter_map(|line| line.split_whitespace().skip_while(|word| *word != "inet").nth(1))
         .chain(routes.lines().flat_map(|line| line.split_whitespace().take(2)));
-    words
-        .filter_map(range)
-        .any(|(address, length)| subnet.overlaps(address, length))
+    words.filter_map(range).any(|(address, length)| subnet.overlaps(address, length))
 }
 
 /// `10.1.0.0/16` or a single address; the default route is none.
@@ -250,11 +221,7 @@ mod tests {
         let addresses = "2: eth0    inet 10.230.7.9/24 brd 10.230.7.255 scope global eth0\n";
         let routes = "default via 10.230.7.1 dev eth0\n10.231.0.0/16 dev tun0 scope link\nlocal 10.232.1.1 dev lo table local\n";
         let check = |x, y, expected| {
-            assert_eq!(
-                in_use(Subnet::new(x, y), addresses, routes),
-                expected,
-                "10.{x}.{y}.0"
-            )
+            assert_eq!(in_use(Subnet::new(x, y), addresses, routes), expected, "10.{x}.{y}.0")
         };
         check(230, 7, true);
         check(230, 8, false);
@@ -278,19 +245,10 @@ mod tests {
         crate::daemons::ensure().unwrap();
         let network = Network::create(&crate::unique_name("weirt-testbed-net")).unwrap();
         let (name, address) = (network.name().to_owned(), network.host_address().to_string());
-        assert!(
-            run("ip", &["-4", "addr", "show", "dev", network.bridge()])
-                .unwrap()
-                .contains(&address)
-        );
+        assert!(run("ip", &["-4", "addr", "show", "dev", network.bridge()]).unwrap().contains(&address));
         let second = Network::create(&crate::unique_name("weirt-testbed-net")).unwrap();
         assert_ne!(second.subnet(), network.subnet());
         drop(network);
-        assert!(
-            !virsh(&["net-list", "--all", "--name"])
-                .unwrap()
-                .lines()
-                .any(|line| line.trim() == name)
-        );
+        assert!(!virsh(&["net-list", "--all", "--name"]).unwrap().lines().any(|line| line.trim() == name));
     }
 }

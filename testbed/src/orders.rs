@@ -85,9 +85,7 @@ impl Orders {
             return Err(OrdersError::TooLong(list.len()));
         }
         // No IPv6: router solicitations and neighbour discovery would move bytes that nobody ordered.
-        Ok(format!(
-            "console=ttyS0 quiet loglevel=1 ipv6.disable=1 weir.orders={list}"
-        ))
+        Ok(format!("console=ttyS0 quiet loglevel=1 ipv6.disable=1 weir.orders={list}"))
     }
 
     /// Bytes that the orders write to a disk. Requests: this divided by [`MIB`].
@@ -112,10 +110,9 @@ impl Orders {
     #[must_use]
     pub fn fetched_bytes(&self, nic: &str) -> u64 {
         self.sum(|order| match order {
-            Order::Fetch(over, url) if over == nic => url
-                .rsplit_once("/bytes/")
-                .and_then(|(_, count)| count.parse().ok())
-                .unwrap_or(0),
+            Order::Fetch(over, url) if over == nic => {
+                url.rsplit_once("/bytes/").and_then(|(_, count)| count.parse().ok()).unwrap_or(0)
+            }
             _ => 0,
         })
     }
@@ -132,13 +129,7 @@ impl Orders {
     /// Seconds of busy loop.
     #[must_use]
     pub fn burnt_seconds(&self) -> u64 {
-        self.sum(|order| {
-            if let Order::Burn(seconds) = order {
-                *seconds
-            } else {
-                0
-            }
-        })
+        self.sum(|order| if let Order::Burn(seconds) = order { *seconds } else { 0 })
     }
 
     fn sum(&self, of: impl Fn(&Order) -> u64) -> u64 {
@@ -192,15 +183,9 @@ mod tests {
             Order::Write("vda".into(), 1),
             Order::Send("eth0".into(), 2, "http://10.0.0.1:8000/sink".into()),
         ]);
-        assert_eq!(
-            (orders.write_bytes("vda"), orders.write_bytes("vdb")),
-            (33 * MIB, 8 * MIB)
-        );
+        assert_eq!((orders.write_bytes("vda"), orders.write_bytes("vdb")), (33 * MIB, 8 * MIB));
         assert_eq!((orders.read_bytes("vda"), orders.read_bytes("vdb")), (4 * MIB, 0));
-        assert_eq!(
-            (orders.fetched_bytes("eth0"), orders.fetched_bytes("eth1")),
-            (5 * MIB, 0)
-        );
+        assert_eq!((orders.fetched_bytes("eth0"), orders.fetched_bytes("eth1")), (5 * MIB, 0));
         assert_eq!((orders.sent_bytes("eth0"), orders.burnt_seconds()), (2 * MIB, 3));
         let line = orders.kernel_command_line().unwrap();
         assert!(line.ends_with(
@@ -214,14 +199,8 @@ mod tests {
         let check = |order: Order, expected: fn(&OrdersError) -> bool| {
             assert!(expected(&Orders::new([order]).kernel_command_line().unwrap_err()));
         };
-        check(Order::WaitDisk("v d".into()), |error| {
-            matches!(error, OrdersError::Unsafe(_))
-        });
-        check(Order::WaitDisk("vda,poweroff".into()), |error| {
-            matches!(error, OrdersError::Unsafe(_))
-        });
-        check(Order::WaitDisk("v".repeat(3000)), |error| {
-            matches!(error, OrdersError::TooLong(_))
-        });
+        check(Order::WaitDisk("v d".into()), |error| matches!(error, OrdersError::Unsafe(_)));
+        check(Order::WaitDisk("vda,poweroff".into()), |error| matches!(error, OrdersError::Unsafe(_)));
+        check(Order::WaitDisk("v".repeat(3000)), |error| matches!(error, OrdersError::TooLong(_)));
     }
 }

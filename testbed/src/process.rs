@@ -52,15 +52,10 @@ fn finish<S: AsRef<str>>(
     args: &[S],
     input: Option<&[u8]>,
 ) -> Result<Vec<u8>> {
-    command.stdin(if input.is_some() {
-        Stdio::piped()
-    } else {
-        Stdio::null()
-    });
+    command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command
-        .spawn()
-        .with_context(|| format!("cannot start {program}: is its package installed?"))?;
+    let mut child =
+        command.spawn().with_context(|| format!("cannot start {program}: is its package installed?"))?;
     let stdin = child.stdin.take();
     let output = std::thread::scope(|scope| {
         if let (Some(mut stdin), Some(input)) = (stdin, input) {
@@ -90,26 +85,18 @@ mod tests {
     #[test]
     fn a_failing_program_is_quoted_with_its_own_words() {
         let error = run("ls", &["/no/such/place"]).unwrap_err().to_string();
-        assert!(
-            error.contains("ls /no/such/place") && error.contains("No such file"),
-            "{error}"
-        );
+        assert!(error.contains("ls /no/such/place") && error.contains("No such file"), "{error}");
     }
 
     #[test]
     fn a_missing_program_names_itself() {
-        let error = run::<&str>("no-such-program-at-all", &[])
-            .unwrap_err()
-            .to_string();
+        let error = run::<&str>("no-such-program-at-all", &[]).unwrap_err().to_string();
         assert!(error.contains("no-such-program-at-all"), "{error}");
     }
 
     #[test]
     fn more_input_than_a_pipe_holds_passes_through() {
         let input = vec![b'x'; 1 << 20];
-        assert_eq!(
-            filter(Path::new("/"), "cat", &[] as &[&str], &input).unwrap(),
-            input
-        );
+        assert_eq!(filter(Path::new("/"), "cat", &[] as &[&str], &input).unwrap(), input);
     }
 }

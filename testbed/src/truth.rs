@@ -90,14 +90,7 @@ impl AddAssign for NicFigures {
 pub fn figures(name: &str) -> Result<Figures> {
     let asked_at = Timestamp::now();
     // Only the groups needed: each further one is work for QEMU, which the guest pays.
-    let groups = [
-        "--state",
-        "--cpu-total",
-        "--balloon",
-        "--vcpu",
-        "--interface",
-        "--block",
-    ];
+    let groups = ["--state", "--cpu-total", "--balloon", "--vcpu", "--interface", "--block"];
     let stats = virsh(&[&["domstats", "--raw"], groups.as_slice(), &[name]].concat())?;
     let answered_at = Timestamp::now();
     let interfaces = virsh(&["domiflist", name])?;
@@ -115,21 +108,13 @@ pub fn process_started_at(name: &str) -> Result<Timestamp> {
     let uptime = std::fs::read_to_string("/proc/uptime").context("cannot read /proc/uptime")?;
     let age_ms =
         process_age_ms(&stat, &uptime).with_context(|| format!("cannot understand /proc about {name}"))?;
-    Ok(Timestamp::from_millisecond(
-        Timestamp::now().as_millisecond() - age_ms,
-    )?)
+    Ok(Timestamp::from_millisecond(Timestamp::now().as_millisecond() - age_ms)?)
 }
 
 /// Field 22 of /proc/PID/stat is the start in ticks of 10 ms after boot; /proc/uptime begins with `seconds.hundredths`.
 fn process_age_ms(stat: &str, uptime: &str) -> Option<i64> {
     // The second field is the program's name in brackets, which may hold spaces and brackets.
-    let started: i64 = stat
-        .rsplit_once(')')?
-        .1
-        .split_whitespace()
-        .nth(19)?
-        .parse()
-        .ok()?;
+    let started: i64 = stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()?;
     let (seconds, hundredths) = uptime.split_whitespace().next()?.split_once('.')?;
     let now = seconds.parse::<i64>().ok()? * 100 + hundredths.parse::<i64>().ok()?;
     Some((now - started) * 10)
@@ -143,22 +128,12 @@ pub fn parse(stats: &str, interfaces: &str, asked_at: Timestamp, answered_at: Ti
     for index in 0..record.number("net.count").unwrap_or(0) {
         let key = |suffix: &str| record.number(&format!("net.{index}.{suffix}"));
         // A NIC without a host interface (a passed-through device) has no counters; one that is going away has no MAC.
-        let mac = record
-            .text(&format!("net.{index}.name"))
-            .and_then(|interface| macs.get(interface));
+        let mac = record.text(&format!("net.{index}.name")).and_then(|interface| macs.get(interface));
         let (Some(mac), Some(rx_bytes), Some(tx_bytes)) = (mac, key("rx.bytes"), key("tx.bytes")) else {
             continue;
         };
         let (rx_packets, tx_packets) = (key("rx.pkts").unwrap_or(0), key("tx.pkts").unwrap_or(0));
-        nics.insert(
-            mac.clone(),
-            NicFigures {
-                rx_bytes,
-                rx_packets,
-                tx_bytes,
-                tx_packets,
-            },
-        );
+        nics.insert(mac.clone(), NicFigures { rx_bytes, rx_packets, tx_bytes, tx_packets });
     }
     let mut disks = BTreeMap::new();
     for index in 0..record.number("block.count").unwrap_or(0) {
@@ -174,13 +149,7 @@ pub fn parse(stats: &str, interfaces: &str, asked_at: Timestamp, answered_at: Ti
         let capacity_bytes = key("capacity").unwrap_or(0);
         disks.insert(
             target.to_owned(),
-            DiskFigures {
-                read_bytes,
-                read_ops,
-                write_bytes,
-                write_ops,
-                capacity_bytes,
-            },
+            DiskFigures { read_bytes, read_ops, write_bytes, write_ops, capacity_bytes },
         );
     }
     Ok(Figures {
@@ -210,17 +179,11 @@ impl Record {
     fn parse(stats: &str) -> Result<Self> {
         let mut lines = stats.lines().map(str::trim).filter(|line| !line.is_empty());
         let head = lines.next().context("virsh printed nothing")?;
-        let name = head
-            .strip_prefix("Domain: '")
-            .and_then(|rest| rest.strip_suffix('\''));
-        let name = name
-            .with_context(|| format!("`{head}` names no guest"))?
-            .to_owned();
+        let name = head.strip_prefix("Domain: '").and_then(|rest| rest.strip_suffix('\''));
+        let name = name.with_context(|| format!("`{head}` names no guest"))?.to_owned();
         let mut fields = BTreeMap::new();
         for line in lines {
-            let Some((key, value)) = line.split_once('=') else {
-                bail!("`{line}` is not key=value")
-            };
+            let Some((key, value)) = line.split_once('=') else { bail!("`{line}` is not key=value") };
             fields.insert(key.to_owned(), value.to_owned());
         }
         Ok(Self { name, fields })
@@ -270,22 +233,11 @@ mod tests {
             (figures.cpu_ns, figures.vcpus, figures.memory_kib),
             (Some(7_333_217_000), Some(1), Some(131_072))
         );
-        let nic = NicFigures {
-            rx_bytes: 5_252_483,
-            rx_packets: 121,
-            tx_bytes: 5805,
-            tx_packets: 66,
-        };
-        assert_eq!(
-            figures.nics,
-            BTreeMap::from([("52:54:00:aa:bb:01".to_owned(), nic)])
-        );
+        let nic = NicFigures { rx_bytes: 5_252_483, rx_packets: 121, tx_bytes: 5805, tx_packets: 66 };
+        assert_eq!(figures.nics, BTreeMap::from([("52:54:00:aa:bb:01".to_owned(), nic)]));
         let disk = figures.disks["vda"];
         assert_eq!((disk.read_bytes, disk.read_ops), (4608, 2));
-        assert_eq!(
-            (disk.write_bytes, disk.write_ops, disk.capacity_bytes),
-            (33_554_432, 32, 67_108_864)
-        );
+        assert_eq!((disk.write_bytes, disk.write_ops, disk.capacity_bytes), (33_554_432, 32, 67_108_864));
     }
 
     #[test]
@@ -293,10 +245,7 @@ mod tests {
         let figures =
             figures_of("Domain: 'a'\n  state.state=5\n  block.count=1\n  block.0.name=vda\n").unwrap();
         assert_eq!(figures.state, RunState::Off);
-        assert_eq!(
-            (figures.cpu_ns, figures.nics.len(), figures.disks.len()),
-            (None, 0, 0)
-        );
+        assert_eq!((figures.cpu_ns, figures.nics.len(), figures.disks.len()), (None, 0, 0));
     }
 
     #[test]
@@ -309,13 +258,9 @@ mod tests {
 
     #[test]
     fn what_is_no_record_is_refused() {
-        for stats in [
-            "",
-            "nonsense",
-            "Domain: 'a'\n",
-            "Domain: 'a'\n  state.state=x\n",
-            "Domain: 'a'\n  state\n",
-        ] {
+        for stats in
+            ["", "nonsense", "Domain: 'a'\n", "Domain: 'a'\n  state.state=x\n", "Domain: 'a'\n  state\n"]
+        {
             assert!(figures_of(stats).is_err(), "{stats:?}");
         }
     }

@@ -75,16 +75,9 @@ fn look() -> Result<VirtType> {
 
 fn try_kvm() -> Result<VirtType> {
     let name = crate::unique_name("weirt-testbed-probe");
-    let guest = GuestSpec {
-        virt: Some(VirtType::Kvm),
-        ..GuestSpec::new(&name)
-    }
-    .define()?;
+    let guest = GuestSpec { virt: Some(VirtType::Kvm), ..GuestSpec::new(&name) }.define()?;
     // Neither a refusal nor a hang is an error here: each means that KVM does not work.
-    let works = guest
-        .start()
-        .and_then(|()| guest.wait_for("WEIR up", KVM_BOOT_LIMIT))
-        .is_ok();
+    let works = guest.start().and_then(|()| guest.wait_for("WEIR up", KVM_BOOT_LIMIT)).is_ok();
     Ok(if works { VirtType::Kvm } else { VirtType::Qemu })
 }
 

@@ -14,12 +14,7 @@ pub(crate) struct Element {
 
 /// An element without anything in it yet.
 pub(crate) fn element(name: &'static str) -> Element {
-    Element {
-        name,
-        attributes: Vec::new(),
-        text: None,
-        children: Vec::new(),
-    }
+    Element { name, attributes: Vec::new(), text: None, children: Vec::new() }
 }
 
 impl Element {
@@ -74,10 +69,7 @@ mod tests {
 
     #[test]
     fn no_name_can_break_out_of_its_attribute_or_text() {
-        let xml = element("a")
-            .with("b", "'\"><x/>&")
-            .child(element("c").text("</c><y/>&"))
-            .render();
+        let xml = element("a").with("b", "'\"><x/>&").child(element("c").text("</c><y/>&")).render();
         assert!(!xml.contains("<x/>") && !xml.contains("<y/>"), "{xml}");
         assert!(xml.contains("&lt;x/&gt;") && xml.contains("&lt;/c&gt;"), "{xml}");
         assert!(xml.contains("&quot;"), "{xml}");

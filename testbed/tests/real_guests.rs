@@ -20,10 +20,7 @@ fn name(what: &str) -> String {
 }
 
 fn disk(target: &str) -> DiskSpec {
-    DiskSpec {
-        target: target.into(),
-        mib: 64,
-    }
+    DiskSpec { target: target.into(), mib: 64 }
 }
 
 fn network() -> (Network, FileServer) {
@@ -58,30 +55,15 @@ fn ordered_bytes_and_requests_are_counted_exactly_and_stay_when_the_guest_is_idl
     let first = guest.figures().unwrap();
     let vda = first.disks["vda"];
     assert_eq!((vda.write_bytes, vda.write_ops), (33_554_432, 32));
-    assert_eq!(
-        (vda.read_bytes, vda.read_ops),
-        (4 * MIB + BOOT_READ_BYTES, 4 + BOOT_READ_OPS)
-    );
+    assert_eq!((vda.read_bytes, vda.read_ops), (4 * MIB + BOOT_READ_BYTES, 4 + BOOT_READ_OPS));
     assert_eq!(vda.capacity_bytes, 64 * MIB);
     let nic = first.nics[&guest.macs()[0]];
-    assert!(
-        nic.rx_bytes > 5 * MIB && nic.rx_bytes < 5 * MIB + MIB / 2,
-        "{nic:?}"
-    );
-    assert!(
-        nic.tx_bytes > 2 * MIB && nic.tx_bytes < 2 * MIB + MIB / 2,
-        "{nic:?}"
-    );
-    assert_eq!(
-        server.served().iter().map(|served| served.bytes).sum::<u64>(),
-        5 * MIB
-    );
+    assert!(nic.rx_bytes > 5 * MIB && nic.rx_bytes < 5 * MIB + MIB / 2, "{nic:?}");
+    assert!(nic.tx_bytes > 2 * MIB && nic.tx_bytes < 2 * MIB + MIB / 2, "{nic:?}");
+    assert_eq!(server.served().iter().map(|served| served.bytes).sum::<u64>(), 5 * MIB);
     assert_eq!(server.received_bytes(), 2 * MIB);
     assert_eq!(server.marks("finished"), 1);
-    assert_eq!(
-        (first.state, first.vcpus, first.memory_kib),
-        (RunState::Running, Some(1), Some(128 * 1024))
-    );
+    assert_eq!((first.state, first.vcpus, first.memory_kib), (RunState::Running, Some(1), Some(128 * 1024)));
 
     // Another guest's DHCP is broadcast to everybody on the bridge: it must not move the figures of a silenced one.
     let noisy = GuestSpec {
@@ -104,12 +86,7 @@ fn burnt_cpu_shows_and_a_restart_begins_a_new_life() {
     daemons::ensure().unwrap();
     let watcher = Watcher::start().unwrap();
     let orders = Orders::new([Order::Sleep(1), Order::Burn(3)]);
-    let guest = GuestSpec {
-        orders,
-        ..GuestSpec::new(&name("burn"))
-    }
-    .start()
-    .unwrap();
+    let guest = GuestSpec { orders, ..GuestSpec::new(&name("burn")) }.start().unwrap();
     guest.wait_for("order=2 burn:3 begin", PATIENCE).unwrap();
     let before = guest.figures().unwrap().cpu_ns.unwrap();
     guest.wait_for(ALL_DONE, PATIENCE).unwrap();
@@ -126,19 +103,13 @@ fn burnt_cpu_shows_and_a_restart_begins_a_new_life() {
     assert_eq!(guest.figures().unwrap().state, RunState::Off);
     guest.start().unwrap();
     guest.wait_for("WEIR up", PATIENCE).unwrap();
-    assert!(
-        guest.figures().unwrap().cpu_ns < paused.cpu_ns,
-        "counters begin anew with a new life"
-    );
+    assert!(guest.figures().unwrap().cpu_ns < paused.cpu_ns, "counters begin anew with a new life");
 
     let lives = watcher.lives(guest.name(), Timestamp::now());
     assert_eq!(lives.len(), 2, "{:?}", watcher.events());
     let first = &lives[0];
     let whole = first.stopped_at.unwrap().as_millisecond() - first.started_at.as_millisecond();
-    assert!(
-        whole - first.running_ms >= 1000,
-        "the suspended second is no running time: {first:?}"
-    );
+    assert!(whole - first.running_ms >= 1000, "the suspended second is no running time: {first:?}");
     assert_eq!(lives[1].stopped_at, None);
 }
 
@@ -155,17 +126,11 @@ fn a_disk_and_a_nic_can_be_plugged_in_used_and_unplugged() {
     let figures = guest.detach_disk("vdb").unwrap();
     let vdb = figures.disks["vdb"];
     assert_eq!((vdb.write_bytes, vdb.write_ops), (8 * MIB, 8));
-    assert_eq!(
-        (vdb.read_bytes, vdb.read_ops),
-        (2 * MIB + PLUG_READ_BYTES, 2 + PLUG_READ_OPS)
-    );
+    assert_eq!((vdb.read_bytes, vdb.read_ops), (2 * MIB + PLUG_READ_BYTES, 2 + PLUG_READ_OPS));
     let last = guest.detach_nic(&mac).unwrap().nics[&mac];
     assert!(last.rx_bytes >= 3 * MIB, "{last:?}");
     assert_eq!(last, figures.nics[&mac], "a silenced NIC counts nothing more");
-    assert!(
-        figures.nics[&guest.macs()[0]].rx_bytes < MIB,
-        "the bytes came over the new NIC"
-    );
+    assert!(figures.nics[&guest.macs()[0]].rx_bytes < MIB, "the bytes came over the new NIC");
     guest.wait_for(ALL_DONE, PATIENCE).unwrap();
     let figures = guest.figures().unwrap();
     assert_eq!((figures.disks.len(), figures.nics.len()), (1, 1));

@@ -50,9 +50,7 @@ fn run(arguments: Arguments) -> Result<bool> {
     }
     let weir = match arguments.weir {
         Some(weir) => weir,
-        None => std::env::current_exe()
-            .context("cannot find myself")?
-            .with_file_name("weir"),
+        None => std::env::current_exe().context("cannot find myself")?.with_file_name("weir"),
     };
     let options = Options {
         weir,

@@ -88,12 +88,7 @@ impl Claims {
                 weir.ask(&[&["reading", "show", &record.instance_id], span.as_slice()].concat())?;
             let used = usage.get(tenant).map_or(&[][..], Vec::as_slice);
             let invoice = invoices.iter().find(|issued| issued.invoice.tenant == tenant);
-            all.push(
-                METERS
-                    .iter()
-                    .map(|meter| claim(record, *meter, &readings, used, invoice))
-                    .collect(),
-            );
+            all.push(METERS.iter().map(|meter| claim(record, *meter, &readings, used, invoice)).collect());
         }
         Ok(Self(all))
     }
@@ -106,11 +101,7 @@ fn claim(
     used: &[UsageRecord],
     invoice: Option<&Issued>,
 ) -> Claim {
-    let volumes: Vec<&str> = record
-        .volumes
-        .iter()
-        .map(|volume| volume.volume.as_str())
-        .collect();
+    let volumes: Vec<&str> = record.volumes.iter().map(|volume| volume.volume.as_str()).collect();
     let is_own_volume = |device: &str| volumes.iter().any(|volume| same_volume(volume, device));
     let is_volume = meter.resource == "volume";
     let own_usage = used.iter().filter(|usage| {
@@ -122,17 +113,14 @@ fn claim(
                 usage.instance_id.as_deref() == Some(&record.instance_id)
             }
     });
-    let own_shares = invoice
-        .into_iter()
-        .flat_map(|issued| &issued.invoice.instances)
-        .filter(|share| {
-            share.meter == meter.name
-                && if is_volume {
-                    is_own_volume(&share.name) || share.instance_id.as_deref() == Some(&record.instance_id)
-                } else {
-                    share.instance_id.as_deref() == Some(&record.instance_id)
-                }
-        });
+    let own_shares = invoice.into_iter().flat_map(|issued| &issued.invoice.instances).filter(|share| {
+        share.meter == meter.name
+            && if is_volume {
+                is_own_volume(&share.name) || share.instance_id.as_deref() == Some(&record.instance_id)
+            } else {
+                share.instance_id.as_deref() == Some(&record.instance_id)
+            }
+    });
     Claim {
         read: read(readings, meter, is_own_volume),
         used: sum(own_usage.clone().map(|usage| usage.quantity)),
@@ -163,11 +151,7 @@ fn sum(quantities: impl Iterator<Item = u64>) -> Option<u64> {
 /// `pool/name`, or the name alone.
 fn same_volume(one: &str, other: &str) -> bool {
     let name = |volume: &str| volume.rsplit('/').next().unwrap_or_default().to_owned();
-    if one.contains('/') && other.contains('/') {
-        one == other
-    } else {
-        name(one) == name(other)
-    }
+    if one.contains('/') && other.contains('/') { one == other } else { name(one) == name(other) }
 }
 
 #[cfg(test)]
@@ -190,11 +174,7 @@ mod tests {
     fn what_was_read_is_the_sum_of_the_epochs_ends() {
         let check = |name: &str, expected| {
             let meter = METERS.iter().find(|meter| meter.name == name).unwrap();
-            assert_eq!(
-                read(&readings(), *meter, |device| same_volume("own", device)),
-                expected,
-                "{name}"
-            );
+            assert_eq!(read(&readings(), *meter, |device| same_volume("own", device)), expected, "{name}");
         };
         check("cpu_ns", Some(12));
         check("disk_read_bytes", Some(3));
@@ -205,12 +185,9 @@ mod tests {
 
     #[test]
     fn volumes_are_the_same_by_pool_and_name() {
-        for (one, other, same) in [
-            ("a/b", "a/b", true),
-            ("a/b", "c/b", false),
-            ("a/b", "b", true),
-            ("a/b", "a", false),
-        ] {
+        for (one, other, same) in
+            [("a/b", "a/b", true), ("a/b", "c/b", false), ("a/b", "b", true), ("a/b", "a", false)]
+        {
             assert_eq!(same_volume(one, other), same, "{one} {other}");
         }
     }

@@ -36,10 +36,7 @@ pub(super) fn issue(weir: &Weir, from: Timestamp, to: Timestamp, output: &Path) 
     let (from, to) = (from.to_string(), to.to_string());
     let (Answer::List(numbered) | Answer::Object { invoices: numbered }) =
         weir.ask(&["invoice", "issue", "--from", &from, "--to", &to])?;
-    let issued = numbered
-        .iter()
-        .map(|one| write(weir, &one.number, output))
-        .collect::<Result<Vec<_>>>()?;
+    let issued = numbered.iter().map(|one| write(weir, &one.number, output)).collect::<Result<Vec<_>>>()?;
     for tenant in GUESTS.iter().map(|guest| guest.tenant) {
         let count = issued.iter().filter(|one| one.invoice.tenant == tenant).count();
         if count != 1 {
@@ -53,9 +50,7 @@ fn write(weir: &Weir, number: &str, output: &Path) -> Result<Issued> {
     let mut files = Vec::new();
     for format in ["pdf", "html", "json"] {
         let path = output.join(format!("{number}.{format}"));
-        let text = path
-            .to_str()
-            .context("the output directory's name is not UTF-8")?;
+        let text = path.to_str().context("the output directory's name is not UTF-8")?;
         weir.run(&["invoice", "show", number, "--format", format, "--output", text])?;
         check_document(&path, format)?;
         files.push(path.display().to_string());
@@ -68,11 +63,7 @@ fn write(weir: &Weir, number: &str, output: &Path) -> Result<Issued> {
     if invoice.number != number {
         problems.push(format!("invoice {number} calls itself {}", invoice.number));
     }
-    Ok(Issued {
-        invoice,
-        problems,
-        files,
-    })
+    Ok(Issued { invoice, problems, files })
 }
 
 /// That it is what its name says; how it looks is for people to judge.

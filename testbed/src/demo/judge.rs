@@ -67,28 +67,19 @@ impl Bounds {
     /// Exactly this.
     #[must_use]
     pub const fn exactly(quantity: u64) -> Self {
-        Self {
-            lower: quantity,
-            upper: quantity,
-        }
+        Self { lower: quantity, upper: quantity }
     }
 
     /// From `middle - slack` to `middle + slack`.
     #[must_use]
     pub const fn around(middle: u64, slack: u64) -> Self {
-        Self {
-            lower: middle.saturating_sub(slack),
-            upper: middle.saturating_add(slack),
-        }
+        Self { lower: middle.saturating_sub(slack), upper: middle.saturating_add(slack) }
     }
 
     /// Both together: the bounds of a sum.
     #[must_use]
     pub const fn plus(self, other: Self) -> Self {
-        Self {
-            lower: self.lower.saturating_add(other.lower),
-            upper: self.upper.saturating_add(other.upper),
-        }
+        Self { lower: self.lower.saturating_add(other.lower), upper: self.upper.saturating_add(other.upper) }
     }
 
     const fn contains(self, quantity: u64) -> bool {
@@ -100,11 +91,7 @@ impl Bounds {
 #[must_use]
 pub fn problems(evidence: &Evidence) -> Vec<String> {
     let mut problems = Vec::new();
-    let steps = [
-        ("read", evidence.read),
-        ("used", evidence.used),
-        ("invoiced", evidence.invoiced),
-    ];
+    let steps = [("read", evidence.read), ("used", evidence.used), ("invoiced", evidence.invoiced)];
     for (what, quantity) in steps {
         if quantity.is_none() {
             problems.push(format!("nothing was {what}"));
@@ -122,11 +109,7 @@ pub fn problems(evidence: &Evidence) -> Vec<String> {
     };
     let bounds = evidence.libvirt;
     if !bounds.contains(read) {
-        let nearest = if read < bounds.lower {
-            bounds.lower
-        } else {
-            bounds.upper
-        };
+        let nearest = if read < bounds.lower { bounds.lower } else { bounds.upper };
         problems.push(format!(
             "read {read} but libvirt says {} ({:+})",
             range(bounds),
@@ -135,10 +118,7 @@ pub fn problems(evidence: &Evidence) -> Vec<String> {
     }
     match evidence.ordered {
         Some(Ordered::Exactly(ordered)) if read != ordered => {
-            problems.push(format!(
-                "read {read} but ordered {ordered} ({:+})",
-                difference(read, ordered)
-            ));
+            problems.push(format!("read {read} but ordered {ordered} ({:+})", difference(read, ordered)));
         }
         Some(Ordered::AtLeast(ordered)) if read < ordered => {
             problems.push(format!("read {read}, less than the payload ordered, {ordered}"));
@@ -184,22 +164,10 @@ mod tests {
     fn one_byte_off_anywhere_is_found_and_named() {
         check(|_| {}, &[]);
         check(|e| e.invoiced = Some(99), &["used 100 but invoiced 99 (-1)"]);
-        check(
-            |e| e.used = Some(101),
-            &["read 100 but used 101 (+1)", "used 101 but invoiced 100 (-1)"],
-        );
-        check(
-            |e| e.libvirt = Bounds::exactly(101),
-            &["read 100 but libvirt says 101 (-1)"],
-        );
-        check(
-            |e| e.ordered = Some(Ordered::Exactly(98)),
-            &["read 100 but ordered 98 (+2)"],
-        );
-        check(
-            |e| e.ordered = Some(Ordered::AtLeast(101)),
-            &["read 100, less than the payload ordered, 101"],
-        );
+        check(|e| e.used = Some(101), &["read 100 but used 101 (+1)", "used 101 but invoiced 100 (-1)"]);
+        check(|e| e.libvirt = Bounds::exactly(101), &["read 100 but libvirt says 101 (-1)"]);
+        check(|e| e.ordered = Some(Ordered::Exactly(98)), &["read 100 but ordered 98 (+2)"]);
+        check(|e| e.ordered = Some(Ordered::AtLeast(101)), &["read 100, less than the payload ordered, 101"]);
         check(|e| e.ordered = Some(Ordered::AtLeast(100)), &[]);
     }
 
@@ -214,12 +182,7 @@ mod tests {
 
     #[test]
     fn bounds_include_both_ends() {
-        for (lower, upper, right) in [
-            (100, 200, true),
-            (0, 100, true),
-            (101, 200, false),
-            (0, 99, false),
-        ] {
+        for (lower, upper, right) in [(100, 200, true), (0, 100, true), (101, 200, false), (0, 99, false)] {
             let mut evidence = right_with(Bounds { lower, upper });
             assert_eq!(problems(&evidence).is_empty(), right, "{lower} to {upper}");
             evidence.ordered = None;
@@ -233,15 +196,7 @@ mod tests {
 
     #[test]
     fn bounds_of_epochs_add_up() {
-        let sum = Bounds::around(1000, 10)
-            .plus(Bounds::exactly(5))
-            .plus(Bounds::around(3, 10));
-        assert_eq!(
-            sum,
-            Bounds {
-                lower: 995,
-                upper: 1028
-            }
-        );
+        let sum = Bounds::around(1000, 10).plus(Bounds::exactly(5)).plus(Bounds::around(3, 10));
+        assert_eq!(sum, Bounds { lower: 995, upper: 1028 });
     }
 }

@@ -120,11 +120,7 @@ fn check_can_run(options: &Options) -> Result<()> {
         bail!("the demo starts libvirt and guests, which needs root; run: sudo make demo");
     }
     for (what, path, mend) in [
-        (
-            "the binary weir",
-            &options.weir,
-            "build it with `cargo build --bins`, or name it with --weir",
-        ),
+        ("the binary weir", &options.weir, "build it with `cargo build --bins`, or name it with --weir"),
         ("the price plan", &options.plan, "name one with --plan"),
     ] {
         if !path.is_file() {
@@ -147,18 +143,9 @@ fn play(options: &Options, stage: &mut Stage, interrupt: &Interrupt, show: &Show
     set_up_tenants(&weir, options)?;
 
     let from = whole_second_before(Timestamp::now());
-    show.step(&format!(
-        "three guests at work, metered for {} s",
-        options.metered.as_secs()
-    ));
+    show.step(&format!("three guests at work, metered for {} s", options.metered.as_secs()));
     let meter_until = Instant::now() + options.metered;
-    let set = scenario::Set {
-        weir: &weir,
-        image: &image,
-        platform: &platform,
-        interrupt,
-        meter_until,
-    };
+    let set = scenario::Set { weir: &weir, image: &image, platform: &platform, interrupt, meter_until };
     let records = scenario::play(&set, show)?;
     let to = whole_second_after(Timestamp::now());
 
@@ -166,10 +153,7 @@ fn play(options: &Options, stage: &mut Stage, interrupt: &Interrupt, show: &Show
     let invoices = invoices::issue(&weir, from, to, &options.output)?;
     show.step("comparing every figure");
     let now = Timestamp::now();
-    let truths: Vec<_> = records
-        .iter()
-        .map(|record| record.truth(&platform.watcher, now))
-        .collect();
+    let truths: Vec<_> = records.iter().map(|record| record.truth(&platform.watcher, now)).collect();
     let claims = Claims::collect(&weir, &records, from, to, &invoices)?;
     let report = Report::new(&report::Facts {
         weir_version: weir.version()?,
@@ -187,23 +171,12 @@ fn play(options: &Options, stage: &mut Stage, interrupt: &Interrupt, show: &Show
 fn set_up_tenants(weir: &Weir, options: &Options) -> Result<()> {
     let plan = options.plan.to_str().context("the plan's path is not UTF-8")?;
     weir.run(&["plan", "apply", plan])?;
-    let plan_name = options
-        .plan
-        .file_stem()
-        .and_then(|stem| stem.to_str())
-        .context("the plan has no name")?;
+    let plan_name =
+        options.plan.file_stem().and_then(|stem| stem.to_str()).context("the plan has no name")?;
     let mut tenants: Vec<_> = GUESTS.iter().map(|guest| guest.tenant).collect();
     tenants.dedup();
     for tenant in tenants {
-        weir.run(&[
-            "tenant",
-            "create",
-            tenant,
-            "--time-zone",
-            "UTC",
-            "--plan",
-            plan_name,
-        ])?;
+        weir.run(&["tenant", "create", tenant, "--time-zone", "UTC", "--plan", plan_name])?;
     }
     Ok(())
 }
@@ -213,11 +186,7 @@ fn conclude(options: &Options, report: &Report) -> Result<bool> {
     println!("{}", table::invoices(report));
     let offending = report.offending();
     if !offending.is_empty() {
-        println!(
-            "NOT RIGHT: {} of {} comparisons",
-            offending.len(),
-            report.comparisons()
-        );
+        println!("NOT RIGHT: {} of {} comparisons", offending.len(), report.comparisons());
         for line in &offending {
             println!("  {line}");
         }
@@ -248,10 +217,7 @@ pub fn check_daemons() -> Result<()> {
     for daemon in daemons.started() {
         println!("started {} ({})", daemon.name, daemon.pid);
     }
-    println!(
-        "libvirt answers; guests run by {}",
-        crate::virt_type::decide()?.as_str()
-    );
+    println!("libvirt answers; guests run by {}", crate::virt_type::decide()?.as_str());
     Ok(())
 }
 

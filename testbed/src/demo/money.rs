@@ -99,33 +99,18 @@ pub fn problems(invoice: &Invoice) -> Vec<String> {
             invoice.number, invoice.currency
         )];
     };
-    let mut problems: Vec<_> = invoice
-        .lines
-        .iter()
-        .flat_map(|line| line_problems(line, decimals))
-        .collect();
+    let mut problems: Vec<_> = invoice.lines.iter().flat_map(|line| line_problems(line, decimals)).collect();
     let mut expect = |what: &str, shown: Decimal, computed: Option<Decimal>| {
         if computed != Some(shown) {
             let computed = computed.map_or_else(|| "too large".to_owned(), |decimal| decimal.to_string());
             problems.push(format!("{what} {shown} but computed {computed}"));
         }
     };
-    let subtotal = invoice
-        .lines
-        .iter()
-        .try_fold(Decimal::ZERO, |sum, line| sum.checked_add(line.amount.0));
+    let subtotal = invoice.lines.iter().try_fold(Decimal::ZERO, |sum, line| sum.checked_add(line.amount.0));
     expect("subtotal", invoice.subtotal.0, subtotal);
-    let tax = invoice
-        .subtotal
-        .0
-        .checked_mul(invoice.tax.rate)
-        .map(|tax| to_coins(tax, decimals));
+    let tax = invoice.subtotal.0.checked_mul(invoice.tax.rate).map(|tax| to_coins(tax, decimals));
     expect("tax", invoice.tax.amount.0, tax);
-    expect(
-        "total",
-        invoice.total.0,
-        invoice.subtotal.0.checked_add(invoice.tax.amount.0),
-    );
+    expect("total", invoice.total.0, invoice.subtotal.0.checked_add(invoice.tax.amount.0));
     problems.extend(share_problems(invoice));
     problems
 }
@@ -146,25 +131,17 @@ fn base_units(meter: &str) -> Option<Decimal> {
 fn line_problems(line: &Line, decimals: u32) -> Vec<String> {
     let mut problems = Vec::new();
     match base_units(&line.meter) {
-        None => problems.push(format!(
-            "line {}: the demo does not know meter {}",
-            line.key, line.meter
-        )),
+        None => problems.push(format!("line {}: the demo does not know meter {}", line.key, line.meter)),
         Some(units) => {
             let quantity = (Decimal::from(line.base_quantity) / units)
                 .round_dp_with_strategy(QUANTITY_DECIMALS, RoundingStrategy::MidpointNearestEven);
             if quantity != line.quantity {
-                problems.push(format!(
-                    "line {}: quantity {} but computed {quantity}",
-                    line.key, line.quantity
-                ));
+                problems
+                    .push(format!("line {}: quantity {} but computed {quantity}", line.key, line.quantity));
             }
         }
     }
-    let amount = line
-        .quantity
-        .checked_mul(line.unit_price)
-        .map(|amount| to_coins(amount, decimals));
+    let amount = line.quantity.checked_mul(line.unit_price).map(|amount| to_coins(amount, decimals));
     if amount != Some(line.amount.0) {
         problems.push(format!(
             "line {}: {} x {} is shown as {}, but computed {}",
@@ -184,12 +161,8 @@ fn share_problems(invoice: &Invoice) -> Vec<String> {
     meters.sort_unstable();
     meters.dedup();
     let problem = |meter: &str| {
-        let lines: u64 = invoice
-            .lines
-            .iter()
-            .filter(|line| line.meter == meter)
-            .map(|line| line.base_quantity)
-            .sum();
+        let lines: u64 =
+            invoice.lines.iter().filter(|line| line.meter == meter).map(|line| line.base_quantity).sum();
         let shares: u64 = invoice
             .instances
             .iter()
@@ -254,16 +227,8 @@ mod tests {
                 "subtotal 0.04 but computed 0.05",
             ],
         );
-        check(
-            "\"total\": \"0.05\"",
-            "\"total\": \"0.06\"",
-            &["total 0.06 but computed 0.05"],
-        );
-        check(
-            "\"rate\": \"0.19\"",
-            "\"rate\": \"0.07\"",
-            &["tax 0.01 but computed 0.00"],
-        );
+        check("\"total\": \"0.05\"", "\"total\": \"0.06\"", &["total 0.06 but computed 0.05"]);
+        check("\"rate\": \"0.19\"", "\"rate\": \"0.07\"", &["tax 0.01 but computed 0.00"]);
         check(
             "\"quantity\": \"0.031250\"",
             "\"quantity\": \"0.031251\"",
@@ -280,10 +245,7 @@ mod tests {
     fn money_as_a_json_number_is_refused() {
         let invoice = INVOICE.replacen("\"total\": \"0.05\"", "\"total\": 0.05", 1);
         assert!(
-            serde_json::from_str::<Invoice>(&invoice)
-                .unwrap_err()
-                .to_string()
-                .contains("never as a number")
+            serde_json::from_str::<Invoice>(&invoice).unwrap_err().to_string().contains("never as a number")
         );
     }
 

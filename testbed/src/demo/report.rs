@@ -101,9 +101,7 @@ const MONEY_RULE: &str = "quantity = base quantity in the priced unit, 6 decimal
 
 impl Report {
     pub(super) fn new(facts: &Facts<'_>) -> Result<Self> {
-        let guests: Vec<_> = (0..facts.records.len())
-            .map(|index| guest(facts, index))
-            .collect();
+        let guests: Vec<_> = (0..facts.records.len()).map(|index| guest(facts, index)).collect();
         let tenants = tenants(&guests, facts.invoices);
         let invoices: Vec<_> = facts.invoices.iter().map(invoice).collect();
         let mut report = Self {
@@ -130,12 +128,7 @@ impl Report {
     pub(super) fn offending(&self) -> Vec<String> {
         let meters = self.guests.iter().flat_map(|guest| {
             let sentence = move |meter: &MeterReport, problem: &String| {
-                format!(
-                    "{} {}: {problem}. Rule: {}",
-                    guest.name,
-                    meter.meter,
-                    rule_text(meter.rule)
-                )
+                format!("{} {}: {problem}. Rule: {}", guest.name, meter.meter, rule_text(meter.rule))
             };
             guest
                 .meters
@@ -149,10 +142,7 @@ impl Report {
             )
         });
         let invoices = self.invoices.iter().flat_map(|invoice| {
-            invoice
-                .problems
-                .iter()
-                .map(|problem| format!("{}: {problem}", invoice.number))
+            invoice.problems.iter().map(|problem| format!("{}: {problem}", invoice.number))
         });
         meters.chain(tenants).chain(invoices).collect()
     }
@@ -164,49 +154,40 @@ impl Report {
     }
 
     pub(super) fn documents(&self) -> Vec<String> {
-        self.invoices
-            .iter()
-            .map(|invoice| invoice.files.join("  "))
-            .collect()
+        self.invoices.iter().map(|invoice| invoice.files.join("  ")).collect()
     }
 }
 
 /// A rule's sentence, as in the report.
 pub(super) fn rule_text(rule: Rule) -> String {
-    serde_json::to_value(rule)
-        .ok()
-        .and_then(|value| value.as_str().map(str::to_owned))
-        .unwrap_or_default()
+    serde_json::to_value(rule).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 fn guest(facts: &Facts<'_>, index: usize) -> GuestReport {
     let record = &facts.records[index];
-    let meters = facts.truths[index]
-        .iter()
-        .zip(&facts.claims.0[index])
-        .map(|(truth, claim)| {
-            let evidence = Evidence {
-                ordered: truth.ordered,
-                libvirt: truth.libvirt,
-                read: claim.read,
-                used: claim.used,
-                invoiced: claim.invoiced,
-            };
-            let problems = judge::problems(&evidence);
-            MeterReport {
-                meter: truth.meter.name,
-                unit: truth.meter.unit,
-                ordered: truth.ordered,
-                libvirt: truth.libvirt,
-                read: claim.read,
-                used: claim.used,
-                invoiced: claim.invoiced,
-                missing_ms: claim.missing_ms,
-                right: problems.is_empty(),
-                rule: truth.rule,
-                problems,
-            }
-        });
+    let meters = facts.truths[index].iter().zip(&facts.claims.0[index]).map(|(truth, claim)| {
+        let evidence = Evidence {
+            ordered: truth.ordered,
+            libvirt: truth.libvirt,
+            read: claim.read,
+            used: claim.used,
+            invoiced: claim.invoiced,
+        };
+        let problems = judge::problems(&evidence);
+        MeterReport {
+            meter: truth.meter.name,
+            unit: truth.meter.unit,
+            ordered: truth.ordered,
+            libvirt: truth.libvirt,
+            read: claim.read,
+            used: claim.used,
+            invoiced: claim.invoiced,
+            missing_ms: claim.missing_ms,
+            right: problems.is_empty(),
+            rule: truth.rule,
+            problems,
+        }
+    });
     GuestReport {
         name: record.plan.name.to_owned(),
         tenant: record.plan.tenant.to_owned(),
@@ -221,27 +202,13 @@ fn tenants(guests: &[GuestReport], invoices: &[Issued]) -> Vec<TenantReport> {
     let mut reports = Vec::new();
     for issued in invoices {
         for meter in &METERS {
-            let own = guests
-                .iter()
-                .filter(|guest| guest.tenant == issued.invoice.tenant);
-            let used = own
-                .flat_map(|guest| &guest.meters)
-                .filter(|report| report.meter == meter.name);
+            let own = guests.iter().filter(|guest| guest.tenant == issued.invoice.tenant);
+            let used = own.flat_map(|guest| &guest.meters).filter(|report| report.meter == meter.name);
             let used = used.filter_map(|report| report.used).sum();
-            let lines = issued
-                .invoice
-                .lines
-                .iter()
-                .filter(|line| line.meter == meter.name);
+            let lines = issued.invoice.lines.iter().filter(|line| line.meter == meter.name);
             let lines = lines.map(|line| line.base_quantity).sum();
             let tenant = issued.invoice.tenant.clone();
-            reports.push(TenantReport {
-                tenant,
-                meter: meter.name,
-                used,
-                lines,
-                right: used == lines,
-            });
+            reports.push(TenantReport { tenant, meter: meter.name, used, lines, right: used == lines });
         }
     }
     reports

@@ -188,11 +188,7 @@ pub(super) fn play(set: &Set<'_>, show: &Show) -> Result<Vec<GuestRecord>> {
         });
         let mut outcomes: Vec<_> = actors
             .into_iter()
-            .map(|actor| {
-                actor
-                    .join()
-                    .unwrap_or_else(|_| bail!("a guest's thread panicked"))
-            })
+            .map(|actor| actor.join().unwrap_or_else(|_| bail!("a guest's thread panicked")))
             .collect();
         // The first cause is of interest, not those who ended because of it.
         if let Some(cause) = outcomes.iter().position(|outcome| {
@@ -260,9 +256,7 @@ impl Actor<'_> {
             Play::Hotplugged => self.plug_and_unplug(&mut record, &mut nics)?,
         }
         self.line.doing("idle until the minute is over", "");
-        self.set
-            .interrupt
-            .sleep(self.set.meter_until.saturating_duration_since(Instant::now()))?;
+        self.set.interrupt.sleep(self.set.meter_until.saturating_duration_since(Instant::now()))?;
         self.stop(&mut record, &nics)?;
         self.delete(&mut record)?;
         self.line.done("metered, stopped and deleted");
@@ -355,10 +349,7 @@ impl Actor<'_> {
                 return Ok(second);
             }
             if Instant::now() >= end {
-                bail!(
-                    "its counters still move {} s after its last order: {second:?}",
-                    QUIET_LIMIT.as_secs()
-                );
+                bail!("its counters still move {} s after its last order: {second:?}", QUIET_LIMIT.as_secs());
             }
         }
     }
@@ -375,14 +366,8 @@ impl Actor<'_> {
                 .with_context(|| format!("libvirt knows a NIC {mac}, which Weir did not name"))?;
             record.nics.push((name.clone(), *nic));
         }
-        record
-            .disks
-            .extend(before.disks.iter().map(|(target, disk)| (target.clone(), *disk)));
-        record.lives.push(LifeEnd {
-            before,
-            process_started,
-            stopped,
-        });
+        record.disks.extend(before.disks.iter().map(|(target, disk)| (target.clone(), *disk)));
+        record.lives.push(LifeEnd { before, process_started, stopped });
         Ok(())
     }
 
@@ -402,25 +387,17 @@ impl Actor<'_> {
         let created = (before, Timestamp::now());
         record.volumes.push(volume(disk, created));
         let network = self.set.platform.network.name();
-        let nic: NicMade = self
-            .set
-            .weir
-            .ask(&["instance", "nic", "add", name, "--network", network])?;
+        let nic: NicMade = self.set.weir.ask(&["instance", "nic", "add", name, "--network", network])?;
         let mac = nic.mac.to_ascii_lowercase();
         nics.insert(mac.clone(), "eth1".to_owned());
         self.work(record, "at work with them", "plugged", 1)?;
 
         let last = self.quiet_figures(record)?;
         self.line.doing("they are unplugged again", "");
-        let disk = last
-            .disks
-            .get(&target)
-            .with_context(|| format!("libvirt has no figures of disk {target}"))?;
+        let disk =
+            last.disks.get(&target).with_context(|| format!("libvirt has no figures of disk {target}"))?;
         record.disks.push((target.clone(), *disk));
-        let nic = last
-            .nics
-            .get(&mac)
-            .with_context(|| format!("libvirt has no figures of NIC {mac}"))?;
+        let nic = last.nics.get(&mac).with_context(|| format!("libvirt has no figures of NIC {mac}"))?;
         record.nics.push(("eth1".to_owned(), *nic));
         let before = Timestamp::now();
         self.weir(&["instance", "disk", "remove", name, "--target", &target])?;
@@ -434,11 +411,7 @@ impl Actor<'_> {
         let before = Timestamp::now();
         self.weir(&["instance", "delete", self.plan.name])?;
         let deleted = (before, Timestamp::now());
-        for volume in record
-            .volumes
-            .iter_mut()
-            .filter(|volume| volume.deleted.is_none())
-        {
+        for volume in record.volumes.iter_mut().filter(|volume| volume.deleted.is_none()) {
             volume.deleted = Some(deleted);
         }
         Ok(())
@@ -451,12 +424,7 @@ impl Actor<'_> {
 }
 
 fn volume(disk: DiskMade, created: Between) -> VolumeRecord {
-    VolumeRecord {
-        volume: disk.volume,
-        capacity_bytes: disk.capacity_bytes,
-        created,
-        deleted: None,
-    }
+    VolumeRecord { volume: disk.volume, capacity_bytes: disk.capacity_bytes, created, deleted: None }
 }
 
 /// The guest's name in libvirt: its own, or whatever carries its id.
@@ -464,10 +432,7 @@ fn libvirt_name(name: &str, instance_id: &str) -> Result<String> {
     if virsh(&["domuuid", name]).is_ok() {
         return Ok(name.to_owned());
     }
-    Ok(virsh(&["domname", instance_id])
-        .context("libvirt does not know the guest")?
-        .trim()
-        .to_owned())
+    Ok(virsh(&["domname", instance_id]).context("libvirt does not know the guest")?.trim().to_owned())
 }
 
 fn shown(figures: &Figures) -> String {
@@ -497,10 +462,6 @@ mod tests {
                 assert_ne!(one.play, other.play);
             }
         }
-        assert!(
-            GUESTS
-                .iter()
-                .all(|plan| plan.name.starts_with(super::super::stage::PREFIX))
-        );
+        assert!(GUESTS.iter().all(|plan| plan.name.starts_with(super::super::stage::PREFIX)));
     }
 }

@@ -29,11 +29,7 @@ pub(super) struct GuestLine<'a> {
 impl Show {
     pub(super) fn new() -> Self {
         let is_terminal = console_is_terminal();
-        Self {
-            bars: is_terminal.then(MultiProgress::new),
-            current: Mutex::new(None),
-            begun: Instant::now(),
-        }
+        Self { bars: is_terminal.then(MultiProgress::new), current: Mutex::new(None), begun: Instant::now() }
     }
 
     /// A new step; the one before is done.
@@ -44,12 +40,7 @@ impl Show {
         };
         let bar = bars.add(spinner("{spinner:.cyan} {msg} {elapsed:.dim}"));
         bar.set_message(what.to_owned());
-        if let Some(before) = self
-            .current
-            .lock()
-            .ok()
-            .and_then(|mut current| current.replace(bar))
-        {
+        if let Some(before) = self.current.lock().ok().and_then(|mut current| current.replace(bar)) {
             finish(&before);
         }
     }
@@ -71,12 +62,7 @@ impl Show {
             bar.set_prefix(name);
             bar
         });
-        GuestLine {
-            show: self,
-            name,
-            bar,
-            last: Mutex::new((String::new(), Instant::now())),
-        }
+        GuestLine { show: self, name, bar, last: Mutex::new((String::new(), Instant::now())) }
     }
 
     /// No more steps.

@@ -90,10 +90,7 @@ impl Stage {
         empty_directory(&data)?;
         clear_output(&options.output)?;
         let mut processes = Processes::default();
-        let started = daemons
-            .started()
-            .iter()
-            .map(|daemon| (daemon.name.clone(), daemon.pid));
+        let started = daemons.started().iter().map(|daemon| (daemon.name.clone(), daemon.pid));
         // Daemons that a killed demo started are this one's to stop.
         processes.daemons = before.daemons.into_iter().chain(started).collect();
         let stage = Self {
@@ -114,11 +111,7 @@ impl Stage {
         let server = FileServer::start(network.host_address())?;
         let watcher = Watcher::start()?;
         self.processes.watcher = i32::try_from(watcher.pid()).ok();
-        let platform = Arc::new(Platform {
-            watcher,
-            server,
-            network,
-        });
+        let platform = Arc::new(Platform { watcher, server, network });
         self.platform = Some(Arc::clone(&platform));
         self.remember()?;
         Ok(platform)
@@ -189,11 +182,7 @@ fn remove_from_libvirt() -> Result<Vec<String>> {
     let mut removed = guest::remove_leftovers(PREFIX)?;
     removed.extend(network::remove_leftovers(PREFIX)?);
     let pools = virsh(&["pool-list", "--all", "--name"])?;
-    for pool in pools
-        .lines()
-        .map(str::trim)
-        .filter(|name| name.starts_with(PREFIX))
-    {
+    for pool in pools.lines().map(str::trim).filter(|name| name.starts_with(PREFIX)) {
         // Either may fail: it may not be active, or not be persistent.
         let _ = virsh(&["pool-destroy", pool]);
         let _ = virsh(&["pool-undefine", pool]);
@@ -227,11 +216,7 @@ fn end_processes(left: &Processes, data: &Path) {
     }
     // PostgreSQL goes with its Weir, unless that one was killed.
     let postmaster = fs::read_to_string(data.join("postgres/postmaster.pid")).unwrap_or_default();
-    if let Some(pid) = postmaster
-        .lines()
-        .next()
-        .and_then(|line| line.trim().parse().ok())
-    {
+    if let Some(pid) = postmaster.lines().next().and_then(|line| line.trim().parse().ok()) {
         end_process(pid, &["postgres", &data_text]);
     }
 }
@@ -316,10 +301,7 @@ fn clear_output(output: &Path) -> Result<()> {
     fs::create_dir_all(output).with_context(|| format!("cannot make {}", output.display()))?;
     for entry in fs::read_dir(output)? {
         let path = entry?.path();
-        let name = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .unwrap_or_default();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let document =
             name.starts_with("INV-") && [".pdf", ".html", ".json"].iter().any(|end| name.ends_with(end));
         if document || name == "report.json" || name == "weir.log" {
@@ -339,12 +321,7 @@ mod tests {
         let foreign = home.path().join("thesis");
         fs::create_dir(&foreign).unwrap();
         fs::write(foreign.join("chapter1"), "text").unwrap();
-        assert!(
-            empty_directory(&foreign)
-                .unwrap_err()
-                .to_string()
-                .contains("--data")
-        );
+        assert!(empty_directory(&foreign).unwrap_err().to_string().contains("--data"));
         assert!(foreign.join("chapter1").exists());
 
         let own = home.path().join("demo-data");
@@ -363,10 +340,7 @@ mod tests {
         assert_eq!(reachable(&wanted, &instead).unwrap(), instead);
         assert_eq!(fs::read_link(&wanted).unwrap(), instead);
         assert_eq!(reachable(&wanted, &instead).unwrap(), instead, "and once more");
-        assert!(
-            reachable(&wanted, Path::new("/elsewhere")).is_err(),
-            "a foreign link is not followed"
-        );
+        assert!(reachable(&wanted, Path::new("/elsewhere")).is_err(), "a foreign link is not followed");
 
         fs::set_permissions(closed.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let open = closed.path().join("open");
@@ -376,29 +350,17 @@ mod tests {
     #[test]
     fn documents_of_the_last_demo_go_and_other_files_stay() {
         let output = tempfile::tempdir().unwrap();
-        for name in [
-            "INV-2026-000001.pdf",
-            "report.json",
-            "weir.log",
-            "notes.txt",
-            "INV-plan.txt",
-        ] {
+        for name in ["INV-2026-000001.pdf", "report.json", "weir.log", "notes.txt", "INV-plan.txt"] {
             fs::write(output.path().join(name), "x").unwrap();
         }
         clear_output(output.path()).unwrap();
-        let mut left: Vec<_> = fs::read_dir(output.path())
-            .unwrap()
-            .map(|e| e.unwrap().file_name())
-            .collect();
+        let mut left: Vec<_> = fs::read_dir(output.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
         left.sort();
         assert_eq!(left, ["INV-plan.txt", "notes.txt"]);
     }
 
     #[test]
     fn a_process_that_only_has_the_recorded_id_is_not_ended() {
-        end_process(
-            i32::try_from(std::process::id()).unwrap(),
-            &["no such word in this command line"],
-        );
+        end_process(i32::try_from(std::process::id()).unwrap(), &["no such word in this command line"]);
     }
 }

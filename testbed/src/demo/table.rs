@@ -8,9 +8,7 @@ use super::report::{MeterReport, Report};
 
 /// Every guest and meter.
 pub(super) fn figures(report: &Report) -> Table {
-    let mut table = empty(&[
-        "guest", "meter", "unit", "ordered", "libvirt", "read", "used", "invoiced", "",
-    ]);
+    let mut table = empty(&["guest", "meter", "unit", "ordered", "libvirt", "read", "used", "invoiced", ""]);
     for guest in &report.guests {
         for (index, meter) in guest.meters.iter().enumerate() {
             let who = match index {
@@ -28,9 +26,7 @@ pub(super) fn figures(report: &Report) -> Table {
 
 /// Every invoice.
 pub(super) fn invoices(report: &Report) -> Table {
-    let mut table = empty(&[
-        "invoice", "tenant", "lines", "subtotal", "tax", "total", "currency", "",
-    ]);
+    let mut table = empty(&["invoice", "tenant", "lines", "subtotal", "tax", "total", "currency", ""]);
     for invoice in &report.invoices {
         table.add_row([
             Cell::new(&invoice.number),
@@ -49,14 +45,8 @@ pub(super) fn invoices(report: &Report) -> Table {
 
 fn empty(heads: &[&str]) -> Table {
     let mut table = Table::new();
-    table
-        .load_style(UTF8_FULL_CONDENSED)
-        .set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(
-        heads
-            .iter()
-            .map(|head| Cell::new(head).add_attribute(Attribute::Bold)),
-    );
+    table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(heads.iter().map(|head| Cell::new(head).add_attribute(Attribute::Bold)));
     table
 }
 
@@ -89,11 +79,7 @@ fn row(who: String, meter: &MeterReport) -> [Cell; 9] {
 }
 
 fn verdict(right: bool) -> Cell {
-    if right {
-        Cell::new("✓").fg(Color::Green)
-    } else {
-        Cell::new("✗ off").fg(Color::Red)
-    }
+    if right { Cell::new("✓").fg(Color::Green) } else { Cell::new("✗ off").fg(Color::Red) }
 }
 
 /// One figure, or the middle of its bounds and how far they are away.
@@ -124,13 +110,9 @@ mod tests {
 
     #[test]
     fn digits_are_grouped_by_three() {
-        for (quantity, text) in [
-            (0, "0"),
-            (999, "999"),
-            (1000, "1,000"),
-            (33_554_432, "33,554,432"),
-            (123_456, "123,456"),
-        ] {
+        for (quantity, text) in
+            [(0, "0"), (999, "999"), (1000, "1,000"), (33_554_432, "33,554,432"), (123_456, "123,456")]
+        {
             assert_eq!(grouped(quantity), text);
         }
     }
@@ -138,13 +120,7 @@ mod tests {
     #[test]
     fn bounds_are_shown_as_a_middle_that_covers_both_ends() {
         assert_eq!(bounds(Bounds::exactly(1000)), "1,000");
-        assert_eq!(
-            bounds(Bounds {
-                lower: 1000,
-                upper: 3000
-            }),
-            "2,000 ± 1,000"
-        );
+        assert_eq!(bounds(Bounds { lower: 1000, upper: 3000 }), "2,000 ± 1,000");
         assert_eq!(bounds(Bounds { lower: 0, upper: 3 }), "2 ± 2");
     }
 }

@@ -55,12 +55,7 @@ const fn meter(
     resource: &'static str,
     register: &'static str,
 ) -> Meter {
-    Meter {
-        name,
-        unit,
-        resource,
-        register,
-    }
+    Meter { name, unit, resource, register }
 }
 
 impl GuestRecord {
@@ -81,25 +76,17 @@ impl GuestRecord {
             "memory_kib_s" => held(self.held_by_lives(lives, |end| end.before.memory_kib.unwrap_or(0), 1000)),
             "cpu_ns" => (Rule::CpuTime, None, self.cpu(lives)),
             "provisioned_kib_s" => (Rule::HeldStorage, None, sum(self.volumes.iter().map(provisioned))),
-            "disk_read_bytes" => self.ordered_disk(
-                |disk| disk.read_bytes,
-                self.read_ordered(1, BOOT_READ_BYTES, PLUG_READ_BYTES),
-            ),
-            "disk_read_ops" => self.ordered_disk(
-                |disk| disk.read_ops,
-                self.read_ordered(MIB, BOOT_READ_OPS, PLUG_READ_OPS),
-            ),
+            "disk_read_bytes" => self
+                .ordered_disk(|disk| disk.read_bytes, self.read_ordered(1, BOOT_READ_BYTES, PLUG_READ_BYTES)),
+            "disk_read_ops" => {
+                self.ordered_disk(|disk| disk.read_ops, self.read_ordered(MIB, BOOT_READ_OPS, PLUG_READ_OPS))
+            }
             "disk_write_bytes" => self.ordered_disk(|disk| disk.write_bytes, self.written_ordered()),
             "disk_write_ops" => self.ordered_disk(|disk| disk.write_ops, self.written_ordered() / MIB),
             "net_rx_bytes" => self.payload(|nic| nic.rx_bytes, self.per_life(|o, nic| o.fetched_bytes(nic))),
             _ => self.payload(|nic| nic.tx_bytes, self.per_life(|o, nic| o.sent_bytes(nic))),
         };
-        MeterTruth {
-            meter,
-            rule,
-            ordered,
-            libvirt,
-        }
+        MeterTruth { meter, rule, ordered, libvirt }
     }
 
     fn lives_count(&self) -> u64 {
@@ -112,20 +99,12 @@ impl GuestRecord {
         ordered: u64,
     ) -> (Rule, Option<Ordered>, Bounds) {
         let counted = self.disks.iter().map(|(_, disk)| of(disk)).sum();
-        (
-            Rule::OrderedCounter,
-            Some(Ordered::Exactly(ordered)),
-            Bounds::exactly(counted),
-        )
+        (Rule::OrderedCounter, Some(Ordered::Exactly(ordered)), Bounds::exactly(counted))
     }
 
     fn payload(&self, of: impl Fn(&NicFigures) -> u64, ordered: u64) -> (Rule, Option<Ordered>, Bounds) {
         let counted = self.nics.iter().map(|(_, nic)| of(nic)).sum();
-        (
-            Rule::Counter,
-            Some(Ordered::AtLeast(ordered)),
-            Bounds::exactly(counted),
-        )
+        (Rule::Counter, Some(Ordered::AtLeast(ordered)), Bounds::exactly(counted))
     }
 
     fn per_life(&self, of: impl Fn(&crate::orders::Orders, &str) -> u64) -> u64 {
@@ -139,11 +118,7 @@ impl GuestRecord {
     /// What is ordered, and what firmware and kernel read to find out what the disk is.
     fn read_ordered(&self, divisor: u64, at_boot: u64, when_plugged: u64) -> u64 {
         let work = (self.orders.read_bytes("vda") + self.orders.read_bytes("vdb")) / divisor;
-        let plugged = if self.plan.play == Play::Hotplugged {
-            when_plugged
-        } else {
-            0
-        };
+        let plugged = if self.plan.play == Play::Hotplugged { when_plugged } else { 0 };
         self.lives_count() * (work + at_boot + plugged)
     }
 
@@ -154,10 +129,7 @@ impl GuestRecord {
         sum(self.lives.iter().zip(lives).map(|(end, life)| {
             let lower = end.before.cpu_ns.unwrap_or(0);
             let burning = milliseconds(end.before.asked_at, life.paused_at.unwrap_or(end.stopped));
-            Bounds {
-                lower,
-                upper: lower + burning * 1_000_000 * cpus + PAUSED_CPU_NS,
-            }
+            Bounds { lower, upper: lower + burning * 1_000_000 * cpus + PAUSED_CPU_NS }
         }))
     }
 
@@ -171,14 +143,9 @@ impl GuestRecord {
     ) -> Bounds {
         sum(self.lives.iter().zip(lives).map(|(end, life)| {
             let shortest = life.running_ms.unsigned_abs().saturating_sub(SAMPLE_MS);
-            let whole = life
-                .stopped_at
-                .map_or(0, |stopped| milliseconds(end.process_started, stopped));
+            let whole = life.stopped_at.map_or(0, |stopped| milliseconds(end.process_started, stopped));
             let held = held(end);
-            Bounds {
-                lower: held * shortest / divisor,
-                upper: (held * (whole + SAMPLE_MS)).div_ceil(divisor),
-            }
+            Bounds { lower: held * shortest / divisor, upper: (held * (whole + SAMPLE_MS)).div_ceil(divisor) }
         }))
     }
 }
@@ -190,17 +157,11 @@ fn running(life: &Life) -> Bounds {
 fn provisioned(volume: &VolumeRecord) -> Bounds {
     let kib = volume.capacity_bytes / 1024;
     let Some(deleted) = volume.deleted else {
-        return Bounds {
-            lower: 0,
-            upper: u64::MAX,
-        };
+        return Bounds { lower: 0, upper: u64::MAX };
     };
     let shortest = milliseconds(volume.created.1, deleted.0).saturating_sub(SAMPLE_MS);
     let longest = milliseconds(volume.created.0, deleted.1) + SAMPLE_MS;
-    Bounds {
-        lower: kib * shortest / 1000,
-        upper: (kib * longest).div_ceil(1000),
-    }
+    Bounds { lower: kib * shortest / 1000, upper: (kib * longest).div_ceil(1000) }
 }
 
 fn sum(bounds: impl Iterator<Item = Bounds>) -> Bounds {
@@ -240,18 +201,9 @@ mod tests {
             process_started: at(asked_ms - 10_000),
             stopped: at(asked_ms + 500),
         };
-        let disk = DiskFigures {
-            read_bytes: 1,
-            read_ops: 2,
-            write_bytes: 3,
-            write_ops: 4,
-            capacity_bytes: 5,
-        };
-        let nic = NicFigures {
-            rx_bytes: 7,
-            tx_bytes: 8,
-            ..NicFigures::default()
-        };
+        let disk =
+            DiskFigures { read_bytes: 1, read_ops: 2, write_bytes: 3, write_ops: 4, capacity_bytes: 5 };
+        let nic = NicFigures { rx_bytes: 7, tx_bytes: 8, ..NicFigures::default() };
         GuestRecord {
             plan: &GUESTS[1],
             instance_id: "1".into(),
@@ -284,38 +236,19 @@ mod tests {
         let truth = record().truth_by(&lives());
         let check = |meter: &str, ordered, lower, upper| {
             let found = truth.iter().find(|truth| truth.meter.name == meter).unwrap();
-            assert_eq!(
-                (found.ordered, found.libvirt),
-                (ordered, Bounds { lower, upper }),
-                "{meter}"
-            );
+            assert_eq!((found.ordered, found.libvirt), (ordered, Bounds { lower, upper }), "{meter}");
         };
         let cpus = available_parallelism().unwrap().get() as u64;
         check("running_ms", None, 18_000, 22_000);
         check("vcpu_ms", None, 2 * 18_000, 2 * 23_000);
         check("memory_kib_s", None, 18_000, 23_000);
         // Paused 200 ms after the look; and never paused, but stopped 500 ms after it.
-        check(
-            "cpu_ns",
-            None,
-            10_000_000_000,
-            10_000_000_000 + 700_000_000 * cpus + 2 * PAUSED_CPU_NS,
-        );
+        check("cpu_ns", None, 10_000_000_000, 10_000_000_000 + 700_000_000 * cpus + 2 * PAUSED_CPU_NS);
         check("provisioned_kib_s", None, 2 * 9, 2 * 13);
         check("disk_write_bytes", Some(Ordered::Exactly(8 * MIB)), 6, 6);
         check("disk_write_ops", Some(Ordered::Exactly(8)), 8, 8);
-        check(
-            "disk_read_bytes",
-            Some(Ordered::Exactly(4 * MIB + 2 * BOOT_READ_BYTES)),
-            2,
-            2,
-        );
-        check(
-            "disk_read_ops",
-            Some(Ordered::Exactly(4 + 2 * BOOT_READ_OPS)),
-            4,
-            4,
-        );
+        check("disk_read_bytes", Some(Ordered::Exactly(4 * MIB + 2 * BOOT_READ_BYTES)), 2, 2);
+        check("disk_read_ops", Some(Ordered::Exactly(4 + 2 * BOOT_READ_OPS)), 4, 4);
         check("net_rx_bytes", Some(Ordered::AtLeast(0)), 14, 14);
         check("net_tx_bytes", Some(Ordered::AtLeast(0)), 16, 16);
     }

@@ -122,10 +122,7 @@ impl Weir {
             if Instant::now() >= end {
                 self.process.kill()?;
                 self.process.wait()?;
-                bail!(
-                    "Weir did not stop within {} s of SIGTERM and was killed",
-                    STOP_LIMIT.as_secs()
-                );
+                bail!("Weir did not stop within {} s of SIGTERM and was killed", STOP_LIMIT.as_secs());
             }
             std::thread::sleep(POLL);
         }
