@@ -1,8 +1,4 @@
-//! `weir`: one binary, its roles as subcommands.
-//!
-//! It wires the other crates together and knows everything; nothing depends on it. What the crates do, they
-//! do without it: this crate has the command line, the configuration, the control channel, the pages'
-//! server and the life of `weir up`.
+#![doc = include_str!("../README.md")]
 
 mod answers;
 mod cli;

@@ -10,7 +10,7 @@ use metering::{InstanceId, InvalidName};
 use crate::error::UsageError;
 
 pub use assets::{Node, Volume, nodes, volumes};
-pub use instances::{Claim, Instance, assign, claim_instance, find_instance, instances};
+pub use instances::{Instance, assign, find_instance, instances};
 pub use tenants::{
     DISPLAY_NAME_MAX, NewTenant, Tenant, create_tenant, find_tenant, set_party, set_plan, tenants,
 };
@@ -89,15 +89,6 @@ pub enum RegistryError {
         asked: String,
         /// Their ids.
         ids: Vec<InstanceId>,
-    },
-
-    /// The instance belongs to somebody else already.
-    #[error(
-        "instance {instance_id} belongs to another tenant already: assign it with `weir instance assign`"
-    )]
-    Claimed {
-        /// Which.
-        instance_id: InstanceId,
     },
 
     /// An instant outside of what can be metered.

@@ -39,23 +39,6 @@ pub struct Instance {
     pub gone_at: Option<Timestamp>,
 }
 
-/// An instance that Weir is about to create.
-#[derive(Clone, Debug)]
-pub struct Claim<'a> {
-    /// Its id, chosen beforehand.
-    pub instance_id: InstanceId,
-    /// Its name.
-    pub name: &'a str,
-    /// Where it will run.
-    pub node_id: NodeId,
-    /// That node's name.
-    pub node_name: &'a str,
-    /// Who pays.
-    pub tenant_id: TenantId,
-    /// Now.
-    pub at: Timestamp,
-}
-
 /// The instances that `scope` may see, by name.
 pub async fn instances(db: &Database, scope: Scope) -> Result<Vec<Instance>, RegistryError> {
     select(db, scope, None, None).await
@@ -111,31 +94,6 @@ pub async fn assign(
         .ok_or_else(|| RegistryError::NoInstance { asked: instance_id.to_string() })?;
     let since = since.map_or(first_seen_at, |since| metering::micros(since).max(first_seen_at));
     ownership::assign(&transaction, instance_id, tenant_id, since, settings.window).await?;
-    transaction.commit().await?;
-    Ok(())
-}
-
-/// Writes down who will pay for an instance before it exists, so that it is owned from its first instant. Doing it
-/// twice is doing it once.
-///
-/// # Errors
-/// There is no such tenant, or the instance belongs to another.
-pub async fn claim_instance(db: &Database, claim: &Claim<'_>) -> Result<(), RegistryError> {
-    let mut session = db.session().await?;
-    let transaction = session.begin(Scope::Provider).await?;
-    ownership::require_tenant(&transaction, claim.tenant_id).await?;
-    let statement = transaction.prepare_cached(sql!("claim_node")).await?;
-    transaction.execute(&statement, &[&claim.node_id.uuid(), &claim.node_name]).await?;
-    let statement = transaction.prepare_cached(sql!("claim_instance")).await?;
-    let (id, node, at) = (claim.instance_id.uuid(), claim.node_id.uuid(), metering::micros(claim.at));
-    transaction.execute(&statement, &[&id, &node, &claim.name, &at]).await?;
-    let statement = transaction.prepare_cached(sql!("claim_owner")).await?;
-    let owner = transaction.query_opt(&statement, &[&id, &claim.tenant_id.uuid(), &at]).await?;
-    if let Some(owner) = owner
-        && owner.try_get::<_, Uuid>("tenant_id")? != claim.tenant_id.uuid()
-    {
-        return Err(RegistryError::Claimed { instance_id: claim.instance_id });
-    }
     transaction.commit().await?;
     Ok(())
 }

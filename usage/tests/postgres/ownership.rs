@@ -2,7 +2,7 @@
 
 use metering::{InstanceState, TenantId, VolumeId};
 use migrations::Scope;
-use usage::registry::{self, Claim, RegistryError};
+use usage::registry::{self, RegistryError};
 use uuid::Uuid;
 
 use crate::story::*;
@@ -100,31 +100,6 @@ async fn a_label_that_comes_after_its_readings_still_owns_them_all_and_volumes_f
     let records =
         usage::records::usage_of(&db, acme.id, &[window(0, 3_600)], settings(), at(20)).await.unwrap();
     assert!(records.iter().any(|record| record.resource_name == "default/web.qcow2"));
-}
-
-#[tokio::test]
-async fn what_weir_creates_is_owned_from_its_first_instant() {
-    let db = migrations::testing::database().await;
-    let (acme, globex) = (tenant(&db, "acme").await, tenant(&db, "globex").await);
-    let (mut node, id, a) = (Node::new(&db), instance_id(), epoch("a", Some(1)));
-    let claim = Claim {
-        instance_id: id,
-        name: "new",
-        node_id: node.id,
-        node_name: "kvm1",
-        tenant_id: acme.id,
-        at: at(5),
-    };
-    registry::claim_instance(&db, &claim).await.unwrap();
-    registry::claim_instance(&db, &claim).await.unwrap();
-    let stolen = registry::claim_instance(&db, &Claim { tenant_id: globex.id, ..claim.clone() }).await;
-    assert!(matches!(stolen, Err(RegistryError::Claimed { .. })));
-    // It was born a little before the claim by the node's clock, and claims another label: neither matters.
-    let mut batch = node.instances(vec![reading(id, 10, a, 10)]);
-    batch.instances = vec![facts(id, "new", Some("globex"))];
-    node.must_send(&batch).await;
-    derive(&db, 10).await;
-    check(&db, "cpu_ns", "acme 1 10 9 0 0").await;
 }
 
 #[tokio::test]
