@@ -76,9 +76,10 @@ impl Libvirt {
     }
 
     fn look(&mut self, session: &Session, clock: &dyn Clock) -> Result<Observation, HypervisorError> {
-        let began = clock.now();
-        let records = session.call("asking for all figures", Connection::all_domain_stats)?;
+        // The look's instant is its beginning. The call takes milliseconds, and seconds while libvirt is busy ending a
+        // guest: what is held must not count for time in which it may have ended.
         let at = clock.now();
+        let records = session.call("asking for all figures", Connection::all_domain_stats)?;
         let mut uses = Vec::new();
         let mut instances = Vec::with_capacity(records.len());
         for record in records.iter().filter(|record| instance_id(record) != InstanceId::PROBE) {
@@ -92,7 +93,7 @@ impl Libvirt {
                 name: record.name.clone(),
                 tenant_label,
                 is_described: has_description,
-                run: self.run(record, figures, began.boot),
+                run: self.run(record, figures, at.boot),
             });
         }
         self.forget_all_but(&records);

@@ -88,7 +88,11 @@ async fn known_work_is_read_to_the_last_byte_over_a_stop_and_a_restart_of_the_co
     let truth = lives.lives(guest.name(), jiff::Timestamp::now());
     let truth: i64 = truth.iter().map(|life| life.running_ms).sum();
     let billed = i64::try_from(watch.billed(running_ms(id))).unwrap();
-    assert!((truth - billed).abs() < 2 * 1_500, "two lives, {truth} ms, billed {billed} ms");
+    // Never more than it ran. Less by a reading at either end of a life, and by the two seconds or so for which libvirt
+    // answers nobody while it ends a guest (a stop by Weir takes its last reading before that).
+    let most_lost = 2 * (2 * 1_000 + 2_500);
+    assert!(billed <= truth + 2 * 100, "two lives, {truth} ms, billed {billed} ms");
+    assert!(truth - most_lost < billed, "two lives, {truth} ms, billed {billed} ms");
     check_instance(&mut watch, id, &guest);
 }
 
