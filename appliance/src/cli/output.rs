@@ -186,7 +186,10 @@ fn list(rows: &Value, columns: &[Column], when_empty: &str) -> String {
     let mut table = empty_table();
     table.set_header(columns.iter().map(|(head, _, _)| *head));
     for row in rows {
-        table.add_row(columns.iter().map(|(_, key, _)| shown(&row[*key])));
+        table.add_row(columns.iter().map(|(_, key, is_number)| match row[*key].as_u64() {
+            Some(number) if *is_number => grouped(number),
+            _ => shown(&row[*key]),
+        }));
     }
     for (position, (_, _, is_number)) in columns.iter().enumerate() {
         if let Some(column) = table.column_mut(position).filter(|_| *is_number) {
@@ -202,11 +205,36 @@ fn empty_table() -> Table {
     table
 }
 
+/// `33,554,432`.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let groups: Vec<&str> = digits
+        .as_bytes()
+        .rchunks(3)
+        .rev()
+        .map(|group| std::str::from_utf8(group).unwrap_or_default())
+        .collect();
+    groups.join(",")
+}
+
 /// A value for people; control characters of names do nothing to the terminal.
 fn shown(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect(),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_numbers_can_be_read_and_names_do_nothing_to_the_terminal() {
+        for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (33_554_432, "33,554,432")] {
+            assert_eq!(grouped(number), text);
+        }
+        assert_eq!(shown(&Value::from("a\u{1b}[31m\nb")), "a\u{fffd}[31m\u{fffd}b");
     }
 }
