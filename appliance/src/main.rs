@@ -4,6 +4,7 @@ mod answers;
 mod cli;
 mod config;
 mod control;
+mod documents;
 mod invoicing;
 mod parts;
 mod period;

@@ -1,10 +1,11 @@
 //! From the period that was asked for to a window: one way for `weir rate` and for invoices.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use billing::period;
 use jiff::tz::TimeZone;
 use metering::Window;
 
+use crate::cli::args::PeriodArguments;
 use crate::control::request::PeriodRequest;
 
 /// The window of `asked` in `zone`.
@@ -16,4 +17,16 @@ pub fn window(asked: &PeriodRequest, zone: &TimeZone) -> Result<Window> {
         PeriodRequest::Month(month) => period::month(month, zone)?,
         PeriodRequest::Span { from, to } => period::custom(from, to, zone)?,
     })
+}
+
+/// The period that was asked for.
+///
+/// # Errors
+/// Neither a month nor both ends; clap lets neither through.
+pub fn asked(arguments: &PeriodArguments) -> Result<PeriodRequest> {
+    match (&arguments.period, &arguments.from, &arguments.to) {
+        (Some(month), _, _) => Ok(PeriodRequest::Month(month.clone())),
+        (None, Some(from), Some(to)) => Ok(PeriodRequest::Span { from: from.clone(), to: to.clone() }),
+        _ => bail!("say which time: --period 2026-10, or --from and --to"),
+    }
 }

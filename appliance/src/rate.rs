@@ -9,7 +9,7 @@ use comfy_table::{CellAlignment, Table};
 use serde_json::json;
 
 use crate::cli::args::{DocumentFormat, RateArguments};
-use crate::{cli, period};
+use crate::{documents, period};
 
 /// Rates a usage file by a plan file.
 ///
@@ -19,10 +19,10 @@ pub fn run(arguments: &RateArguments, json: bool) -> Result<()> {
     let plan = parse_plan(&arguments.plan, &read_plan(&arguments.plan)?)?;
     let usage = read(&arguments.usage, "usage file", usage_file::MAX_USAGE_BYTES)?;
     let usage = usage_file::parse(&arguments.usage.display().to_string(), &usage)?;
-    let period = period::window(&cli::period(&arguments.period)?, plan.time_zone())?;
+    let period = period::window(&period::asked(&arguments.period)?, plan.time_zone())?;
     let draft = simulate(&plan, &usage, period)?;
     if let Some(path) = &arguments.output {
-        let (bytes, _) = document(&draft, format_of(path)?)?;
+        let (bytes, _) = documents::render(&draft, format_of(path)?)?;
         std::fs::write(path, bytes).with_context(|| format!("failed to write {}", path.display()))?;
     }
     if json {
@@ -68,18 +68,6 @@ pub fn read_plan(file: &Path) -> Result<String> {
             file.display(),
             error.utf8_error().valid_up_to()
         )
-    })
-}
-
-/// A document's bytes and what they are.
-///
-/// # Errors
-/// It cannot be rendered.
-pub fn document(invoice: &InvoiceDocument, format: DocumentFormat) -> Result<(Vec<u8>, &'static str)> {
-    Ok(match format {
-        DocumentFormat::Pdf => (reports::invoice_pdf(invoice)?, "application/pdf"),
-        DocumentFormat::Html => (reports::invoice_html(invoice)?.into_bytes(), "text/html; charset=utf-8"),
-        DocumentFormat::Json => (reports::invoice_json(invoice)?.into_bytes(), "application/json"),
     })
 }
 

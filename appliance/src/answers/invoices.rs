@@ -14,7 +14,7 @@ use crate::cli::args::DocumentFormat;
 use crate::control::request::PeriodRequest;
 use crate::invoicing::Outcome;
 use crate::parts::Parts;
-use crate::{invoicing, rate};
+use crate::{documents, invoicing};
 
 /// What is to be invoiced.
 pub struct Asked {
@@ -85,7 +85,7 @@ pub async fn show(parts: &Parts, number: &str, format: DocumentFormat) -> Result
     let document = InvoiceDocument { status: invoice.status, ..invoice.document };
     // Typesetting takes a second: not on a thread that others wait for.
     let (bytes, content_type) =
-        tokio::task::spawn_blocking(move || rate::document(&document, format)).await??;
+        tokio::task::spawn_blocking(move || documents::render(&document, format)).await??;
     Ok(Answer::Document { bytes, content_type })
 }
 

@@ -12,13 +12,12 @@ use anyhow::{Context, Result};
 
 use self::args::{
     Arguments, Command, ConfigCommand, CreateArguments, DiskCommand, InstanceCommand, InvoiceCommand,
-    NicCommand, NodeCommand, PeriodArguments, PlanCommand, ReadingCommand, TenantCommand, UpArguments,
-    UsageCommand,
+    NicCommand, NodeCommand, PlanCommand, ReadingCommand, TenantCommand, UpArguments, UsageCommand,
 };
 use crate::config::{Config, default_data_dir};
 use crate::control::client::Client;
-use crate::control::request::{InstanceCreate, PeriodRequest, Request};
-use crate::{rate, up};
+use crate::control::request::{InstanceCreate, Request};
+use crate::{period, rate, up};
 
 /// Does what was typed.
 ///
@@ -154,27 +153,18 @@ fn file(path: Option<PathBuf>, what: &str) -> Result<Option<PathBuf>> {
 
 fn invoice(command: InvoiceCommand) -> Result<Request> {
     Ok(match command {
-        InvoiceCommand::Issue { period: asked, tenant, wait } => {
-            Request::InvoiceIssue { period: period(&asked)?, tenant, wait_seconds: wait, preview: false }
-        }
+        InvoiceCommand::Issue { period: asked, tenant, wait } => Request::InvoiceIssue {
+            period: period::asked(&asked)?,
+            tenant,
+            wait_seconds: wait,
+            preview: false,
+        },
         InvoiceCommand::Preview { period: asked, tenant } => {
-            Request::InvoiceIssue { period: period(&asked)?, tenant, wait_seconds: 0, preview: true }
+            Request::InvoiceIssue { period: period::asked(&asked)?, tenant, wait_seconds: 0, preview: true }
         }
         InvoiceCommand::List { tenant } => Request::InvoiceList { tenant },
         InvoiceCommand::Show { number, format, .. } => Request::InvoiceShow { number, format },
     })
-}
-
-/// The period that was asked for.
-///
-/// # Errors
-/// Neither a month nor both ends; clap lets neither through.
-pub fn period(arguments: &PeriodArguments) -> Result<PeriodRequest> {
-    match (&arguments.period, &arguments.from, &arguments.to) {
-        (Some(month), _, _) => Ok(PeriodRequest::Month(month.clone())),
-        (None, Some(from), Some(to)) => Ok(PeriodRequest::Span { from: from.clone(), to: to.clone() }),
-        _ => anyhow::bail!("say which time: --period 2026-10, or --from and --to"),
-    }
 }
 
 #[cfg(test)]
