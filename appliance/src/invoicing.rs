@@ -134,8 +134,8 @@ pub async fn settle_usage(parts: &Parts, end: Timestamp, wait: Duration) -> Resu
             continue;
         }
         let reported = readings::reported_until(&parts.database, now).await?;
-        // No live node at all: nothing is under way that could be waited for.
-        if reported.is_none_or(|until| end <= until) {
+        // No live node at all: nothing is under way that could be waited for, but for this node's own readings.
+        if reported.is_none_or(|until| end <= until) && own_node_has_reported(parts, end).await? {
             break;
         }
         if give_up <= tokio::time::Instant::now() {
@@ -151,6 +151,15 @@ pub async fn settle_usage(parts: &Parts, end: Timestamp, wait: Duration) -> Resu
         bail!("the usage of {} resource(s) could not be derived; see the log of `weir up`", derived.failed);
     }
     Ok(())
+}
+
+/// Whether this process's own collector has reported past `end`. After a long outage no node counts as live until it has,
+/// and what it is about to report belongs into the period.
+async fn own_node_has_reported(parts: &Parts, end: Timestamp) -> Result<bool> {
+    let Some(own) = parts.node_id().await else { return Ok(true) };
+    let nodes = registry::nodes(&parts.database, Scope::Provider).await?;
+    let reported = nodes.iter().find(|node| node.id == own).and_then(|node| node.last_observed_at);
+    Ok(reported.is_some_and(|until| end <= until))
 }
 
 /// The end of the period in the tenant's zone.

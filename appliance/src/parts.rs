@@ -1,5 +1,7 @@
 //! The parts of a running Weir, wired: database, collector, compute. Everybody in this crate works on them.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -89,6 +91,11 @@ impl Parts {
         self.reader.collector.read().await.as_ref().map(Collector::status)
     }
 
+    /// The node's id; `None` when this node is not metered.
+    pub async fn node_id(&self) -> Option<metering::NodeId> {
+        self.reader.collector.read().await.as_ref().map(Collector::node_id)
+    }
+
     /// What shipping needs; `None` when this node is not metered.
     pub async fn spool(&self) -> Option<(collector::Spool, Arc<Notify>)> {
         self.reader
@@ -173,10 +180,15 @@ impl Parts {
 }
 
 fn start_collector(data_dir: &Path, config: &Config, node_name: &str) -> Result<Collector> {
+    let state_dir = data_dir.join("spool");
+    // Readings tell what tenants do.
+    DirBuilder::new().recursive(true).mode(0o700).create(&state_dir).with_context(|| {
+        format!("the spool {} cannot be made; is the disk full or read-only?", state_dir.display())
+    })?;
     collector::start(collector::Settings {
         libvirt_uri: config.collector.libvirt_uri.clone(),
         reading_interval: config.collector.reading_interval.0,
-        state_dir: data_dir.join("spool"),
+        state_dir,
         node_name: node_name.to_owned(),
     })
     .context("failed to start the collector")

@@ -77,6 +77,19 @@ fn kill_9_of_postgresql_is_mended_while_weir_stays_up() {
 }
 
 #[test]
+fn kill_9_of_both_at_once_leaves_something_that_starts_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let up = Weir::start(dir.path(), &[]);
+    up.ask(&["tenant", "create", "acme"]);
+    let postgres = up.postgres_pid();
+    running::kill(postgres);
+    up.kill();
+    let up = Weir::start(dir.path(), &[]);
+    assert_eq!(up.ask(&["tenant", "list"])["tenants"][0]["name"], "acme");
+    assert!(up.stop().success());
+}
+
+#[test]
 fn a_second_start_on_the_same_data_is_refused_in_one_sentence() {
     let dir = tempfile::tempdir().unwrap();
     let up = Weir::start(dir.path(), &[]);
@@ -158,6 +171,100 @@ fn hostile_names_unknown_things_and_wrong_words_are_refused_with_the_way_out() {
         refused(&output, &words);
     }
     assert!(up.stop().success());
+}
+
+#[test]
+fn a_tenant_is_made_whole_or_not_at_all_and_can_be_mended() {
+    let dir = tempfile::tempdir().unwrap();
+    let up = Weir::start(dir.path(), &[]);
+    let long = "W".repeat(201);
+    refused(&up.run(&["tenant", "create", "acme", "--address", &long]), &["address"]);
+    refused(&up.run(&["tenant", "create", "acme", "--display-name", "a\u{202e}b"]), &["display name"]);
+    assert_eq!(up.ask(&["tenant", "list"])["tenants"].as_array().unwrap().len(), 0);
+    up.ask(&["tenant", "create", "acme", "--address", "Street 1"]);
+    up.ask(&["tenant", "set-party", "acme", "--address", "Street 2", "--tax-number", "DE1"]);
+    assert!(up.stop().success());
+}
+
+#[test]
+fn prices_of_time_that_has_begun_do_not_change_unsaid() {
+    let dir = tempfile::tempdir().unwrap();
+    let plan = dir.path().join("p.toml");
+    let write = |currency: &str, price: &str| {
+        let text = format!(
+            "name = \"p\"\ncurrency = \"{currency}\"\ntime_zone = \"UTC\"\n[tax]\nname = \"VAT\"\nrate = \"0.1\"\n\
+             [[version]]\nfrom = \"2026-01-01\"\n[[version.rate_card]]\nmeter = \"cpu_ns\"\nunit_price = \"{price}\"\n\
+             [[version]]\nfrom = \"2999-01-01\"\n[[version.rate_card]]\nmeter = \"cpu_ns\"\nunit_price = \"9\"\n"
+        );
+        std::fs::write(&plan, text).unwrap();
+    };
+    let file = plan.to_str().unwrap();
+    let up = Weir::start(&dir.path().join("data"), &[]);
+    write("EUR", "1");
+    up.ask(&["plan", "apply", file]);
+    up.ask(&["plan", "apply", file]);
+    write("EUR", "2");
+    refused(&up.run(&["plan", "apply", file]), &["has begun", "--rewrite-past"]);
+    write("USD", "1");
+    refused(&up.run(&["plan", "apply", file]), &["currency"]);
+    write("EUR", "2");
+    up.ask(&["plan", "apply", file, "--rewrite-past"]);
+    let future = std::fs::read_to_string(&plan).unwrap().replace("\"9\"", "\"8\"");
+    std::fs::write(&plan, future).unwrap();
+    up.ask(&["plan", "apply", file]);
+    assert!(up.stop().success());
+}
+
+#[test]
+fn usage_that_one_tenant_was_invoiced_for_is_not_given_to_another() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let database = runtime.block_on(migrations::testing::database());
+    let dir = tempfile::tempdir().unwrap();
+    let up = Weir::start(dir.path(), &["--database-url", database.owner_url()]);
+    up.wait_until("libvirt's test instance is seen", || {
+        up.ask(&["instance", "list"])["instances"].as_array().is_some_and(|all| !all.is_empty())
+    });
+    let tenant = up.ask(&["tenant", "create", "acme"])["tenant_id"].as_str().unwrap().parse().unwrap();
+    up.ask(&["tenant", "create", "beta"]);
+    up.ask(&["instance", "assign", "test", "--tenant", "acme"]);
+    refused(
+        &up.run(&["instance", "assign", "test", "--tenant", "beta", "--since", "2999-01-01T00:00:00Z"]),
+        &["to come"],
+    );
+    refused(&up.run(&["instance", "assign", "test", "--tenant", "unassigned"]), &["nobody"]);
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    let number = runtime.block_on(invoice_until_now(&database, tenant));
+    refused(&up.run(&["instance", "assign", "test", "--tenant", "beta"]), &[&number, "--since"]);
+    let after = jiff::Timestamp::now().to_string();
+    up.ask(&["instance", "assign", "test", "--tenant", "beta", "--since", &after]);
+    assert!(up.stop().success());
+    drop(database);
+}
+
+/// Issues an invoice over the last hour.
+async fn invoice_until_now(
+    database: &migrations::testing::TestDatabase,
+    tenant: metering::TenantId,
+) -> String {
+    use billing::{Party, PricePlan, issue, plans};
+    let text = "name = \"p\"\ncurrency = \"EUR\"\ntime_zone = \"UTC\"\n[tax]\nname = \"VAT\"\nrate = \"0\"\n\
+                [[version]]\nfrom = \"2026-01-01\"\n[[version.rate_card]]\nmeter = \"cpu_ns\"\nunit_price = \"1\"\n";
+    let plan = PricePlan::parse("p.toml", text.as_bytes()).unwrap();
+    let now = jiff::Timestamp::now();
+    let period = metering::Window::new(now - std::time::Duration::from_secs(3_600), now).unwrap();
+    plans::apply(database, &plan, now).await.unwrap();
+    let usage = metering::UsageRecord {
+        resource: metering::Resource::Instance(metering::InstanceId::PROBE),
+        resource_name: "test".to_owned(),
+        meter: metering::MeterName::parse("cpu_ns").unwrap(),
+        window: period,
+        quantity: 3_600_000_000_000,
+        coverage: metering::Coverage::default(),
+    };
+    let seller = Party { name: "seller".to_owned(), ..Party::default() };
+    let issued =
+        issue(database, tenant, &plan, &[usage], period, &seller, jiff::Timestamp::now()).await.unwrap();
+    issued.invoice().document.number.clone().unwrap()
 }
 
 #[test]

@@ -27,6 +27,8 @@ pub struct Instance {
     pub name: String,
     /// Who pays, from its metadata; none where nobody wrote it (or wrote no tenant name).
     pub tenant: Option<TenantName>,
+    /// Whether Weir made it. What somebody else made, Weir meters, starts and stops, but never deletes.
+    pub made_by_weir: bool,
     /// What it is doing.
     #[serde(serialize_with = "state_as_text")]
     pub state: InstanceState,

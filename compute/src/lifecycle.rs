@@ -186,6 +186,13 @@ impl Inner {
                 found.instance_id
             )));
         }
+        if !found.made_by_weir {
+            return Err(ComputeError::Conflict(format!(
+                "{} was not made by Weir, which deletes only what it made; use `virsh undefine {}`",
+                shown(&found.name),
+                found.instance_id
+            )));
+        }
         taker.take("before the instance was deleted").await;
         let id = found.instance_id;
         // The volumes go first: if this breaks off, the instance is still there and can be deleted again.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName};
 use actix_web::middleware::DefaultHeaders;
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpResponse, Resource, web};
 use askama::Template;
 use billing::{InvoiceDocument, invoices};
 use jiff::Timestamp;
@@ -49,15 +49,24 @@ pub fn configure(database: Database, live: Arc<dyn Live>) -> impl FnOnce(&mut we
     move |config| {
         config
             .app_data(web::Data::new(Site { database, live }))
-            .route("/", web::get().to(status))
-            .route("/invoices", web::get().to(invoice_list))
-            .route("/tenants/{tenant}/invoices/{document}", web::get().to(invoice))
-            .route("/static/weir.css", web::get().to(style))
-            .route("/healthz", web::get().to(healthz))
-            .route("/readyz", web::get().to(readyz))
-            .route("/version", web::get().to(version))
+            .service(page("/").route(web::get().to(status)).route(web::head().to(status)))
+            .service(page("/invoices").route(web::get().to(invoice_list)).route(web::head().to(invoice_list)))
+            .service(
+                page("/tenants/{tenant}/invoices/{document}")
+                    .route(web::get().to(invoice))
+                    .route(web::head().to(invoice)),
+            )
+            .service(page("/static/weir.css").route(web::get().to(style)).route(web::head().to(style)))
+            .service(page("/healthz").route(web::get().to(healthz)).route(web::head().to(healthz)))
+            .service(page("/readyz").route(web::get().to(readyz)).route(web::head().to(readyz)))
+            .service(page("/version").route(web::get().to(version)).route(web::head().to(version)))
             .default_service(web::to(nowhere));
     }
+}
+
+/// A page: it is read, and nothing else (405).
+fn page(path: &str) -> Resource {
+    web::resource(path)
 }
 
 /// Why there is no page.

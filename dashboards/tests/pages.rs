@@ -56,7 +56,7 @@ async fn get(database: &TestDatabase, path: &str) -> (u16, String, Vec<u8>) {
 }
 
 async fn tenant(database: &TestDatabase, name: &str, display_name: &str) -> TenantId {
-    let new = NewTenant { name: TenantName::new(name).unwrap(), display_name, time_zone: "UTC" };
+    let new = NewTenant::new(TenantName::new(name).unwrap(), display_name, "UTC");
     let settings =
         UsageSettings { window: WindowLength::HOUR, tolerance: std::time::Duration::from_secs(150) };
     create_tenant(database, &new, settings).await.unwrap().id
@@ -143,6 +143,20 @@ async fn hostile_paths_are_not_found_and_nothing_breaks() {
         let (status, _, page) = get(&database, path).await;
         assert_eq!(status, 404, "{path}");
         assert!(String::from_utf8(page).unwrap().contains("Not found"));
+    }
+}
+
+#[actix_web::test]
+async fn pages_can_be_asked_for_their_head_and_cannot_be_written_to() {
+    let database = migrations::testing::database().await;
+    let live: Arc<dyn Live> = Arc::new(Quiet);
+    let app = App::new().configure(dashboards::configure(database.database(), live));
+    let app = test::init_service(app).await;
+    for path in ["/", "/invoices", "/healthz"] {
+        let head = test::TestRequest::default().method(actix_web::http::Method::HEAD).uri(path).to_request();
+        assert_eq!(test::call_service(&app, head).await.status().as_u16(), 200, "{path}");
+        let post = test::TestRequest::post().uri(path).to_request();
+        assert_eq!(test::call_service(&app, post).await.status().as_u16(), 405, "{path}");
     }
 }
 

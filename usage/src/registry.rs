@@ -30,18 +30,20 @@ pub enum RegistryError {
     },
 
     /// The display name is empty or too long.
-    #[error("a display name has 1 to {max} characters, this one has {found}", max = DISPLAY_NAME_MAX)]
+    #[error("a display name has 1 to {max} characters and no control characters; this one has {found} characters", max = DISPLAY_NAME_MAX)]
     DisplayName {
         /// Its length in characters.
         found: usize,
     },
 
     /// The address cannot be printed.
-    #[error("an address has at most 10 lines of 200 characters, without control characters")]
+    #[error(
+        "an address has at most 10 lines of 200 characters, without control characters or marks of writing direction"
+    )]
     Address,
 
     /// The tax number cannot be printed.
-    #[error("a tax number has 1 to 64 characters, without control characters")]
+    #[error("a tax number has 1 to 64 characters, without control characters or marks of writing direction")]
     TaxNumber,
 
     /// No such tenant, or not for the asker.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use billing::{InvoiceStatus, invoices};
 use compute::{Boot, ByteSize, InstanceRef, InstanceSpec};
 use jiff::Timestamp;
 use metering::TenantId;
@@ -128,6 +129,8 @@ async fn list(parts: &Parts, tenant: Option<&str>) -> Result<Value> {
                 "name": instance.name,
                 "tenant": instance.tenant_name,
                 "tenant_label": instance.tenant_label,
+                // Shown only where it is not what holds.
+                "claims": instance.tenant_label.as_deref().filter(|label| instance.tenant_name.as_ref().map(|name| name.as_str()) != Some(*label)),
                 "state": live.map_or(instance.state, |live| live.state).as_str(),
                 "node": instance.node_name,
                 "last_observed_at": instance.last_seen_at,
@@ -144,10 +147,46 @@ async fn list(parts: &Parts, tenant: Option<&str>) -> Result<Value> {
 async fn assign(parts: &Parts, instance: &str, tenant: &str, since: Option<Timestamp>) -> Result<Value> {
     let instance = registry::find_instance(&parts.database, Scope::Provider, instance).await?;
     let tenant = registry::find_tenant(&parts.database, Scope::Provider, tenant).await?;
+    if tenant.id == TenantId::UNASSIGNED {
+        bail!("an instance cannot be given back to nobody; name the tenant that it belongs to");
+    }
+    let from = since.unwrap_or(instance.first_seen_at).max(instance.first_seen_at);
+    if Timestamp::now() < from {
+        bail!("--since {from} is still to come; assign the instance when it changes hands");
+    }
+    if let Some(holder) = instance.tenant_id.filter(|holder| *holder != tenant.id)
+        && let Some(last) = last_invoice_after(parts, holder, from).await?
+    {
+        let end = last.service_period.end();
+        bail!(
+            "{} bills {} for the time up to {end}, this instance included; assign it from then on (--since {end}), or void that invoice first",
+            last.number,
+            last.tenant
+        );
+    }
     registry::assign(&parts.database, instance.id, tenant.id, since, parts.usage).await?;
     parts.ingested.notify_one();
-    let since = since.unwrap_or(instance.first_seen_at);
-    Ok(json!({ "message": format!("Instance {} belongs to {} since {since}.", instance.name, tenant.name) }))
+    let mut message = format!("Instance {} belongs to {} since {from}.", instance.name, tenant.name);
+    if let Some(last) = last_invoice_after(parts, tenant.id, from).await? {
+        let (number, end) = (&last.number, last.service_period.end());
+        message.push_str(&format!(
+            "\nnote: {number} is issued already; what it used before {end} is on no invoice"
+        ));
+    }
+    Ok(json!({ "message": message }))
+}
+
+/// The tenant's invoice that reaches furthest beyond `from`, unless it was withdrawn.
+async fn last_invoice_after(
+    parts: &Parts,
+    tenant: TenantId,
+    from: Timestamp,
+) -> Result<Option<invoices::InvoiceSummary>> {
+    let issued = invoices::list(&parts.database, Scope::Tenant(tenant.uuid()), invoices::MAX_LISTED).await?;
+    Ok(issued
+        .into_iter()
+        .filter(|invoice| invoice.status != InvoiceStatus::Void && from < invoice.service_period.end())
+        .max_by_key(|invoice| invoice.service_period.end()))
 }
 
 fn reference(text: &str) -> InstanceRef {

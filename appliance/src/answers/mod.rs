@@ -46,8 +46,13 @@ async fn value(parts: &Parts, request: Request) -> Result<Value> {
             tenants::create(parts, new).await
         }
         Request::TenantSetPlan { name, plan } => tenants::set_plan(parts, &name, &plan).await,
+        Request::TenantSetParty { name, address, tax_number } => {
+            tenants::set_party(parts, &name, &address, tax_number.as_deref()).await
+        }
         Request::TenantList {} => tenants::list(parts).await,
-        Request::PlanApply { file, text } => tenants::apply_plan(parts, &file, &text).await,
+        Request::PlanApply { file, text, rewrites_past } => {
+            tenants::apply_plan(parts, &file, &text, rewrites_past).await
+        }
         Request::PlanList {} => tenants::plans(parts).await,
         Request::NodeList {} => usage::nodes(parts).await,
         Request::ReadingTake {} => usage::take_reading(parts).await,

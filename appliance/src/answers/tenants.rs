@@ -1,7 +1,7 @@
 //! Tenants and price plans.
 
 use anyhow::{Context, Result, bail};
-use billing::{PricePlan, plans};
+use billing::{PlanVersion, PricePlan, plans};
 use jiff::Timestamp;
 use metering::TenantName;
 use migrations::Scope;
@@ -27,14 +27,14 @@ pub async fn create(parts: &Parts, new: New) -> Result<Value> {
         find_plan(parts, plan).await?;
     }
     let display_name = new.display_name.unwrap_or_else(|| new.name.clone());
-    let wanted = registry::NewTenant { name, display_name: &display_name, time_zone: &new.time_zone };
+    let wanted = registry::NewTenant {
+        plan_name: new.plan.as_deref(),
+        address: &new.address,
+        tax_number: new.tax_number.as_deref(),
+        ..registry::NewTenant::new(name, &display_name, &new.time_zone)
+    };
     let tenant = registry::create_tenant(&parts.database, &wanted, parts.usage).await?;
-    if !new.address.is_empty() || new.tax_number.is_some() {
-        registry::set_party(&parts.database, tenant.id, &new.address, new.tax_number.as_deref()).await?;
-    }
-    if new.plan.is_some() {
-        registry::set_plan(&parts.database, tenant.id, new.plan.as_deref()).await?;
-    }
+    parts.ingested.notify_one();
     let message = format!("Tenant {} was added.", tenant.name);
     Ok(json!({ "message": message, "tenant_id": tenant.id, "name": tenant.name, "plan": new.plan }))
 }
@@ -45,6 +45,18 @@ pub async fn set_plan(parts: &Parts, name: &str, plan: &str) -> Result<Value> {
     find_plan(parts, plan).await?;
     registry::set_plan(&parts.database, tenant.id, Some(plan)).await?;
     Ok(json!({ "message": format!("Tenant {} is billed by {plan} from its next invoice on.", tenant.name) }))
+}
+
+/// Says what invoices print of a tenant besides its name.
+pub async fn set_party(
+    parts: &Parts,
+    name: &str,
+    address: &[String],
+    tax_number: Option<&str>,
+) -> Result<Value> {
+    let tenant = registry::find_tenant(&parts.database, Scope::Provider, name).await?;
+    registry::set_party(&parts.database, tenant.id, address, tax_number).await?;
+    Ok(json!({ "message": format!("Invoices of {} show the new address from now on.", tenant.name) }))
 }
 
 /// All tenants but the built-in one.
@@ -67,7 +79,7 @@ pub async fn list(parts: &Parts) -> Result<Value> {
 }
 
 /// Checks a plan and stores it.
-pub async fn apply_plan(parts: &Parts, file: &str, text: &str) -> Result<Value> {
+pub async fn apply_plan(parts: &Parts, file: &str, text: &str, rewrites_past: bool) -> Result<Value> {
     let plan = PricePlan::parse(file, text.as_bytes())?;
     for version in plan.versions() {
         let start = version.starts_at();
@@ -79,6 +91,9 @@ pub async fn apply_plan(parts: &Parts, file: &str, text: &str) -> Result<Value> 
             );
         }
     }
+    if !rewrites_past && let Some(old) = plans::get(&parts.database, plan.name()).await? {
+        refuse_new_past(file, &old, &plan, Timestamp::now())?;
+    }
     let applied = plans::apply(&parts.database, &plan, Timestamp::now()).await?;
     let message = match applied {
         plans::Applied::New { revision } => {
@@ -89,6 +104,26 @@ pub async fn apply_plan(parts: &Parts, file: &str, text: &str) -> Result<Value> 
         }
     };
     Ok(json!({ "message": message, "name": plan.name(), "currency": plan.currency().to_string() }))
+}
+
+/// Refuses a plan that changes what time that has begun costs: somebody was shown those prices.
+fn refuse_new_past(file: &str, old: &PricePlan, new: &PricePlan, now: Timestamp) -> Result<()> {
+    let begun = |plan: &PricePlan| -> Vec<PlanVersion> {
+        plan.versions().iter().filter(|version| version.starts_at() <= now).cloned().collect()
+    };
+    let changed = [
+        (old.currency() != new.currency(), "the currency"),
+        (old.tax() != new.tax(), "the tax"),
+        (old.time_zone_name() != new.time_zone_name(), "the time zone"),
+        (begun(old) != begun(new), "a version that has begun"),
+    ];
+    if let Some((_, what)) = changed.into_iter().find(|(is_changed, _)| *is_changed) {
+        bail!(
+            "{file}: plan {} is in force, and {what} is changed; add a [[version]] that begins later, choose another name, or say that you mean it: --rewrite-past (issued invoices stay as they are)",
+            new.name()
+        );
+    }
+    Ok(())
 }
 
 /// All plans.

@@ -110,6 +110,17 @@ pub enum TenantCommand {
         /// Which plan
         plan: String,
     },
+    /// Change what invoices print of a tenant besides its name
+    SetParty {
+        /// Which tenant
+        name: String,
+        /// Address, a line each [default: none]
+        #[arg(long, value_name = "LINE")]
+        address: Vec<String>,
+        /// Tax number [default: none]
+        #[arg(long, value_name = "NUMBER")]
+        tax_number: Option<String>,
+    },
     /// All tenants
     List,
 }
@@ -126,6 +137,9 @@ pub enum PlanCommand {
     Apply {
         /// A TOML file
         file: PathBuf,
+        /// Let it change what time that has begun costs
+        #[arg(long)]
+        rewrite_past: bool,
     },
     /// All plans
     List,

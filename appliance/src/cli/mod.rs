@@ -77,9 +77,9 @@ fn request(command: Command) -> Result<Request> {
     Ok(match command {
         Command::Status => Request::Status {},
         Command::Tenant(command) => tenant(command),
-        Command::Plan(PlanCommand::Apply { file }) => {
+        Command::Plan(PlanCommand::Apply { file, rewrite_past }) => {
             let text = rate::read_plan(&file)?;
-            Request::PlanApply { file: file.display().to_string(), text }
+            Request::PlanApply { file: file.display().to_string(), text, rewrites_past: rewrite_past }
         }
         Command::Plan(_) => Request::PlanList {},
         Command::Instance(command) => instance(command)?,
@@ -104,6 +104,9 @@ fn tenant(command: TenantCommand) -> Request {
             Request::TenantCreate { name, display_name, address, tax_number, time_zone, plan }
         }
         TenantCommand::SetPlan { name, plan } => Request::TenantSetPlan { name, plan },
+        TenantCommand::SetParty { name, address, tax_number } => {
+            Request::TenantSetParty { name, address, tax_number }
+        }
         TenantCommand::List => Request::TenantList {},
     }
 }

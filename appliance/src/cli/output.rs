@@ -99,7 +99,7 @@ fn in_words(request: &Request, answer: &Value) -> String {
             &[
                 ("NAME", "name", false),
                 ("CURRENCY", "currency", false),
-                ("VERSIONS", "versions", true),
+                ("REVISION", "revision", true),
                 ("APPLIED", "applied_at", false),
             ],
             "No plans yet. Store one: weir plan apply FILE.toml (see billing/plans/)",
@@ -109,6 +109,7 @@ fn in_words(request: &Request, answer: &Value) -> String {
             &[
                 ("NAME", "name", false),
                 ("TENANT", "tenant", false),
+                ("CLAIMS", "claims", false),
                 ("STATE", "state", false),
                 ("NODE", "node", false),
                 ("LAST READING", "last_observed_at", false),

@@ -1,5 +1,6 @@
 //! The commands' end of the control channel.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -25,6 +26,13 @@ impl Client {
         if !socket.exists() {
             bail!(
                 "Weir does not run on {shown}; start it with `weir up --data {shown}` or name another --data"
+            );
+        }
+        if let Err(error) = std::os::unix::net::UnixStream::connect(&socket)
+            && error.kind() == ErrorKind::PermissionDenied
+        {
+            bail!(
+                "only the user who runs Weir on {shown} may give it commands; run this as that user (sudo)"
             );
         }
         let http = reqwest::Client::builder().unix_socket(socket).no_proxy().build()?;

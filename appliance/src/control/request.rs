@@ -35,6 +35,15 @@ pub enum Request {
         /// To which.
         plan: String,
     },
+    /// Changes what invoices print of a tenant.
+    TenantSetParty {
+        /// Which.
+        name: String,
+        /// Address lines.
+        address: Vec<String>,
+        /// Tax number.
+        tax_number: Option<String>,
+    },
     /// All tenants.
     TenantList {},
     /// Stores a plan.
@@ -43,6 +52,8 @@ pub enum Request {
         file: String,
         /// The TOML.
         text: String,
+        /// Prices of time that has begun may change.
+        rewrites_past: bool,
     },
     /// All plans.
     PlanList {},

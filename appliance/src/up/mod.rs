@@ -15,7 +15,7 @@ use migrations::cluster::{ClusterOptions, PrivateCluster};
 use migrations::{Database, PoolLimits};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tracing::info;
+use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
 use self::jobs::Jobs;
@@ -127,6 +127,11 @@ fn listen(config: &Config) -> Result<TcpListener> {
         format!("the pages cannot be served on {address}; choose another address: --listen 127.0.0.1:PORT")
     })?;
     listener.set_nonblocking(true)?;
+    if !address.ip().is_loopback() {
+        warn!(
+            "whoever can reach {address} can read every tenant's invoices: there is no log-in yet; use 127.0.0.1 unless that is meant"
+        );
+    }
     Ok(listener)
 }
 

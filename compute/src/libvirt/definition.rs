@@ -15,6 +15,8 @@ use crate::size::ByteSize;
 
 /// The namespace of Weir's element in a guest's metadata.
 pub(crate) const METADATA_NAMESPACE: &str = "urn:weir:instance:1";
+/// What the element says of guests that Weir made: only those may it delete.
+const MAKER: &str = "weir";
 /// Where the guests' consoles are logged: libvirt's own directory of logs, which its security rules allow.
 const CONSOLE_DIRECTORY: &str = "/var/log/libvirt/qemu";
 /// The target of the first disk.
@@ -26,6 +28,7 @@ pub(crate) struct Description {
     pub(crate) instance_id: InstanceId,
     pub(crate) name: String,
     pub(crate) tenant: Option<TenantName>,
+    pub(crate) made_by_weir: bool,
     pub(crate) vcpus: u32,
     pub(crate) memory_kib: u64,
     pub(crate) boots_kernel: bool,
@@ -94,7 +97,8 @@ pub(crate) fn instance(spec: &Admitted, pool: &str, mac: Option<&str>, accelerat
             Element::new("metadata").child(
                 Element::new("weir:instance")
                     .with("xmlns:weir", METADATA_NAMESPACE)
-                    .with("tenant", spec.tenant.as_str()),
+                    .with("tenant", spec.tenant.as_str())
+                    .with("made-by", MAKER),
             ),
         )
         .child(os)
@@ -196,16 +200,15 @@ pub(crate) fn describe(xml: &str) -> Result<Description, XmlError> {
         current.or_else(|| root.text_at(&["vcpu"]).map(str::to_owned))?.parse().ok()
     });
     let memory = root.text_at(&["currentMemory"]).or_else(|| root.text_at(&["memory"]));
-    let tenant = root
-        .at(&["metadata"])
-        .and_then(|metadata| metadata.in_namespace(METADATA_NAMESPACE, "instance"))
-        .and_then(|ours| ours.attribute("tenant"))
-        .and_then(|tenant| TenantName::new(tenant).ok());
+    let ours =
+        root.at(&["metadata"]).and_then(|metadata| metadata.in_namespace(METADATA_NAMESPACE, "instance"));
+    let tenant = ours.and_then(|ours| ours.attribute("tenant")).and_then(|name| TenantName::new(name).ok());
     let devices = root.at(&["devices"]);
     Ok(Description {
         instance_id: InstanceId::from_uuid(uuid),
         name: root.text_at(&["name"]).unwrap_or_default().to_owned(),
         tenant,
+        made_by_weir: ours.and_then(|ours| ours.attribute("made-by")) == Some(MAKER),
         vcpus: vcpus.unwrap_or(1),
         // libvirt writes both in KiB, whatever the unit was that it was given.
         memory_kib: memory.and_then(|text| text.parse().ok()).unwrap_or(0),
@@ -345,6 +348,7 @@ mod tests {
             ("web-1", 2, 512 * 1024, true)
         );
         assert_eq!(read.tenant, TenantName::new("acme").ok());
+        assert!(read.made_by_weir);
         let name = volume_name(read.instance_id, "vda");
         assert_eq!(read.disks[0].source, DiskSource::Volume { pool: "weir".to_owned(), name });
         assert_eq!(read.nics[0].mac.as_deref(), Some("52:54:00:00:00:01"));
@@ -386,6 +390,7 @@ mod tests {
              <interface type='bridge'><mac address='52:54:00:AA:BB:CC'/><source bridge='br0'/></interface></devices>",
         );
         assert_eq!(odd.tenant, None);
+        assert!(!odd.made_by_weir && !bare.made_by_weir);
         let sources: Vec<_> = odd.disks.iter().map(|disk| disk.source.clone()).collect();
         assert_eq!(sources, [DiskSource::Path("/dev/sdb".to_owned()), DiskSource::None, DiskSource::None]);
         let macs: Vec<_> = odd.nics.iter().map(|nic| nic.mac.as_deref()).collect();

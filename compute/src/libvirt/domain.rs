@@ -368,6 +368,7 @@ impl Session {
             instance_id: description.instance_id,
             name: description.name,
             tenant: description.tenant,
+            made_by_weir: description.made_by_weir,
             state: state_of(state),
             vcpus: description.vcpus,
             memory_kib: description.memory_kib,

@@ -212,3 +212,14 @@ async fn a_caller_that_goes_away_leaves_no_half_made_instance() {
     bench.compute.delete(&bench.who()).await.unwrap();
     assert_eq!(bench.volumes(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_somebody_else_made_is_never_deleted() {
+    let bench = Bench::new("foreign");
+    let foreign =
+        testbed::guest::GuestSpec::new(&testbed::unique_name("weirt-compute-foreign")).define().unwrap();
+    let who = InstanceRef::Name(foreign.name().to_owned());
+    let error = bench.compute.delete(&who).await.unwrap_err().to_string();
+    assert!(error.contains("virsh undefine"), "{error}");
+    assert!(virsh(&["dominfo", foreign.uuid()]).is_ok(), "its definition is gone");
+}

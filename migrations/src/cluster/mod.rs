@@ -43,7 +43,9 @@ const READY_MAX: Duration = Duration::from_secs(600);
 /// A server that starts clean is ready after some 50 ms.
 const READY_LOOK_INTERVAL: Duration = Duration::from_millis(25);
 
-/// A server that was killed leaves processes behind which hold its shared memory for a moment.
+/// A server that was killed leaves processes behind which hold its shared memory for a moment, and may itself be there as
+/// a zombie, whose number its lock files name, until somebody reaps it.
+const PASSING: [&str; 2] = ["still in use", "lock file"];
 const START_ATTEMPTS: u32 = 10;
 const START_PAUSE: Duration = Duration::from_millis(500);
 
@@ -129,6 +131,7 @@ impl PrivateCluster {
         let lock = Arc::new(lock);
         let mut attempt = 1;
         let (server, client) = loop {
+            remove_dead_sockets(&socket_dir);
             let log_from = layout.log_file().metadata().map_or(0, |metadata| metadata.len());
             let launch = Launch {
                 account: account.clone(),
@@ -141,7 +144,8 @@ impl PrivateCluster {
                 Some(client) => break (server, client),
                 None => {
                     let output = read_tail(&layout.log_file(), log_from);
-                    if !output.contains("still in use") || START_ATTEMPTS <= attempt {
+                    let is_passing = PASSING.iter().any(|words| output.contains(words));
+                    if !is_passing || START_ATTEMPTS <= attempt {
                         return Err(start_error(&output, &layout));
                     }
                 }
@@ -299,6 +303,15 @@ async fn wait_until_ready(
             return Err(ClusterError::NotReady { waited: READY_MAX, log: layout.log_file() });
         }
         tokio::time::sleep(READY_LOOK_INTERVAL).await;
+    }
+}
+
+/// Takes away the socket and its lock file of a server that is gone. The directory's lock is ours and no server of ours
+/// runs, so nobody can be using them.
+fn remove_dead_sockets(socket_dir: &Path) {
+    for name in [format!(".s.PGSQL.{PORT}"), format!(".s.PGSQL.{PORT}.lock")] {
+        // What is not there needs no removing, and what cannot be removed PostgreSQL will name.
+        let _ = std::fs::remove_file(socket_dir.join(name));
     }
 }
 

@@ -4,13 +4,15 @@
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use metering::{TenantId, TenantName};
-use migrations::{Database, Scope};
+use migrations::{Database, Scope, Transaction};
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
 use super::{RegistryError, shown};
 use crate::error::UsageError;
+use crate::ingest::marks::{self, Marks};
+use crate::ownership;
 use crate::settings::UsageSettings;
 
 /// The longest display name, in characters: it must fit the head of an invoice.
@@ -58,27 +60,54 @@ pub struct NewTenant<'a> {
     pub display_name: &'a str,
     /// An IANA time zone.
     pub time_zone: &'a str,
+    /// Its price plan, which the caller knows to exist.
+    pub plan_name: Option<&'a str>,
+    /// Its postal address, line by line.
+    pub address: &'a [String],
+    /// The number under which the tax office knows it.
+    pub tax_number: Option<&'a str>,
 }
 
-/// Creates a tenant.
+impl<'a> NewTenant<'a> {
+    /// A tenant of which nothing more is known.
+    #[must_use]
+    pub const fn new(name: TenantName, display_name: &'a str, time_zone: &'a str) -> Self {
+        Self { name, display_name, time_zone, plan_name: None, address: &[], tax_number: None }
+    }
+}
+
+/// Creates a tenant, all or nothing. Instances whose label names it and that are nobody's become its own, from when they
+/// were first seen.
 ///
 /// # Errors
-/// The name is taken, the display name or the zone is refused, or the database fails.
+/// The name is taken; the display name, the zone, the address or the tax number is refused; or the database fails.
 pub async fn create_tenant(
     db: &Database,
     new: &NewTenant<'_>,
     settings: UsageSettings,
 ) -> Result<Tenant, RegistryError> {
     let length = new.display_name.chars().count();
-    if length == 0 || DISPLAY_NAME_MAX < length || new.display_name.contains('\0') {
+    if length == 0 || !is_printable(new.display_name) {
         return Err(RegistryError::DisplayName { found: length });
     }
     check_zone(new.time_zone, settings)?;
+    check_party(new.address, new.tax_number)?;
     let mut session = db.session().await?;
     let transaction = session.begin(Scope::Provider).await?;
     let statement = transaction.prepare_cached(sql!("add_tenant")).await?;
     let added = transaction
-        .query_one(&statement, &[&Uuid::now_v7(), &new.name.as_str(), &new.display_name, &new.time_zone])
+        .query_one(
+            &statement,
+            &[
+                &Uuid::now_v7(),
+                &new.name.as_str(),
+                &new.display_name,
+                &new.time_zone,
+                &new.plan_name,
+                &new.address,
+                &new.tax_number,
+            ],
+        )
         .await;
     let row = match added {
         Ok(row) => row,
@@ -88,6 +117,7 @@ pub async fn create_tenant(
         Err(error) => return Err(error.into()),
     };
     let tenant = tenant(&row)?;
+    adopt_labelled(&transaction, &tenant, settings).await?;
     transaction.commit().await?;
     Ok(tenant)
 }
@@ -148,14 +178,7 @@ pub async fn set_party(
     address: &[String],
     tax_number: Option<&str>,
 ) -> Result<(), RegistryError> {
-    let is_fit = |text: &str| text.chars().count() <= DISPLAY_NAME_MAX && !text.chars().any(char::is_control);
-    if ADDRESS_LINES_MAX < address.len() || !address.iter().all(|line| is_fit(line)) {
-        return Err(RegistryError::Address);
-    }
-    if tax_number.is_some_and(|number| !is_fit(number) || number.is_empty() || TAX_NUMBER_MAX < number.len())
-    {
-        return Err(RegistryError::TaxNumber);
-    }
+    check_party(address, tax_number)?;
     let mut session = db.session().await?;
     let transaction = session.begin(Scope::Provider).await?;
     let statement = transaction.prepare_cached(sql!("set_party")).await?;
@@ -164,6 +187,44 @@ pub async fn set_party(
     }
     transaction.commit().await?;
     Ok(())
+}
+
+/// Gives the new tenant the instances that wait for it.
+async fn adopt_labelled(
+    transaction: &Transaction<'_>,
+    tenant: &Tenant,
+    settings: UsageSettings,
+) -> Result<(), UsageError> {
+    let statement = transaction.prepare_cached(sql!("lock_labelled")).await?;
+    let mut waiting: Vec<Uuid> = Vec::new();
+    for row in transaction.query(&statement, &[&tenant.name.as_str()]).await? {
+        waiting.push(row.try_get("instance_id")?);
+    }
+    let mut marks = Marks::new(settings.window);
+    ownership::adopt(transaction, &waiting, &[], &mut marks).await?;
+    marks::write(transaction, &marks).await
+}
+
+fn check_party(address: &[String], tax_number: Option<&str>) -> Result<(), RegistryError> {
+    if ADDRESS_LINES_MAX < address.len() || !address.iter().all(|line| is_printable(line)) {
+        return Err(RegistryError::Address);
+    }
+    match tax_number {
+        Some(number) if number.is_empty() || TAX_NUMBER_MAX < number.len() || !is_printable(number) => {
+            Err(RegistryError::TaxNumber)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether a line can stand on paper: not too long, and nothing in it that would move the pen. Marks that turn the
+/// direction of writing could make an invoice show what it does not say.
+fn is_printable(line: &str) -> bool {
+    let moves_the_pen = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    line.chars().count() <= DISPLAY_NAME_MAX && !line.chars().any(moves_the_pen)
 }
 
 fn check_zone(zone: &str, settings: UsageSettings) -> Result<(), RegistryError> {

@@ -103,6 +103,24 @@ async fn a_label_that_comes_after_its_readings_still_owns_them_all_and_volumes_f
 }
 
 #[tokio::test]
+async fn a_guest_that_waits_for_its_tenant_is_billed_once_the_tenant_is_made() {
+    let db = migrations::testing::database().await;
+    let (mut node, id, a) = (Node::new(&db), instance_id(), epoch("a", Some(0)));
+    let vda = VolumeId::from_uuid(Uuid::new_v4());
+    let mut batch = node.instances(vec![reading(id, 10, a, 10)]);
+    batch.instances = vec![facts(id, "web", Some("late"))];
+    batch.volumes = vec![volume_facts(vda, "web.qcow2", Some(id))];
+    batch.readings.volumes = vec![volume(vda, 10, a, 70)];
+    node.must_send(&batch).await;
+    derive(&db, 10).await;
+    check(&db, "cpu_ns", "unassigned 0 10 10 0 0").await;
+    tenant(&db, "late").await;
+    derive(&db, 10).await;
+    check(&db, "cpu_ns", "late 0 10 10 0 0").await;
+    check(&db, "provisioned_kib_s", "late 0 70 10 0 0").await;
+}
+
+#[tokio::test]
 async fn names_that_are_not_there_or_there_twice_are_refused_by_name() {
     let db = migrations::testing::database().await;
     let (mut node, ids, a) = (Node::new(&db), [instance_id(), instance_id()], epoch("a", Some(0)));
@@ -140,7 +158,7 @@ async fn names_that_are_not_there_or_there_twice_are_refused_by_name() {
 async fn a_tenant_is_made_once_and_put_on_a_plan() {
     let db = migrations::testing::database().await;
     let acme = tenant(&db, "acme").await;
-    let new = registry::NewTenant { name: acme.name.clone(), display_name: "Again", time_zone: "UTC" };
+    let new = registry::NewTenant::new(acme.name.clone(), "Again", "UTC");
     let error = registry::create_tenant(&db, &new, settings()).await.unwrap_err();
     assert!(matches!(error, RegistryError::TenantExists { .. }));
     let long = "x".repeat(201);

@@ -165,7 +165,7 @@ pub fn gap(id: InstanceId, device: Option<&str>, start: i64, end: i64) -> Gap {
 }
 
 pub async fn tenant(db: &Database, name: &str) -> Tenant {
-    let new = NewTenant { name: TenantName::new(name).unwrap(), display_name: name, time_zone: "UTC" };
+    let new = NewTenant::new(TenantName::new(name).unwrap(), name, "UTC");
     registry::create_tenant(db, &new, settings()).await.unwrap()
 }
 
