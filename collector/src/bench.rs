@@ -20,7 +20,7 @@ pub struct Cost {
     pub calls: u32,
     /// Time on the wall for all of them.
     pub wall: Duration,
-    /// CPU time of this thread for all of them.
+    /// CPU time of this process, all of its threads, for all of them.
     pub cpu: Duration,
 }
 
@@ -61,16 +61,16 @@ fn measure(
     calls: u32,
     mut call: impl FnMut() -> Result<usize, HypervisorError>,
 ) -> Result<Cost, HypervisorError> {
-    let (wall, cpu) = (Instant::now(), thread_cpu());
+    let (wall, cpu) = (Instant::now(), process_cpu());
     let mut instances = 0;
     for _ in 0..calls {
         instances = call()?;
     }
-    Ok(Cost { instances, calls, wall: wall.elapsed(), cpu: thread_cpu().saturating_sub(cpu) })
+    Ok(Cost { instances, calls, wall: wall.elapsed(), cpu: process_cpu().saturating_sub(cpu) })
 }
 
-fn thread_cpu() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+fn process_cpu() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
 }
