@@ -192,7 +192,8 @@ impl Default for Compute {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { level: "info".to_owned() }
+        // actix tells of each worker's start and end, which says nothing to an operator.
+        Self { level: "info,actix_server=warn".to_owned() }
     }
 }
 

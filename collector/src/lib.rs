@@ -156,7 +156,7 @@ impl Collector {
         let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match self.spool.backlog() {
             Ok(backlog) => status.backlog = backlog,
-            Err(error) => status.last_error = Some(error.to_string()),
+            Err(error) => status.last_error = Some(chain(&error)),
         }
         status
     }
@@ -195,4 +195,16 @@ impl Collector {
         self.commands.send(command(sender)).map_err(|_| CollectorError::Ended)?;
         answer.await.map_err(|_| CollectorError::Ended)?
     }
+}
+
+/// An error with its sources, in one line for people.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
 }

@@ -16,7 +16,7 @@ use crate::node::Node;
 use crate::observation::{Hypervisor, HypervisorError};
 use crate::spool::Spool;
 use crate::tracker::{self, Mark, Outcome, State};
-use crate::{CollectorError, Status};
+use crate::{CollectorError, Status, chain};
 
 /// While the hypervisor is away it is tried again after 1 s, 2 s, ..., at most this: soon enough to lose little,
 /// seldom enough to cost nothing.
@@ -188,9 +188,10 @@ impl Runner {
             }
             Err(error) => {
                 // The state stays at the last durable look: the next one counts from there.
-                tracing::error!(error = ?error, "a look could not be written to the spool");
                 let error = CollectorError::Spool(Arc::new(error));
-                self.report(|status| status.last_error = Some(error.to_string()));
+                let reason = chain(&error);
+                tracing::error!(reason, "a look could not be written");
+                self.report(|status| status.last_error = Some(reason));
                 Err(error)
             }
         }
@@ -206,7 +207,7 @@ impl Runner {
             let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
             let was_told = !status.is_connected && status.last_error.is_some();
             status.is_connected = false;
-            status.last_error = Some(error.to_string());
+            status.last_error = Some(chain(error));
             !was_told
         };
         if was_connected {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use metering::Batch;
 use tokio::sync::{Notify, watch};
 
+use crate::chain;
 use crate::spool::{Spool, SpoolError};
 
 /// The first wait after a failure, and the longest: soon enough to catch up, seldom enough not to crowd a
@@ -46,7 +47,8 @@ pub async fn ship(spool: Spool, wake: Arc<Notify>, sink: impl Sink, mut stop: wa
             Err(error) => {
                 failures += 1;
                 let wait = backoff(failures, jitter());
-                tracing::warn!(error = ?error, failures, ?wait, "a batch waits in the spool");
+                let error = chain(&error);
+                tracing::warn!(error, failures, ?wait, "a batch waits in the spool");
                 Some(wait)
             }
         };
