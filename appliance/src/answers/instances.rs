@@ -119,7 +119,7 @@ async fn list(parts: &Parts, tenant: Option<&str>) -> Result<Value> {
         Ok(compute) => compute.list().await.unwrap_or_default(),
         Err(_) => Vec::new(),
     };
-    let rows: Vec<Value> = instances
+    let mut rows: Vec<Value> = instances
         .iter()
         .filter(|instance| instance.gone_at.is_none())
         .map(|instance| {
@@ -141,6 +141,25 @@ async fn list(parts: &Parts, tenant: Option<&str>) -> Result<Value> {
             })
         })
         .collect();
+    // What was made a moment ago has no reading in the database yet.
+    let is_new = |live: &&compute::Instance| instances.iter().all(|known| known.id != live.instance_id);
+    let is_asked = |live: &&compute::Instance| {
+        tenant.is_none_or(|name| live.tenant.as_ref().is_some_and(|t| t.as_str() == name))
+    };
+    for live in here.iter().filter(is_new).filter(is_asked) {
+        rows.push(json!({
+            "instance_id": live.instance_id,
+            "name": live.name,
+            "tenant": live.tenant,
+            "tenant_label": live.tenant,
+            "state": live.state.as_str(),
+            "node": parts.node_name,
+            "vcpus": live.vcpus,
+            "memory_kib": live.memory_kib,
+            "disks": live.disks,
+            "nics": live.nics,
+        }));
+    }
     Ok(json!({ "instances": rows }))
 }
 
