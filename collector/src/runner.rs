@@ -137,6 +137,13 @@ impl Runner {
         let mut state = self.state.clone();
         match self.hypervisor.observe(&*self.clock) {
             Ok(observation) => {
+                let step = state.last_observation.and_then(|last| last.clock_step(self.mark(observation.at)));
+                if let Some(step) = step {
+                    tracing::warn!(
+                        seconds = step.as_secs(),
+                        "the wall clock was set; readings of this time may be out of order"
+                    );
+                }
                 let outcome = tracker::observe(self.spool.node_id(), &mut state, &observation);
                 node.dirs = observation.storage_dirs.clone();
                 let reading = node.node.read(observation.at.wall, &node.dirs);

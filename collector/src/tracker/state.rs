@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use metering::held::Held;
 use metering::{BootId, Epoch, EpochId, InstanceId, VolumeId, micros};
 use serde::{Deserialize, Serialize};
@@ -48,6 +48,20 @@ pub struct Mark {
     pub wall: Timestamp,
     /// Since the kernel started.
     pub boot: Duration,
+}
+
+/// How far wall clock and kernel clock may drift apart between two looks before it was a step. Slewing moves a clock by
+/// half a thousandth at most: half a second in a look's longest interval with a good margin.
+const CLOCK_STEP_MIN: SignedDuration = SignedDuration::from_secs(2);
+
+impl Mark {
+    /// How far the wall clock was set between this look and `now`, if it was: negative when it was set back. Nothing
+    /// can be said across a reboot.
+    pub fn clock_step(self, now: Mark) -> Option<SignedDuration> {
+        let by_kernel = SignedDuration::try_from(now.boot.checked_sub(self.boot)?).ok()?;
+        let step = self.wall.duration_until(now.wall) - by_kernel;
+        (self.boot_id == now.boot_id && CLOCK_STEP_MIN <= step.abs()).then_some(step)
+    }
 }
 
 /// A life of registers.
@@ -231,5 +245,26 @@ impl VolumeTrack {
         };
         self.provisioned.add(capacity_bytes, self.held_until.until(now));
         self.held_until = now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_was_set_is_noticed_and_one_that_drifts_is_not() {
+        let mark = |boot, wall_ms: i64| Mark {
+            boot_id: BootId::from_uuid(Uuid::from_u128(boot)),
+            wall: Timestamp::from_millisecond(1_790_000_000_000 + wall_ms).unwrap(),
+            boot: Duration::from_secs(160),
+        };
+        let before = Mark { boot: Duration::from_secs(100), ..mark(1, 0) };
+        let step = |now: Mark| before.clock_step(now).map(|step| step.as_secs());
+        assert_eq!(step(mark(1, 60_000)), None);
+        assert_eq!(step(mark(1, 60_500)), None);
+        assert_eq!(step(mark(1, 3_660_000)), Some(3_600));
+        assert_eq!(step(mark(1, -3_540_000)), Some(-3_600));
+        assert_eq!(step(mark(2, 3_660_000)), None, "another life of the kernel");
     }
 }
