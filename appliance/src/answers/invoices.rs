@@ -11,6 +11,7 @@ use usage::registry::Tenant;
 
 use super::Answer;
 use crate::cli::args::DocumentFormat;
+use crate::config::Seller;
 use crate::control::request::PeriodRequest;
 use crate::invoicing::Outcome;
 use crate::parts::Parts;
@@ -41,6 +42,9 @@ pub async fn issue(parts: &Parts, asked: &Asked) -> Result<Value> {
     }
     if documents.is_empty() && !failures.is_empty() {
         anyhow::bail!(failures.join("\n"));
+    }
+    if parts.config.billing.seller == Seller::default() {
+        notes.push("the invoices name no real seller yet: set billing.seller (name, address, tax_number) and start again".to_owned());
     }
     notes.extend(failures.iter().map(|failure| format!("not invoiced: {failure}")));
     Ok(json!({ "invoices": documents, "notes": notes, "failed": failures.len() }))
