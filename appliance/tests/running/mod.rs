@@ -87,9 +87,13 @@ impl Weir {
 
     /// The process of its private PostgreSQL.
     pub fn postgres_pid(&self) -> i32 {
-        let file = self.data_dir.join("postgres/postmaster.pid");
-        let text = std::fs::read_to_string(file).unwrap();
-        text.lines().next().unwrap().trim().parse().unwrap()
+        self.try_postgres_pid().unwrap()
+    }
+
+    /// The same, where it may be between two.
+    pub fn try_postgres_pid(&self) -> Option<i32> {
+        let text = std::fs::read_to_string(self.data_dir.join("postgres/postmaster.pid")).ok()?;
+        text.lines().next()?.trim().parse().ok()
     }
 
     pub fn wait_until(&self, what: &str, mut holds: impl FnMut() -> bool) {

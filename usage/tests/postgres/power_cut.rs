@@ -13,10 +13,12 @@ use crate::story::*;
 /// How long a server may take to come back on a machine that compiles beside it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn kill_9(cluster: &PrivateCluster) {
+/// Kills the server and tells which process it was.
+fn kill_9(cluster: &PrivateCluster) -> u32 {
     let ClusterState::Running { pid } = *cluster.supervise().borrow() else { panic!("the server runs") };
-    let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    let process = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
+    rustix::process::kill_process(process, rustix::process::Signal::KILL).unwrap();
+    pid
 }
 
 /// Sends until it is acknowledged, as a node's spool does.
@@ -69,9 +71,9 @@ async fn a_server_that_is_killed_while_it_copies_leaves_all_of_a_batch_or_nothin
         let ingestor = Ingestor::new(db.clone(), usage::IngestSettings::new(settings().window));
         let kill = async {
             tokio::time::sleep(Duration::from_millis(delay_ms)).await;
-            kill_9(&cluster);
+            kill_9(&cluster)
         };
-        let (outcome, ()) = tokio::join!(ingestor.ingest(&batch, at(86_400)), kill);
+        let (outcome, killed) = tokio::join!(ingestor.ingest(&batch, at(86_400)), kill);
         interrupted += usize::from(outcome.is_err());
         let (found, promised) = rows(&db).await;
         assert_eq!(
@@ -85,9 +87,11 @@ async fn a_server_that_is_killed_while_it_copies_leaves_all_of_a_batch_or_nothin
         insist(&ingestor, &batch).await;
         sent += 10_000;
         assert_eq!(rows(&db).await, (sent, sent));
-        // The supervisor may still be starting the next one.
+        // The killed server's last process may have answered all of this before the supervisor noticed: another server
+        // must run.
         let mut state = cluster.supervise();
-        let running = state.wait_for(|state| matches!(state, ClusterState::Running { .. }));
+        let running =
+            state.wait_for(|state| matches!(state, ClusterState::Running { pid } if *pid != killed));
         tokio::time::timeout(PATIENCE, running).await.unwrap().unwrap();
     }
     assert!(0 < interrupted, "no batch was hit: nothing was tried");
