@@ -50,9 +50,7 @@ pub struct Bill {
 /// # Errors
 /// The tenant has no plan, or the period is none.
 pub async fn gather(parts: &Parts, tenant: Tenant, asked: &PeriodRequest) -> Result<Bill> {
-    let zone =
-        TimeZone::get(&tenant.time_zone).context("the tenant's time zone is not known to this machine")?;
-    let period = period::window(asked, &zone)?;
+    let (zone, period) = period_of(&tenant, asked)?;
     let Some(plan_name) = &tenant.plan_name else {
         bail!("tenant {0} has no price plan; give it one: weir tenant set-plan {0} PLAN", tenant.name);
     };
@@ -167,9 +165,15 @@ async fn own_node_has_reported(parts: &Parts, end: Timestamp) -> Result<bool> {
 /// # Errors
 /// The period is none.
 pub fn end_of(tenant: &Tenant, asked: &PeriodRequest) -> Result<Timestamp> {
+    Ok(period_of(tenant, asked)?.1.end())
+}
+
+/// The tenant's zone, and the period in it.
+fn period_of(tenant: &Tenant, asked: &PeriodRequest) -> Result<(TimeZone, Window)> {
     let zone =
         TimeZone::get(&tenant.time_zone).context("the tenant's time zone is not known to this machine")?;
-    Ok(period::window(asked, &zone)?.end())
+    let period = period::window(asked, &zone)?;
+    Ok((zone, period))
 }
 
 fn seller(parts: &Parts) -> Party {

@@ -6,10 +6,9 @@ use anyhow::{Context, Result};
 use billing::{InvoiceDocument, Issued, invoices};
 use migrations::Scope;
 use serde_json::{Value, json};
-use usage::registry;
 use usage::registry::Tenant;
 
-use super::Answer;
+use super::{Answer, tenants};
 use crate::cli::args::DocumentFormat;
 use crate::config::Seller;
 use crate::control::request::PeriodRequest;
@@ -27,10 +26,10 @@ pub struct Asked {
 
 /// Issues or previews the invoices of a period. One tenant that fails never stops the rest.
 pub async fn issue(parts: &Parts, asked: &Asked) -> Result<Value> {
-    let tenants = invoicing::tenants(parts, asked.tenant.as_deref()).await?;
+    let payers = invoicing::tenants(parts, asked.tenant.as_deref()).await?;
     let wait = Duration::from_secs(asked.wait_seconds);
     let (mut documents, mut notes, mut failures) = (Vec::new(), Vec::new(), Vec::new());
-    for tenant in tenants {
+    for tenant in payers {
         let name = tenant.name.clone();
         match one(parts, tenant, asked, wait).await {
             Ok((document, note)) => {
@@ -52,13 +51,7 @@ pub async fn issue(parts: &Parts, asked: &Asked) -> Result<Value> {
 
 /// All invoices, the newest first.
 pub async fn list(parts: &Parts, tenant: Option<&str>) -> Result<Value> {
-    let scope = match tenant {
-        None => Scope::Provider,
-        Some(name) => {
-            let tenant = registry::find_tenant(&parts.database, Scope::Provider, name).await?;
-            Scope::Tenant(tenant.id.uuid())
-        }
-    };
+    let scope = tenants::scope_of(parts, tenant).await?;
     let rows: Vec<Value> = invoices::list(&parts.database, scope, invoices::MAX_LISTED)
         .await?
         .iter()

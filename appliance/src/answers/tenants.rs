@@ -153,3 +153,10 @@ pub async fn find_plan(parts: &Parts, name: &str) -> Result<PricePlan> {
         )
     })
 }
+
+/// The scope of a list: the tenant's that was named, or the provider's.
+pub async fn scope_of(parts: &Parts, tenant: Option<&str>) -> Result<Scope> {
+    let Some(name) = tenant else { return Ok(Scope::Provider) };
+    let found = registry::find_tenant(&parts.database, Scope::Provider, name).await?;
+    Ok(Scope::Tenant(found.id.uuid()))
+}
