@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// The rooms, each with the rooms it may use (testbed is for tests, the demo and the bench).
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("metering", &[]),
     ("migrations", &[]),
     ("testbed", &[]),
@@ -17,11 +17,24 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("compute", &["metering"]),
     ("usage", &["metering", "migrations"]),
     ("billing", &["metering", "migrations"]),
-    ("reports", &["metering", "billing"]),
-    ("dashboards", &["metering", "migrations", "billing", "usage", "reports"]),
+    ("accounts", &["metering", "migrations"]),
+    ("mail", &["metering", "migrations", "billing"]),
+    ("reports", &["metering", "billing", "usage"]),
+    ("dashboards", &["metering", "migrations", "accounts", "billing", "usage", "reports"]),
     (
         "appliance",
-        &["metering", "migrations", "collector", "compute", "usage", "billing", "reports", "dashboards"],
+        &[
+            "metering",
+            "migrations",
+            "accounts",
+            "collector",
+            "compute",
+            "usage",
+            "billing",
+            "mail",
+            "reports",
+            "dashboards",
+        ],
     ),
 ];
 
@@ -57,6 +70,8 @@ fn only_the_front_knows_the_web_and_only_two_rooms_know_libvirt() {
         ("virt-sys", vec!["collector", "compute"]),
         ("virt", vec!["compute"]),
         ("typst", vec!["reports"]),
+        ("lettre", vec!["mail"]),
+        ("argon2", vec!["accounts"]),
         ("sysinfo", vec!["collector"]),
     ] {
         for package in &metadata.packages {
