@@ -3,6 +3,10 @@
 //! Everything has a default, so that `weir up` needs none of them. It does not say what the settings do to
 //! the parts of Weir; [`crate::up`] hands them over.
 
+mod images;
+mod mail;
+
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,6 +16,8 @@ use config::{Environment, File, FileFormat};
 use metering::WindowLength;
 use serde::{Deserialize, Serialize};
 
+pub use self::images::Image;
+pub use self::mail::Mail;
 use crate::cli::args::UpArguments;
 
 /// The shortest reading interval: the collector's look takes milliseconds for each instance, in the guest's
@@ -39,6 +45,10 @@ pub struct Config {
     pub billing: Billing,
     /// Instances that Weir makes.
     pub compute: Compute,
+    /// Mail that Weir sends.
+    pub mail: Mail,
+    /// Figures for Prometheus.
+    pub metrics: Metrics,
     /// What is logged.
     pub log: Log,
 }
@@ -47,8 +57,22 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Server {
-    /// Where the pages are served. There is no log-in yet: keep it on the loopback.
+    /// Where the portal and the API are served. Without TLS of its own: put a proxy before it that has.
     pub listen: SocketAddr,
+    /// How people reach it from outside, such as `https://weir.example.com`: for links in mail. With https, cookies are
+    /// sent over TLS only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub public_url: Option<String>,
+}
+
+/// `[metrics]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Metrics {
+    /// A further address at which `/metrics` is open to everybody who reaches it, such as `127.0.0.1:9177`. At
+    /// `server.listen` it takes an API token of the provider's or a planner's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen: Option<SocketAddr>,
 }
 
 /// `[database]`
@@ -118,6 +142,9 @@ pub struct Compute {
     pub pool_path: PathBuf,
     /// Hardware virtualisation, software emulation, or what a trial finds to work.
     pub virtualization: Virtualization,
+    /// What instances can boot from by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub images: BTreeMap<String, Image>,
 }
 
 /// How guests are run.
@@ -147,7 +174,7 @@ pub struct Text<T>(pub T);
 
 impl Default for Server {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)) }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)), public_url: None }
     }
 }
 
@@ -186,6 +213,7 @@ impl Default for Compute {
             pool: "weir".to_owned(),
             pool_path: PathBuf::from("/var/lib/libvirt/images/weir"),
             virtualization: Virtualization::Auto,
+            images: BTreeMap::new(),
         }
     }
 }
@@ -269,7 +297,16 @@ impl Config {
         if self.billing.seller.name.trim().is_empty() {
             bail!("billing.seller.name is empty; invoices need the name of who issues them");
         }
-        Ok(())
+        if let Some(url) = &self.server.public_url
+            && !url.starts_with("https://")
+            && !url.starts_with("http://")
+        {
+            bail!("server.public_url is {url:?}; write it like \"https://weir.example.com\"");
+        }
+        for (name, image) in &self.compute.images {
+            image.check(name)?;
+        }
+        self.mail.check()
     }
 }
 
@@ -374,6 +411,11 @@ mod tests {
             ("[server]\nlisten = \"nowhere\"", vec!["server.listen"]),
             ("[database]\npool_size = 0", vec!["database.pool_size", "4"]),
             ("[billing.seller]\nname = \" \"", vec!["billing.seller.name"]),
+            ("[server]\npublic_url = \"weir\"", vec!["server.public_url", "https://"]),
+            ("[mail]\nhost = \"mx\"", vec!["mail.from"]),
+            ("[mail]\nhost = \"mx\"\nfrom = \"a@b.example\"\nusername = \"u\"", vec!["mail.password_file"]),
+            ("[compute.images.a]\ncmdline = \"quiet\"", vec!["compute.images.a", "kernel and initrd"]),
+            ("[compute.images.a]\nfile = \"disk.qcow2\"", vec!["compute.images.a", "absolute"]),
             ("[server\n", vec!["weir.toml"]),
         ] {
             let error = format!("{:#}", load(toml).unwrap_err());
