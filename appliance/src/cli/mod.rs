@@ -5,18 +5,20 @@
 
 pub mod args;
 mod output;
+mod password;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
 use self::args::{
-    Arguments, Command, ConfigCommand, CreateArguments, DiskCommand, InstanceCommand, InvoiceCommand,
-    NicCommand, NodeCommand, PlanCommand, ReadingCommand, TenantCommand, UpArguments, UsageCommand,
+    Arguments, BudgetCommand, CapacityArguments, Command, ConfigCommand, CreateArguments, DiskCommand,
+    DocumentFormat, InstanceCommand, InvoiceCommand, MailCommand, NicCommand, NodeCommand, PlanCommand,
+    QuotaCommand, ReadingCommand, TenantCommand, TokenCommand, UpArguments, UsageCommand, UserCommand,
 };
 use crate::config::{Config, default_data_dir};
 use crate::control::client::Client;
-use crate::control::request::{InstanceCreate, Request};
+use crate::control::request::{AccountRequest, InstanceCreate, LimitRequest, MailRequest, Request};
 use crate::{period, rate, up};
 
 /// Does what was typed.
@@ -38,7 +40,12 @@ pub fn run(arguments: Arguments) -> Result<()> {
         Command::Invoice(InvoiceCommand::Show { number, format, output }) => {
             let request = Request::InvoiceShow { number, format };
             let bytes = runtime()?.block_on(async { Client::new(&data_dir)?.ask_bytes(&request).await })?;
-            output::document(&bytes, format, output.as_deref())
+            output::document(&bytes, format == DocumentFormat::Pdf, output.as_deref())
+        }
+        Command::Capacity(CapacityArguments { output: Some(path) }) => {
+            let request = Request::CapacityPdf {};
+            let bytes = runtime()?.block_on(async { Client::new(&data_dir)?.ask_bytes(&request).await })?;
+            output::document(&bytes, true, Some(&path))
         }
         command => {
             let request = request(command)?;
@@ -92,6 +99,12 @@ fn request(command: Command) -> Result<Request> {
             Request::UsageShow { tenant, from: span.from, to: span.to }
         }
         Command::Invoice(command) => invoice(command)?,
+        Command::User(command) => Request::Account(user(command)?),
+        Command::Token(command) => Request::Account(token(command)),
+        Command::Quota(command) => Request::Limit(quota(command)),
+        Command::Budget(command) => Request::Limit(budget(command)),
+        Command::Mail(command) => Request::Mail(mail(command)),
+        Command::Capacity(_) => Request::Capacity {},
         Command::Up(_) | Command::Rate(_) | Command::Config(_) => {
             anyhow::bail!("this command needs no running Weir")
         }
@@ -107,7 +120,59 @@ fn tenant(command: TenantCommand) -> Request {
         TenantCommand::SetParty { name, address, tax_number } => {
             Request::TenantSetParty { name, address, tax_number }
         }
+        TenantCommand::SetEmail { name, email } => Request::TenantSetEmail { name, email },
         TenantCommand::List => Request::TenantList {},
+    }
+}
+
+fn user(command: UserCommand) -> Result<AccountRequest> {
+    Ok(match command {
+        UserCommand::Create { name, role, tenant, display_name, password_stdin } => {
+            let password = password::read(&name, password_stdin)?;
+            AccountRequest::UserCreate { name, role, tenant, display_name, password }
+        }
+        UserCommand::SetPassword { name, password_stdin } => {
+            let password = password::read(&name, password_stdin)?;
+            AccountRequest::UserSetPassword { name, password }
+        }
+        UserCommand::Disable { name } => AccountRequest::UserDisable { name },
+        UserCommand::Enable { name } => AccountRequest::UserEnable { name },
+        UserCommand::List => AccountRequest::UserList {},
+    })
+}
+
+fn token(command: TokenCommand) -> AccountRequest {
+    match command {
+        TokenCommand::Create { user, name, read_only, expires_at } => {
+            AccountRequest::TokenCreate { user, name, read_only, expires_at }
+        }
+        TokenCommand::List { user } => AccountRequest::TokenList { user },
+        TokenCommand::Revoke { user, token_id } => AccountRequest::TokenRevoke { user, token_id },
+    }
+}
+
+fn quota(command: QuotaCommand) -> LimitRequest {
+    match command {
+        QuotaCommand::Show { tenant } => LimitRequest::QuotaShow { tenant },
+        QuotaCommand::Set { tenant, instances, vcpus, memory } => {
+            LimitRequest::QuotaSet { tenant, instances, vcpus, memory }
+        }
+    }
+}
+
+fn budget(command: BudgetCommand) -> LimitRequest {
+    match command {
+        BudgetCommand::Show { tenant } => LimitRequest::BudgetShow { tenant },
+        BudgetCommand::Set { tenant, amount } => LimitRequest::BudgetSet { tenant, amount },
+        BudgetCommand::Remove { tenant } => LimitRequest::BudgetRemove { tenant },
+    }
+}
+
+fn mail(command: MailCommand) -> MailRequest {
+    match command {
+        MailCommand::List => MailRequest::List {},
+        MailCommand::Test { recipient } => MailRequest::Test { recipient },
+        MailCommand::Retry { mail_id } => MailRequest::Retry { mail_id },
     }
 }
 

@@ -10,8 +10,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
-use super::args::DocumentFormat;
-use crate::control::request::Request;
+use crate::control::request::{AccountRequest, MailRequest, Request};
 
 /// A column: its head, the key of its value, and whether it is a number.
 type Column = (&'static str, &'static str, bool);
@@ -67,13 +66,13 @@ pub fn answer(request: &Request, answer: &Value, json: bool) -> Result<()> {
 ///
 /// # Errors
 /// A PDF onto a terminal, or a file that cannot be written.
-pub fn document(bytes: &[u8], format: DocumentFormat, output: Option<&Path>) -> Result<()> {
+pub fn document(bytes: &[u8], is_pdf: bool, output: Option<&Path>) -> Result<()> {
     if let Some(path) = output {
         std::fs::write(path, bytes).with_context(|| format!("failed to write {}", path.display()))?;
         eprintln!("wrote {} ({} bytes)", path.display(), bytes.len());
         return Ok(());
     }
-    if format == DocumentFormat::Pdf && std::io::stdout().is_terminal() {
+    if is_pdf && std::io::stdout().is_terminal() {
         bail!("a PDF does not belong on a terminal; say where to: --output FILE.pdf");
     }
     std::io::stdout().write_all(bytes)?;
@@ -93,6 +92,55 @@ fn in_words(request: &Request, answer: &Value) -> String {
                 ("ID", "tenant_id", false),
             ],
             "No tenants yet. Add one: weir tenant create NAME --plan PLAN",
+        ),
+        Request::Account(AccountRequest::UserList {}) => list(
+            &answer["users"],
+            &[
+                ("NAME", "name", false),
+                ("CALLED", "display_name", false),
+                ("ROLE", "role", false),
+                ("TENANT", "tenant", false),
+                ("DISABLED", "disabled_at", false),
+            ],
+            "No users yet. Add the first: weir user create NAME --role provider",
+        ),
+        Request::Account(AccountRequest::TokenList { .. }) => list(
+            &answer["tokens"],
+            &[
+                ("NAME", "name", false),
+                ("BEGINS", "prefix", false),
+                ("MAY", "may", false),
+                ("LAST USED", "last_used_at", false),
+                ("EXPIRES", "expires_at", false),
+                ("REVOKED", "revoked_at", false),
+                ("ID", "token_id", false),
+            ],
+            "No tokens. Make one: weir token create USER --name WHAT-FOR",
+        ),
+        Request::Mail(MailRequest::List {}) => list(
+            &answer["mail"],
+            &[
+                ("ABOUT", "about", false),
+                ("TENANT", "tenant", false),
+                ("TO", "recipient", false),
+                ("STATE", "state", false),
+                ("TRIED", "attempts", true),
+                ("LAST ERROR", "last_error", false),
+                ("ID", "mail_id", false),
+            ],
+            "No mail yet. See whether it works: weir mail test ADDRESS",
+        ),
+        Request::Capacity {} => list(
+            &answer["rows"],
+            &[
+                ("NODE", "node", false),
+                ("WHAT", "what", false),
+                ("PHYSICAL", "physical", false),
+                ("ALLOCATED", "allocated", false),
+                ("USED", "used", false),
+                ("FULL", "forecast", false),
+            ],
+            "No node has reported yet.",
         ),
         Request::PlanList {} => list(
             &answer["plans"],

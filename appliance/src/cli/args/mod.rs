@@ -1,10 +1,16 @@
 //! What can be typed: the commands, their flags and their help. No behaviour.
 
+mod accounts;
+mod limits;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::Timestamp;
+
+pub use self::accounts::{Role, TokenCommand, UserCommand};
+pub use self::limits::{BudgetCommand, CapacityArguments, MailCommand, QuotaCommand};
 
 /// Meters every KVM instance, rates the usage and bills it.
 ///
@@ -35,6 +41,12 @@ pub enum Command {
     /// Who pays
     #[command(subcommand)]
     Tenant(TenantCommand),
+    /// Who may log in
+    #[command(subcommand)]
+    User(UserCommand),
+    /// What programs log in with
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// What things cost
     #[command(subcommand)]
     Plan(PlanCommand),
@@ -53,6 +65,17 @@ pub enum Command {
     /// What is owed
     #[command(subcommand)]
     Invoice(InvoiceCommand),
+    /// What tenants may hold at once
+    #[command(subcommand)]
+    Quota(QuotaCommand),
+    /// What tenants expect to spend in a month
+    #[command(subcommand)]
+    Budget(BudgetCommand),
+    /// Mail that Weir sends
+    #[command(subcommand)]
+    Mail(MailCommand),
+    /// How full the nodes are, and when they run out
+    Capacity(CapacityArguments),
     /// Rate a usage file by a plan file: a simulation, without a database
     Rate(RateArguments),
     /// The configuration
@@ -120,6 +143,13 @@ pub enum TenantCommand {
         /// Tax number [default: none]
         #[arg(long, value_name = "NUMBER")]
         tax_number: Option<String>,
+    },
+    /// Say where a tenant's mail goes: invoices, budget warnings
+    SetEmail {
+        /// Which tenant
+        name: String,
+        /// The address [default: none; then the operator gets it]
+        email: Option<String>,
     },
     /// All tenants
     List,

@@ -1,10 +1,15 @@
 //! What can be asked on the control channel. The answers are JSON values, the same that `--json` prints.
 
+mod accounts;
+mod limits;
+
 use std::path::PathBuf;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use self::accounts::{AccountRequest, Password};
+pub use self::limits::{LimitRequest, MailRequest};
 use crate::cli::args::DocumentFormat;
 
 /// A request. Names are as typed; the server checks them.
@@ -44,8 +49,25 @@ pub enum Request {
         /// Tax number.
         tax_number: Option<String>,
     },
+    /// Changes where a tenant's mail goes.
+    TenantSetEmail {
+        /// Which.
+        name: String,
+        /// To where; none: the operator gets it.
+        email: Option<String>,
+    },
     /// All tenants.
     TenantList {},
+    /// Users and tokens.
+    Account(AccountRequest),
+    /// Quotas and budgets.
+    Limit(LimitRequest),
+    /// Mail.
+    Mail(MailRequest),
+    /// How full the nodes are.
+    Capacity {},
+    /// The same as a PDF. Answered by its bytes, not by JSON.
+    CapacityPdf {},
     /// Stores a plan.
     PlanApply {
         /// For errors.
