@@ -8,7 +8,7 @@ CREATE TABLE user_account (
     -- provider: everything. planner: nodes, instances and capacity of all tenants, no money. tenant: its own.
     role                text        NOT NULL CHECK (role IN ('provider', 'planner', 'tenant')),
     tenant_id           uuid        NOT NULL REFERENCES tenant (tenant_id),  -- the provider's own: unassigned
-    password_hash       text        NOT NULL,
+    password_hash       text        NOT NULL CHECK (password_hash LIKE '$argon2id$%'),
     created_at          timestamptz NOT NULL,
     password_changed_at timestamptz NOT NULL,
     disabled_at         timestamptz NULL,
@@ -44,12 +44,14 @@ CREATE TABLE api_token (
 CREATE INDEX api_token_user_id ON api_token (user_id);
 SELECT weir_enforce_provider('api_token');
 
--- Wrong passwords, by name and address: whoever guesses is slowed down, the user at another address is not.
+-- Wrong passwords, by name and address: whoever guesses is slowed down, the user at another address is not. An attempt
+-- is counted before its password is looked at, so that guesses made at once are counted too.
 CREATE TABLE login_failure (
-    name           text        NOT NULL,
-    address        text        NOT NULL,
-    failures       integer     NOT NULL CHECK (0 < failures),
-    last_failed_at timestamptz NOT NULL,
+    name            text        NOT NULL,
+    address         text        NOT NULL,
+    failures        integer     NOT NULL CHECK (0 < failures),
+    first_failed_at timestamptz NOT NULL,
+    last_failed_at  timestamptz NOT NULL,
     PRIMARY KEY (name, address)
 );
 CREATE INDEX login_failure_last_failed_at ON login_failure (last_failed_at);

@@ -1,0 +1,2 @@
+DELETE FROM login_failure
+WHERE name = $1

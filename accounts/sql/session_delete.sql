@@ -1,0 +1,2 @@
+DELETE FROM user_session
+WHERE session_hash = $1

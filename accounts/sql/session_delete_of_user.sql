@@ -1,0 +1,2 @@
+DELETE FROM user_session
+WHERE user_id = $1

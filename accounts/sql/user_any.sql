@@ -1,0 +1,1 @@
+SELECT EXISTS (SELECT FROM user_account) AS any_exist
