@@ -1,9 +1,11 @@
 #![doc = include_str!("../README.md")]
 
+pub mod budget;
 pub mod invoice;
 pub mod money;
 pub mod period;
 pub mod plan;
+pub mod quota;
 pub mod rating;
 pub mod store;
 pub mod usage_file;
@@ -17,4 +19,4 @@ pub use invoice::issue::{IssueError, Issued, issue};
 pub use money::{Currency, Money};
 pub use plan::{PlanErrors, PlanVersion, PriceModel, PricePlan, RateCard, TaxRule};
 pub use rating::{RatedLine, Rating, RatingError, rate};
-pub use store::{invoices, plans};
+pub use store::{drafts, invoices, plans};

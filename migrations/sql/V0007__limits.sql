@@ -17,8 +17,9 @@ SELECT weir_enforce_tenant_read('quota');
 CREATE TABLE instance_hold (
     instance_id uuid        PRIMARY KEY,
     tenant_id   uuid        NOT NULL REFERENCES tenant (tenant_id),
-    vcpus       bigint      NOT NULL CHECK (0 < vcpus),
-    memory_kib  bigint      NOT NULL CHECK (0 < memory_kib),
+    -- 0: an instance of somebody else's making whose size is not known yet.
+    vcpus       bigint      NOT NULL CHECK (0 <= vcpus),
+    memory_kib  bigint      NOT NULL CHECK (0 <= memory_kib),
     is_pending  boolean     NOT NULL,  -- admitted, not made yet
     changed_at  timestamptz NOT NULL
 );
@@ -39,17 +40,21 @@ CREATE TABLE draft (
     document     text        NOT NULL CHECK (document::json IS NOT NULL),
     PRIMARY KEY (tenant_id, period_start)
 );
+CREATE INDEX draft_period_end ON draft (period_end);
 SELECT weir_enforce_tenant_read('draft');
 
 -- ---------------------------------------------------------------------------------------------------------------
 -- Budgets: money, with tax, that a tenant expects to spend in a month. Tenants set their own.
 
+-- A budget that was removed stays without an amount, so that revisions never come back: a crossing and its mail are
+-- known by them.
 CREATE TABLE budget (
     tenant_id  uuid        PRIMARY KEY REFERENCES tenant (tenant_id),
-    amount     numeric     NOT NULL CHECK (0 < amount),
-    currency   text        NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+    amount     numeric     NULL CHECK (0 < amount),
+    currency   text        NULL CHECK (currency ~ '^[A-Z]{3}$'),
     revision   bigint      NOT NULL DEFAULT 1 CHECK (0 < revision),
-    changed_at timestamptz NOT NULL
+    changed_at timestamptz NOT NULL,
+    CHECK (num_nulls(amount, currency) IN (0, 2))
 );
 SELECT weir_enforce_tenant('budget');
 
@@ -80,7 +85,8 @@ CREATE TABLE mail_outbox (
     created_at      timestamptz NOT NULL,
     attempts        integer     NOT NULL DEFAULT 0 CHECK (0 <= attempts),
     next_attempt_at timestamptz NOT NULL,
-    last_error      text        NULL,
+    leased_until    timestamptz NULL,  -- somebody is delivering it; after that it is anybody's again
+    last_error      text        NULL,  -- for people
     recipient       text        NULL,  -- to whom it went
     sent_at         timestamptz NULL,
     refused_at      timestamptz NULL,  -- the server will never take it; an operator can order another attempt

@@ -1,9 +1,9 @@
-//! Issuing: rate, number and store an invoice, in one transaction. It fetches no usage (whoever calls did, cut at
-//! the plan's versions) and sends nothing.
+//! Issuing: rate, number and store an invoice, and order the mail about it, in one transaction. It fetches no usage
+//! (whoever calls did, cut at the plan's versions) and sends nothing: the row in the outbox is all.
 
 use jiff::Timestamp;
 use metering::{TenantId, TenantName, UsageRecord, Window};
-use migrations::{Database, DbError, Scope, Transaction};
+use migrations::{Database, Scope, Transaction};
 use rust_decimal::Decimal;
 use tokio_postgres::Row;
 
@@ -13,6 +13,7 @@ use crate::period::{self, PeriodError};
 use crate::plan::PricePlan;
 use crate::rating::RatingError;
 use crate::store::invoices::{Invoice, StoreError, read_window, with_number};
+use crate::store::outbox::{self, Mail};
 use crate::store::sql;
 
 /// What came of it.
@@ -78,7 +79,7 @@ pub enum IssueError {
 
 /// Issues the invoice of `tenant` for `period`, or finds the one that was issued for exactly this period before.
 ///
-/// All or nothing: number, lines and document are stored in one transaction. When the connection breaks, doing it
+/// All or nothing: number, lines, document and the mail in the outbox are stored in one transaction. When the connection breaks, doing it
 /// again is right, whether or not the first attempt was stored.
 ///
 /// # Errors
@@ -130,26 +131,6 @@ impl Issued {
         match self {
             Self::New(invoice) | Self::Already(invoice) => invoice,
         }
-    }
-}
-
-impl IssueError {
-    /// Whether the same call may succeed when it is made again: the connection was lost, or the server restarts.
-    #[must_use]
-    pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Store(StoreError::Database(error)) if error.is_transient())
-    }
-}
-
-impl From<DbError> for IssueError {
-    fn from(error: DbError) -> Self {
-        Self::Store(error.into())
-    }
-}
-
-impl From<tokio_postgres::Error> for IssueError {
-    fn from(error: tokio_postgres::Error) -> Self {
-        Self::Store(error.into())
     }
 }
 
@@ -287,6 +268,7 @@ async fn number(
     let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
         [&invoice_id.uuid(), &series, &series_number, &number, &issued_at, &document_json];
     transaction.execute(sql::INVOICE_ISSUE, &parameters).await?;
+    outbox::put(transaction, &Mail::invoice(tenant, &number), issued_at).await?;
     Ok(Invoice {
         invoice_id,
         tenant_id: tenant,

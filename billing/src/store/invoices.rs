@@ -1,4 +1,5 @@
-//! Invoices that were issued: listing, finding, settling. Issuing is [`crate::invoice::issue`].
+//! Invoices that were issued: listing, finding, settling. Issuing is [`crate::invoice::issue`], paging
+//! `store::invoice_page`.
 
 use jiff::Timestamp;
 use metering::{TenantId, TenantName, Window, micros};
@@ -6,6 +7,7 @@ use migrations::{Database, DbError, Scope, Transaction};
 use rust_decimal::Decimal;
 use tokio_postgres::Row;
 
+pub use super::invoice_page::{BadCursor, InvoiceCursor, InvoiceQuery, Page, page};
 use super::sql;
 use crate::invoice::document::{InvoiceDocument, InvoiceId, InvoiceStatus};
 use crate::money::{Currency, Money};
@@ -81,6 +83,12 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether the same call may succeed when it is made again: the connection was lost, or the server restarts.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Database(error) if error.is_transient())
+    }
+
     pub(crate) fn unreadable(what: &'static str, name: &str, why: &dyn std::fmt::Display) -> Self {
         Self::Unreadable { what, name: name.to_owned(), why: why.to_string() }
     }
@@ -171,7 +179,7 @@ pub(crate) fn read_window(row: &Row) -> Result<Window, StoreError> {
     Window::new(start, end).map_err(|error| StoreError::unreadable("period", &start.to_string(), &error))
 }
 
-fn summary(row: &Row) -> Result<InvoiceSummary, StoreError> {
+pub(super) fn summary(row: &Row) -> Result<InvoiceSummary, StoreError> {
     let number: String = row.try_get("number")?;
     let tenant: &str = row.try_get("tenant")?;
     let tenant = TenantName::new(tenant).map_err(|error| StoreError::unreadable("tenant", tenant, &error))?;

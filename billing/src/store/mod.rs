@@ -1,5 +1,44 @@
-//! Plans and invoices in PostgreSQL, and every SQL statement of this crate.
+//! Plans, invoices, drafts, quotas and budgets in PostgreSQL, and every SQL statement of this crate.
 
+pub mod budgets;
+pub mod drafts;
+pub mod invoice_page;
 pub mod invoices;
+pub(crate) mod outbox;
 pub mod plans;
+pub mod quotas;
 pub mod sql;
+
+/// For errors with a variant `Store(StoreError)`: how a failure of the database becomes one, and whether it passes.
+macro_rules! fails_like_the_store {
+    ($($error:ty),+) => {$(
+        impl $error {
+            /// Whether the same call may succeed when it is made again: the connection was lost, or the server
+            /// restarts.
+            #[must_use]
+            pub fn is_transient(&self) -> bool {
+                matches!(self, Self::Store(error) if error.is_transient())
+            }
+        }
+
+        impl From<migrations::DbError> for $error {
+            fn from(error: migrations::DbError) -> Self {
+                Self::Store(error.into())
+            }
+        }
+
+        impl From<tokio_postgres::Error> for $error {
+            fn from(error: tokio_postgres::Error) -> Self {
+                Self::Store(error.into())
+            }
+        }
+    )+};
+}
+
+fails_like_the_store!(
+    crate::budget::NoteError,
+    crate::budget::SetError,
+    crate::invoice::issue::IssueError,
+    crate::quota::QuotaError,
+    crate::quota::SetError
+);

@@ -1,0 +1,3 @@
+SELECT amount, currency, revision
+FROM budget
+WHERE tenant_id = $1

@@ -1,0 +1,2 @@
+DELETE FROM instance_hold
+WHERE instance_id = $1
