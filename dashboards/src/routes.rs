@@ -1,214 +1,95 @@
-//! The routes: find the data in the right scope, fill the page's struct, or say clearly why not.
+//! Which pages there are, what every answer carries, and the probes. It does NOT listen: the appliance does.
 
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName};
 use actix_web::middleware::DefaultHeaders;
-use actix_web::{HttpResponse, Resource, web};
-use askama::Template;
-use billing::{InvoiceDocument, invoices};
-use jiff::Timestamp;
-use metering::{InstanceState, TenantId};
-use migrations::{Database, Scope};
-use usage::registry::{self, RegistryError};
+use actix_web::{HttpRequest, HttpResponse, web};
+use migrations::Database;
 
-use crate::pages::{ErrorPage, InstanceRow, InvoiceRow, InvoicesPage, NodeRow, StatusPage, VERSION};
+use crate::auth::Form;
+use crate::settings::Portal;
+use crate::site::{Live, PageError, Site, VERSION};
+use crate::{assets, auth, pages};
 
-/// The style sheet, part of the program.
-const STYLE: &str = include_str!("../static/weir.css");
-/// Nothing from elsewhere, no script, nothing embedded. Styles of documents are inline.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
+/// Everything comes from here, and nothing is inline. Documents, whose styles are, say so themselves
+/// ([`DOCUMENT_SECURITY_POLICY`]).
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+     connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
-/// What only the running process knows.
-pub trait Live: Send + Sync {
-    /// Batches of readings that are not in the database yet.
-    fn waiting_batches(&self) -> u64;
-    /// What an operator should see at once, in sentences.
-    fn warnings(&self) -> Vec<String>;
-}
+/// For a document: its styles are inline, so that it can be saved as one file. It has no script and no form.
+pub(crate) const DOCUMENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; \
+     form-action 'none'; frame-ancestors 'none'; base-uri 'none'";
 
-/// What the routes work on.
-struct Site {
-    database: Database,
-    live: Arc<dyn Live>,
-}
+/// Forms of the portal are a few lines; more is an attack or a mistake.
+const FORM_BYTES_MAX: usize = 16 * 1024;
 
-/// Headers that every answer carries.
+/// What a program is told about a path that is none.
+const NOWHERE: &str = "There is nothing at this address.";
+
+/// Headers that every answer carries unless it says otherwise.
 #[must_use]
 pub fn headers() -> DefaultHeaders {
     DefaultHeaders::new()
         .add((header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY))
         .add((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .add((header::REFERRER_POLICY, "no-referrer"))
+        .add((header::REFERRER_POLICY, "same-origin"))
         .add((HeaderName::from_static("cross-origin-opener-policy"), "same-origin"))
+        .add((HeaderName::from_static("cross-origin-resource-policy"), "same-origin"))
+        .add((HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=()"))
 }
 
-/// Adds the routes to an application.
-pub fn configure(database: Database, live: Arc<dyn Live>) -> impl FnOnce(&mut web::ServiceConfig) {
+/// Adds the routes to an application. Routes of others (the API) are registered before: what nobody knows is not found
+/// here.
+pub fn configure(
+    database: Database,
+    live: Arc<dyn Live>,
+    settings: Portal,
+) -> impl FnOnce(&mut web::ServiceConfig) {
     move |config| {
         config
-            .app_data(web::Data::new(Site { database, live }))
-            .service(page("/").route(web::get().to(status)).route(web::head().to(status)))
-            .service(page("/invoices").route(web::get().to(invoice_list)).route(web::head().to(invoice_list)))
-            .service(
-                page("/tenants/{tenant}/invoices/{document}")
-                    .route(web::get().to(invoice))
-                    .route(web::head().to(invoice)),
+            .app_data(web::Data::new(Site { database, live, settings }))
+            .app_data(web::QueryConfig::default().error_handler(|error, request| bad(request, &error)))
+            .app_data(
+                web::FormConfig::default()
+                    .limit(FORM_BYTES_MAX)
+                    .error_handler(|error, request| bad(request, &error)),
             )
-            .service(page("/static/weir.css").route(web::get().to(style)).route(web::head().to(style)))
-            .service(page("/healthz").route(web::get().to(healthz)).route(web::head().to(healthz)))
-            .service(page("/readyz").route(web::get().to(readyz)).route(web::head().to(readyz)))
-            .service(page("/version").route(web::get().to(version)).route(web::head().to(version)))
+            .app_data(web::PathConfig::default().error_handler(|error, request| {
+                tracing::debug!("a path that cannot be read: {error}");
+                match Form::of(request) {
+                    Form::Problem => auth::problem_error(StatusCode::NOT_FOUND, NOWHERE),
+                    Form::Page { .. } => PageError::NotFound.into(),
+                }
+            }))
+            .configure(assets::routes)
+            .configure(pages::routes)
+            .service(open("/healthz", healthz))
+            .service(web::resource("/readyz").route(web::get().to(readyz)).route(web::head().to(readyz)))
+            .service(open("/version", version))
             .default_service(web::to(nowhere));
     }
 }
 
-/// A page: it is read, and nothing else (405).
-fn page(path: &str) -> Resource {
-    web::resource(path)
+/// A probe: read, by anybody.
+fn open(path: &str, handler: fn() -> std::future::Ready<HttpResponse>) -> actix_web::Resource {
+    web::resource(path).route(web::get().to(handler)).route(web::head().to(handler))
 }
 
-/// Why there is no page.
-#[derive(Debug, thiserror::Error)]
-enum PageError {
-    #[error("there is no such page")]
-    NotFound,
-    #[error("the tenants and instances could not be read")]
-    Registry(#[from] RegistryError),
-    #[error("the invoices could not be read")]
-    Invoices(#[from] invoices::StoreError),
-    #[error("the document could not be made")]
-    Report(#[from] reports::ReportError),
-    #[error("the page could not be made")]
-    Page(#[from] askama::Error),
-    #[error("the work was interrupted")]
-    Interrupted(#[from] actix_web::error::BlockingError),
-}
-
-impl actix_web::ResponseError for PageError {
-    fn status_code(&self) -> StatusCode {
-        match self {
-            Self::NotFound => StatusCode::NOT_FOUND,
-            Self::Registry(_) | Self::Invoices(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Report(_) | Self::Page(_) | Self::Interrupted(_) => StatusCode::INTERNAL_SERVER_ERROR,
-        }
+/// A query or a form that cannot be read.
+fn bad(request: &HttpRequest, error: &dyn std::fmt::Display) -> actix_web::Error {
+    let sentence =
+        format!("Its parameters cannot be read ({error}). Go back and try again from the page itself.");
+    match Form::of(request) {
+        Form::Problem => auth::problem_error(StatusCode::BAD_REQUEST, &sentence),
+        Form::Page { .. } => PageError::BadRequest(sentence).into(),
     }
-
-    fn error_response(&self) -> HttpResponse {
-        let status = self.status_code();
-        let (heading, sentence) = match self {
-            Self::NotFound => ("Not found", "There is nothing at this address, or it is not yours to see."),
-            Self::Registry(_) | Self::Invoices(_) => {
-                ("The database does not answer", "Readings are kept meanwhile. Try again in a moment.")
-            }
-            Self::Report(_) | Self::Page(_) | Self::Interrupted(_) => {
-                ("That did not work", "The page could not be made. The log of weir up says why.")
-            }
-        };
-        if status != StatusCode::NOT_FOUND {
-            let source = std::error::Error::source(self).map(ToString::to_string).unwrap_or_default();
-            tracing::error!(source, "{self}");
-        }
-        let page = ErrorPage { here: "", version: VERSION, heading, sentence: sentence.to_owned() };
-        let body = page.render().unwrap_or_else(|_| heading.to_owned());
-        HttpResponse::build(status).content_type("text/html; charset=utf-8").body(body)
-    }
-}
-
-async fn status(site: web::Data<Site>) -> Result<HttpResponse, PageError> {
-    let nodes = registry::nodes(&site.database, Scope::Provider).await?;
-    let tenants = registry::tenants(&site.database, Scope::Provider).await?;
-    let mut instances = registry::instances(&site.database, Scope::Provider).await?;
-    instances.retain(|instance| instance.gone_at.is_none());
-    let page = StatusPage {
-        here: "status",
-        version: VERSION,
-        running: instances.iter().filter(|instance| instance.state == InstanceState::Running).count(),
-        tenants: tenants.iter().filter(|tenant| tenant.id != TenantId::UNASSIGNED).count(),
-        waiting: site.live.waiting_batches(),
-        warnings: site.live.warnings(),
-        nodes: nodes
-            .into_iter()
-            .map(|node| NodeRow {
-                name: node.name,
-                last_observed_at: node.last_observed_at.map_or_else(|| "never".to_owned(), shown),
-                last_seq: node.last_seq,
-            })
-            .collect(),
-        instances: instances
-            .into_iter()
-            .map(|instance| InstanceRow {
-                instance_id: instance.id.to_string(),
-                name: instance.name,
-                tenant: instance.tenant_name.map(String::from),
-                state: instance.state.as_str(),
-                node: instance.node_name.unwrap_or_default(),
-                last_observed_at: shown(instance.last_seen_at),
-            })
-            .collect(),
-    };
-    html(page.render()?)
-}
-
-async fn invoice_list(site: web::Data<Site>) -> Result<HttpResponse, PageError> {
-    let found = invoices::list(&site.database, Scope::Provider, invoices::MAX_LISTED).await?;
-    let rows = found
-        .into_iter()
-        .map(|invoice| InvoiceRow {
-            path: format!("/tenants/{}/invoices/{}", invoice.tenant, invoice.number),
-            number: invoice.number,
-            tenant: invoice.tenant.to_string(),
-            from: shown(invoice.service_period.start()),
-            to: shown(invoice.service_period.end()),
-            status: format!("{:?}", invoice.status).to_lowercase(),
-            total: invoice.total.to_string(),
-        })
-        .collect();
-    html(InvoicesPage { here: "invoices", version: VERSION, invoices: rows }.render()?)
-}
-
-/// One invoice: `NUMBER` as a page, `NUMBER.pdf`, `NUMBER.json`. Looked up in the tenant's own scope.
-async fn invoice(
-    site: web::Data<Site>,
-    path: web::Path<(String, String)>,
-) -> Result<HttpResponse, PageError> {
-    let (tenant, document) = path.into_inner();
-    let tenant = match registry::find_tenant(&site.database, Scope::Provider, &tenant).await {
-        Err(RegistryError::NoTenant { .. }) => return Err(PageError::NotFound),
-        found => found?,
-    };
-    let (number, form) = document.rsplit_once('.').unwrap_or((document.as_str(), "html"));
-    let scope = Scope::Tenant(tenant.id.uuid());
-    let found = invoices::find(&site.database, scope, number).await?.ok_or(PageError::NotFound)?;
-    let invoice = InvoiceDocument { status: found.status, ..found.document };
-    match form {
-        "html" => html(reports::invoice_html(&invoice)?),
-        "json" => {
-            Ok(HttpResponse::Ok().content_type("application/json").body(reports::invoice_json(&invoice)?))
-        }
-        "pdf" => {
-            let name = format!("inline; filename=\"{number}.pdf\"");
-            let bytes = web::block(move || reports::invoice_pdf(&invoice)).await??;
-            let mut answer = HttpResponse::Ok();
-            answer.content_type("application/pdf");
-            answer.insert_header((header::CONTENT_DISPOSITION, name));
-            Ok(answer.body(bytes))
-        }
-        _ => Err(PageError::NotFound),
-    }
-}
-
-async fn style() -> HttpResponse {
-    HttpResponse::Ok()
-        .content_type("text/css; charset=utf-8")
-        .insert_header((header::CACHE_CONTROL, "public, max-age=3600"))
-        .body(STYLE)
 }
 
 /// Whether the process lives.
-async fn healthz() -> HttpResponse {
-    HttpResponse::Ok().body("ok\n")
+fn healthz() -> std::future::Ready<HttpResponse> {
+    std::future::ready(HttpResponse::Ok().body("ok\n"))
 }
 
 /// Whether it can do its work: the database answers.
@@ -219,19 +100,14 @@ async fn readyz(site: web::Data<Site>) -> HttpResponse {
     }
 }
 
-async fn version() -> HttpResponse {
-    HttpResponse::Ok().content_type("application/json").body(format!("{{\"version\":\"{VERSION}\"}}\n"))
+fn version() -> std::future::Ready<HttpResponse> {
+    let body = format!("{{\"version\":\"{VERSION}\"}}\n");
+    std::future::ready(HttpResponse::Ok().content_type("application/json").body(body))
 }
 
-async fn nowhere() -> Result<HttpResponse, PageError> {
-    Err(PageError::NotFound)
-}
-
-fn html(body: String) -> Result<HttpResponse, PageError> {
-    Ok(HttpResponse::Ok().content_type("text/html; charset=utf-8").body(body))
-}
-
-/// An instant for people, in UTC to the second.
-fn shown(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%d %H:%M:%S").to_string()
+async fn nowhere(request: HttpRequest) -> Result<HttpResponse, PageError> {
+    match Form::of(&request) {
+        Form::Problem => Ok(auth::problem(StatusCode::NOT_FOUND, NOWHERE)),
+        Form::Page { .. } => Err(PageError::NotFound),
+    }
 }
