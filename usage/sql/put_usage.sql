@@ -1,4 +1,4 @@
--- Rows that would not change are left alone.
+-- Rows that would not change are left alone. Returns what changed.
 INSERT INTO usage_record (
     tenant_id, kind, resource, device, meter, window_start, window_end, quantity, measured_us, estimated_us,
     missing_us, derived_at
@@ -22,3 +22,4 @@ WHERE (usage_record.window_end, usage_record.quantity, usage_record.measured_us,
        usage_record.missing_us)
       IS DISTINCT FROM
       (EXCLUDED.window_end, EXCLUDED.quantity, EXCLUDED.measured_us, EXCLUDED.estimated_us, EXCLUDED.missing_us)
+RETURNING tenant_id, window_start

@@ -4,7 +4,11 @@ UPDATE volume v SET
     gone_at = CASE WHEN x.is_present IS NULL THEN v.gone_at
                    WHEN NOT x.is_present THEN GREATEST(v.gone_at, x.seen_at)
                    WHEN v.gone_at <= x.seen_at THEN NULL
-                   ELSE v.gone_at END
-FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::boolean[])
-    AS x (volume_id, first_seen_at, seen_at, is_present)
+                   ELSE v.gone_at END,
+    capacity_bytes = CASE WHEN COALESCE(v.last_observed_at, x.seen_at) <= x.seen_at THEN x.capacity_bytes
+                          ELSE v.capacity_bytes END,
+    node_id = CASE WHEN COALESCE(v.last_observed_at, x.seen_at) <= x.seen_at THEN $6 ELSE v.node_id END,
+    last_observed_at = GREATEST(v.last_observed_at, x.seen_at)
+FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::boolean[], $5::bigint[])
+    AS x (volume_id, first_seen_at, seen_at, is_present, capacity_bytes)
 WHERE v.volume_id = x.volume_id

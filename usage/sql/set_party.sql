@@ -1,3 +1,3 @@
 UPDATE tenant
-SET address = $2, tax_number = $3
+SET address = $2, tax_number = $3, revision = revision + 1
 WHERE tenant_id = $1

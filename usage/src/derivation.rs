@@ -284,7 +284,8 @@ async fn windows_of(
     }
 }
 
-/// Makes the records of `windows` be `pieces`. Returns how many records changed.
+/// Makes the records of `windows` be `pieces`, and the days that this changes their sums. Returns how many records
+/// changed.
 async fn write(
     transaction: &Transaction<'_>,
     resource: Uuid,
@@ -300,8 +301,8 @@ async fn write(
     let ends: Vec<Timestamp> = pieces.iter().map(|piece| piece.window.end()).collect();
     let (window_starts, window_ends) = bounds(windows);
     let statement = transaction.prepare_cached(sql!("remove_usage")).await?;
-    let removed = transaction
-        .execute(
+    let mut changed = transaction
+        .query(
             &statement,
             &[&resource, &window_starts, &window_ends, &tenants, &devices, &meters, &starts, &ends],
         )
@@ -312,7 +313,7 @@ async fn write(
     let missing = bigints("missing_us", pieces.iter().map(|piece| piece.coverage.missing_us))?;
     let statement = transaction.prepare_cached(sql!("put_usage")).await?;
     let put = transaction
-        .execute(
+        .query(
             &statement,
             &[
                 &resource,
@@ -330,7 +331,27 @@ async fn write(
             ],
         )
         .await?;
-    Ok(removed + put)
+    changed.extend(put);
+    sum_days(transaction, resource, &changed).await?;
+    Ok(changed.len() as u64)
+}
+
+/// Sums the days of a resource again to which these rows of usage records belong: what a day's page shows is what its
+/// records say, at every instant.
+async fn sum_days(transaction: &Transaction<'_>, resource: Uuid, changed: &[Row]) -> Result<(), UsageError> {
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let mut touched: Vec<(Uuid, Timestamp)> = Vec::with_capacity(changed.len());
+    for row in changed {
+        touched.push((row.try_get("tenant_id")?, row.try_get("window_start")?));
+    }
+    touched.sort_unstable();
+    touched.dedup();
+    let (tenants, starts): (Vec<Uuid>, Vec<Timestamp>) = touched.into_iter().unzip();
+    let statement = transaction.prepare_cached(sql!("sum_days")).await?;
+    transaction.execute(&statement, &[&resource, &tenants, &starts]).await?;
+    Ok(())
 }
 
 fn bounds(windows: &[Window]) -> (Vec<Timestamp>, Vec<Timestamp>) {

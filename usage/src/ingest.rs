@@ -172,7 +172,7 @@ impl Ingestor {
         }
         let mut marks = marks::Marks::new(self.settings.window);
         facts::write(&transaction, batch, screened, &mut marks, received_at).await?;
-        copy::write(&transaction, batch.node_id, screened, received_at).await?;
+        copy::write(&transaction, batch.node_id, batch.boot_id, screened, received_at).await?;
         heads::write(&transaction, screened, &mut marks).await?;
         screen::write(&transaction, batch, screened, received_at).await?;
         marks::write(&transaction, &marks).await?;

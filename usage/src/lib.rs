@@ -9,6 +9,7 @@ macro_rules! sql {
 
 pub mod audit;
 pub mod bench;
+pub mod days;
 pub mod derivation;
 pub mod error;
 pub mod ingest;

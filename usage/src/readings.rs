@@ -103,7 +103,11 @@ pub async fn latest(db: &Database, scope: Scope) -> Result<Vec<Latest>, UsageErr
     let mut session = db.session().await?;
     let transaction = session.begin(scope).await?;
     let statement = transaction.prepare_cached(sql!("latest")).await?;
-    transaction.query(&statement, &[]).await?.iter().map(latest_of).collect()
+    let tenant: Option<Uuid> = match scope {
+        Scope::Provider => None,
+        Scope::Tenant(tenant_id) => Some(tenant_id),
+    };
+    transaction.query(&statement, &[&tenant]).await?.iter().map(latest_of).collect()
 }
 
 /// The instant up to which every live node has reported: what lies before it is as complete as it will be, but for
@@ -134,14 +138,14 @@ fn registers(kind: ResourceKind, row: &Row) -> Result<RegisterReading, UsageErro
 }
 
 fn latest_of(row: &Row) -> Result<Latest, UsageError> {
-    let figure = |column| unsigned("instance_reading", column, row.try_get(column)?);
+    let figure = |column| unsigned("instance", column, row.try_get(column)?);
     let state: String = row.try_get("state")?;
     let reading = InstanceReading {
         instance_id: InstanceId::from_uuid(row.try_get("instance_id")?),
         observed_at: row.try_get("observed_at")?,
         epoch: Epoch { id: EpochId::from_i64(row.try_get("epoch")?), born_at: row.try_get("born_at")? },
         state: InstanceState::parse(&state).ok_or(UsageError::Corrupt {
-            table: "instance_reading",
+            table: "instance",
             column: "state",
             value: state,
         })?,

@@ -56,13 +56,12 @@ pub async fn usage_of(
     }
     transaction.commit().await?;
     let transaction = session.begin(scope).await?;
-    let names = names(&transaction, &sums).await?;
+    let names = names(&transaction, sums.keys().map(|(resource, ..)| resource)).await?;
     transaction.commit().await?;
     Ok(sums
         .into_iter()
         .map(|((resource, _, n), (meter, quantity, coverage))| {
-            let id = load::uuid_of(&resource);
-            let resource_name = names.get(&id).cloned().unwrap_or_else(|| id.to_string());
+            let resource_name = name_of(&names, &resource);
             UsageRecord { resource, resource_name, meter, window: pieces[n], quantity, coverage }
         })
         .collect())
@@ -82,14 +81,14 @@ pub async fn unassigned(
 }
 
 /// The part of a piece that consists of whole usage windows.
-fn whole_windows(piece: Window, length: WindowLength) -> Option<Window> {
+pub(crate) fn whole_windows(piece: Window, length: WindowLength) -> Option<Window> {
     let first = length.window_of(piece.start());
     let start = if first.start() == piece.start() { first.start() } else { first.end() };
     Window::new(start, length.window_of(piece.end()).start()).ok()
 }
 
 /// The parts of a piece that do not.
-fn edges(piece: Window, length: WindowLength) -> Vec<Window> {
+pub(crate) fn edges(piece: Window, length: WindowLength) -> Vec<Window> {
     match whole_windows(piece, length) {
         None => vec![piece],
         Some(whole) => [Window::new(piece.start(), whole.start()), Window::new(whole.end(), piece.end())]
@@ -157,8 +156,13 @@ fn add(sums: &mut Sums, resource: Resource, meter: MeterName, n: usize, quantity
     times.missing_us += coverage.missing_us;
 }
 
-async fn names(transaction: &Transaction<'_>, sums: &Sums) -> Result<BTreeMap<Uuid, String>, UsageError> {
-    let mut ids: Vec<Uuid> = sums.keys().map(|(resource, ..)| load::uuid_of(resource)).collect();
+/// The names of resources that the transaction's scope may see.
+pub(crate) async fn names<'a>(
+    transaction: &Transaction<'_>,
+    resources: impl Iterator<Item = &'a Resource>,
+) -> Result<BTreeMap<Uuid, String>, UsageError> {
+    let mut ids: Vec<Uuid> = resources.map(load::uuid_of).collect();
+    ids.sort_unstable();
     ids.dedup();
     let statement = transaction.prepare_cached(sql!("names")).await?;
     let mut names = BTreeMap::new();
@@ -166,6 +170,12 @@ async fn names(transaction: &Transaction<'_>, sums: &Sums) -> Result<BTreeMap<Uu
         names.insert(row.try_get("resource")?, row.try_get("name")?);
     }
     Ok(names)
+}
+
+/// The name of a resource, or its id where no name is known.
+pub(crate) fn name_of(names: &BTreeMap<Uuid, String>, resource: &Resource) -> String {
+    let id = load::uuid_of(resource);
+    names.get(&id).cloned().unwrap_or_else(|| id.to_string())
 }
 
 pub(crate) fn resource(row: &Row) -> Result<Resource, UsageError> {

@@ -3,6 +3,7 @@
 
 mod assets;
 mod instances;
+mod pages;
 mod tenants;
 
 use metering::{InstanceId, InvalidName};
@@ -11,9 +12,16 @@ use crate::error::UsageError;
 
 pub use assets::{Node, Volume, nodes, volumes};
 pub use instances::{Instance, assign, find_instance, instances};
-pub use tenants::{
-    DISPLAY_NAME_MAX, NewTenant, Tenant, create_tenant, find_tenant, set_party, set_plan, tenants,
+pub use pages::{
+    InstanceCursor, InstanceQuery, Page, TenantCursor, TenantQuery, instances_page, tenants_page,
 };
+pub use tenants::{
+    DISPLAY_NAME_MAX, NewTenant, Tenant, TenantChange, create_tenant, find_tenant, set_party, set_plan,
+    tenants, update_tenant,
+};
+
+/// The most that one page of a list holds: what a person can look through, and a response of about 100 kB.
+pub const PAGE_MAX: usize = 200;
 
 /// Why the registry refused. The texts are for the person who asked.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +53,22 @@ pub enum RegistryError {
     /// The tax number cannot be printed.
     #[error("a tax number has 1 to 64 characters, without control characters or marks of writing direction")]
     TaxNumber,
+
+    /// Not an address that mail can be sent to.
+    #[error(
+        "{shown:?} is no e-mail address: write one such as billing@example.org, without a name before it"
+    )]
+    Email {
+        /// What was given, cut.
+        shown: String,
+    },
+
+    /// Somebody else changed the tenant since the asker looked.
+    #[error("the tenant was changed meanwhile: it is at revision {revision} now; look again, then change it")]
+    Changed {
+        /// The revision that it is at now.
+        revision: u64,
+    },
 
     /// No such tenant, or not for the asker.
     #[error("there is no tenant {asked:?}: `weir tenant list` shows those that there are")]
@@ -114,7 +138,7 @@ impl<E: Into<UsageError>> From<E> for RegistryError {
 /// How much of what a person typed is repeated to them.
 const SHOWN_MAX: usize = 80;
 
-fn shown(asked: &str) -> String {
+pub(crate) fn shown(asked: &str) -> String {
     asked.chars().take(SHOWN_MAX).collect()
 }
 

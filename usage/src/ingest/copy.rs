@@ -3,7 +3,7 @@
 use std::pin::pin;
 
 use jiff::Timestamp;
-use metering::NodeId;
+use metering::{BootId, NodeId};
 use migrations::Transaction;
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::{ToSql, Type};
@@ -21,7 +21,7 @@ const INSTANCE: [Type; 13] = [UUID, UUID, TIME, TIME, INT, TIME, INT, INT, INT, 
 const DISK: [Type; 13] = [UUID, UUID, TIME, TIME, INT, TIME, INT, INT, INT, INT, INT, TEXT, TEXT];
 const NIC: [Type; 11] = [UUID, UUID, TIME, TIME, INT, TIME, INT, INT, INT, INT, TEXT];
 const VOLUME: [Type; 9] = [UUID, UUID, TIME, TIME, INT, TIME, INT, INT, BOOL];
-const NODE: [Type; 11] = [UUID, TIME, TIME, INT, INT, INT, INT, INT, INT, INT, INT];
+const NODE: [Type; 12] = [UUID, TIME, TIME, INT, INT, INT, INT, INT, INT, INT, INT, UUID];
 
 /// One row for `COPY`, in the order of the columns.
 type Row<'a, const N: usize> = [&'a (dyn ToSql + Sync); N];
@@ -30,6 +30,7 @@ type Row<'a, const N: usize> = [&'a (dyn ToSql + Sync); N];
 pub(super) async fn write(
     transaction: &Transaction<'_>,
     node_id: NodeId,
+    boot_id: BootId,
     screened: &Screened<'_>,
     received_at: Timestamp,
 ) -> Result<(), UsageError> {
@@ -37,7 +38,7 @@ pub(super) async fn write(
     disks(transaction, node_id, screened, received_at).await?;
     nics(transaction, node_id, screened, received_at).await?;
     volumes(transaction, node_id, screened, received_at).await?;
-    node(transaction, node_id, screened, received_at).await
+    node(transaction, node_id, boot_id, screened, received_at).await
 }
 
 async fn instances(
@@ -168,6 +169,7 @@ async fn volumes(
 async fn node(
     transaction: &Transaction<'_>,
     node_id: NodeId,
+    boot_id: BootId,
     screened: &Screened<'_>,
     received_at: Timestamp,
 ) -> Result<(), UsageError> {
@@ -175,7 +177,7 @@ async fn node(
         return Ok(());
     };
     let mut writer = pin!(start(transaction, sql!("copy_node_reading"), &NODE).await?);
-    let row: Row<'_, 11> = [
+    let row: Row<'_, 12> = [
         &node_id.uuid(),
         &reading.observed_at,
         &received_at,
@@ -187,6 +189,7 @@ async fn node(
         &big(reading.storage_used_kib),
         &big(reading.rx_bytes),
         &big(reading.tx_bytes),
+        &boot_id.uuid(),
     ];
     writer.as_mut().write(&row).await?;
     writer.finish().await?;

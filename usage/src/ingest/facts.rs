@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use metering::{Batch, Epoch, InstanceFacts, InstanceState, VolumeFacts};
+use metering::{Batch, Epoch, InstanceFacts, InstanceReading, VolumeFacts, VolumeReading};
 use migrations::Transaction;
 use uuid::Uuid;
 
@@ -21,7 +21,7 @@ struct Seen<'a> {
     /// When its usage began, as far as this batch knows.
     first: Timestamp,
     /// Its latest reading.
-    last: Option<(Timestamp, InstanceState)>,
+    last: Option<&'a InstanceReading>,
     facts: Option<&'a InstanceFacts>,
 }
 
@@ -29,8 +29,8 @@ struct Seen<'a> {
 #[derive(Debug)]
 struct SeenVolume<'a> {
     first: Timestamp,
-    /// Its latest reading, and whether it was there.
-    last: Option<(Timestamp, bool)>,
+    /// Its latest reading.
+    last: Option<&'a VolumeReading>,
     facts: Option<&'a VolumeFacts>,
 }
 
@@ -93,21 +93,20 @@ async fn write_node(
 
 fn seen_instances<'a>(
     batch: &'a Batch,
-    screened: &Screened<'_>,
+    screened: &Screened<'a>,
     facts_at: Timestamp,
 ) -> BTreeMap<Uuid, Seen<'a>> {
     let mut seen: BTreeMap<Uuid, Seen<'a>> = BTreeMap::new();
-    let mut touch = |id: Uuid, first: Timestamp, last: Option<(Timestamp, InstanceState)>| {
+    let mut touch = |id: Uuid, first: Timestamp, last: Option<&'a InstanceReading>| {
         let known = seen.entry(id).or_insert(Seen { first, last, facts: None });
         known.first = known.first.min(first);
         known.last = match (known.last, last) {
-            (Some(known), Some(last)) if last.0 < known.0 => Some(known),
+            (Some(known), Some(last)) if last.observed_at < known.observed_at => Some(known),
             (known, last) => last.or(known),
         };
     };
     for r in &screened.instances {
-        let last = Some((r.observed_at, r.state));
-        touch(r.instance_id.uuid(), begins(r.observed_at, r.epoch), last);
+        touch(r.instance_id.uuid(), begins(r.observed_at, r.epoch), Some(r));
     }
     for r in &screened.disks {
         touch(r.instance_id.uuid(), begins(r.observed_at, r.epoch), None);
@@ -146,14 +145,41 @@ async fn write_instances(
         transaction.execute(&statement, &[&ids, &node_id, &firsts]).await?;
         known = lock(transaction, sql!("lock_instances"), &ids).await?;
     }
-    let seen_at: Vec<Option<Timestamp>> = seen.values().map(|s| s.last.map(|last| last.0)).collect();
-    let states: Vec<Option<&str>> = seen.values().map(|s| s.last.map(|last| last.1.as_str())).collect();
+    let lasts: Vec<Option<&InstanceReading>> = seen.values().map(|s| s.last).collect();
+    let seen_at: Vec<Option<Timestamp>> = lasts.iter().map(|r| r.map(|r| r.observed_at)).collect();
+    let states: Vec<Option<&str>> = lasts.iter().map(|r| r.map(|r| r.state.as_str())).collect();
+    let epochs: Vec<Option<i64>> = lasts.iter().map(|r| r.map(|r| r.epoch.id.as_i64())).collect();
+    let births: Vec<Option<Timestamp>> = lasts.iter().map(|r| r.and_then(|r| r.epoch.born_at)).collect();
+    let figures = |figure: fn(&InstanceReading) -> u64| -> Vec<Option<i64>> {
+        // Screening has refused what does not fit.
+        lasts.iter().map(|r| r.map(|r| i64::try_from(figure(r)).unwrap_or(i64::MAX))).collect()
+    };
     let names: Vec<Option<String>> = seen.values().map(|s| s.facts.map(|f| clean(&f.name))).collect();
     let labels: Vec<Option<String>> =
         seen.values().map(|s| s.facts.and_then(|f| f.tenant_label.as_deref().map(clean))).collect();
     let statement = transaction.prepare_cached(sql!("put_instances")).await?;
     transaction
-        .execute(&statement, &[&ids, &node_id, &firsts, &seen_at, &states, &names, &labels, &facts_at])
+        .execute(
+            &statement,
+            &[
+                &ids,
+                &node_id,
+                &firsts,
+                &seen_at,
+                &states,
+                &names,
+                &labels,
+                &facts_at,
+                &epochs,
+                &births,
+                &figures(|r| u64::from(r.vcpus)),
+                &figures(|r| r.memory_kib),
+                &figures(|r| r.registers.cpu_ns),
+                &figures(|r| r.registers.running_ms),
+                &figures(|r| r.registers.vcpu_ms),
+                &figures(|r| r.registers.memory_kib_s),
+            ],
+        )
         .await?;
     let firsts = seen.iter().map(|(id, seen)| (*id, seen.first));
     move_owners(transaction, sql!("move_instance_owners"), &known, firsts).await
@@ -161,15 +187,15 @@ async fn write_instances(
 
 fn seen_volumes<'a>(
     batch: &'a Batch,
-    screened: &Screened<'_>,
+    screened: &Screened<'a>,
     facts_at: Timestamp,
 ) -> BTreeMap<Uuid, SeenVolume<'a>> {
     let mut seen: BTreeMap<Uuid, SeenVolume<'a>> = BTreeMap::new();
     for r in &screened.volumes {
-        let (first, last) = (begins(r.observed_at, r.epoch), Some((r.observed_at, r.exists)));
+        let (first, last) = (begins(r.observed_at, r.epoch), Some(*r));
         let known = seen.entry(r.volume_id.uuid()).or_insert(SeenVolume { first, last, facts: None });
         known.first = known.first.min(first);
-        if known.last.is_none_or(|known| known.0 <= r.observed_at) {
+        if known.last.is_none_or(|known| known.observed_at <= r.observed_at) {
             known.last = last;
         }
     }
@@ -208,10 +234,14 @@ async fn write_volumes(
         let statement = transaction.prepare_cached(sql!("put_volume_facts")).await?;
         transaction.execute(&statement, &[&ids, &pools, &names, &instances, &facts_at]).await?;
     }
-    let seen_at: Vec<Option<Timestamp>> = seen.values().map(|s| s.last.map(|last| last.0)).collect();
-    let present: Vec<Option<bool>> = seen.values().map(|s| s.last.map(|last| last.1)).collect();
+    let lasts: Vec<Option<&VolumeReading>> = seen.values().map(|s| s.last).collect();
+    let seen_at: Vec<Option<Timestamp>> = lasts.iter().map(|r| r.map(|r| r.observed_at)).collect();
+    let present: Vec<Option<bool>> = lasts.iter().map(|r| r.map(|r| r.exists)).collect();
+    let capacities: Vec<Option<i64>> =
+        lasts.iter().map(|r| r.map(|r| i64::try_from(r.capacity_bytes).unwrap_or(i64::MAX))).collect();
     let statement = transaction.prepare_cached(sql!("put_volumes")).await?;
-    transaction.execute(&statement, &[&ids, &firsts, &seen_at, &present]).await?;
+    let node_id = batch.node_id.uuid();
+    transaction.execute(&statement, &[&ids, &firsts, &seen_at, &present, &capacities, &node_id]).await?;
     tracing::trace!(node = %batch.node_id, volumes = ids.len(), "volumes written");
     let firsts = seen.iter().map(|(id, seen)| (*id, seen.first));
     move_owners(transaction, sql!("move_volume_owners"), &known, firsts).await

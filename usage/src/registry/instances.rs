@@ -37,6 +37,10 @@ pub struct Instance {
     pub last_seen_at: Timestamp,
     /// When it was seen to be gone.
     pub gone_at: Option<Timestamp>,
+    /// Its vCPUs at its latest reading; `None`: not read yet, or not for `scope` to see.
+    pub vcpus: Option<u32>,
+    /// Its memory at its latest reading, in KiB.
+    pub memory_kib: Option<u64>,
 }
 
 /// The instances that `scope` may see, by name.
@@ -110,11 +114,12 @@ async fn select(
     let mut session = db.session().await?;
     let transaction = session.begin(scope).await?;
     let statement = transaction.prepare_cached(sql!("instances")).await?;
-    let rows = transaction.query(&statement, &[&id, &name]).await?;
+    let is_provider = scope == Scope::Provider;
+    let rows = transaction.query(&statement, &[&id, &name, &is_provider]).await?;
     Ok(rows.iter().map(instance).collect::<Result<_, _>>()?)
 }
 
-fn instance(row: &Row) -> Result<Instance, UsageError> {
+pub(super) fn instance(row: &Row) -> Result<Instance, UsageError> {
     let state: String = row.try_get("state")?;
     Ok(Instance {
         id: InstanceId::from_uuid(row.try_get("instance_id")?),
@@ -134,5 +139,8 @@ fn instance(row: &Row) -> Result<Instance, UsageError> {
         first_seen_at: row.try_get("first_seen_at")?,
         last_seen_at: row.try_get("last_seen_at")?,
         gone_at: row.try_get("gone_at")?,
+        // What was written came from a u32.
+        vcpus: row.try_get::<_, Option<i64>>("vcpus")?.map(|n| u32::try_from(n).unwrap_or(u32::MAX)),
+        memory_kib: row.try_get::<_, Option<i64>>("memory_kib")?.map(i64::unsigned_abs),
     })
 }

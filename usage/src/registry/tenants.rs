@@ -18,13 +18,16 @@ use crate::settings::UsageSettings;
 /// The longest display name, in characters: it must fit the head of an invoice.
 pub const DISPLAY_NAME_MAX: usize = 200;
 
-/// Offsets of a zone are checked from here on: nothing earlier is metered.
 /// Address lines: what fits beside a window of an envelope.
 pub const ADDRESS_LINES_MAX: usize = 10;
 
 /// Bytes of a tax number; the longest in use have about 20.
 pub const TAX_NUMBER_MAX: usize = 64;
 
+/// Bytes of an e-mail address (RFC 5321, section 4.5.3.1.3, less the brackets).
+const EMAIL_MAX: usize = 254;
+
+/// Offsets of a zone are checked from here on: nothing earlier is metered.
 const ZONE_CHECK_FROM: &str = "2020-01-01T00:00:00Z";
 
 /// How many changes of a zone's offset are checked: two a year, for thirty years.
@@ -47,6 +50,10 @@ pub struct Tenant {
     pub address: Vec<String>,
     /// The number under which the tax office knows it.
     pub tax_number: Option<String>,
+    /// Where its mail goes.
+    pub email: Option<String>,
+    /// How often it was changed, and once more: what a change must name.
+    pub revision: u64,
     /// When it was created.
     pub created_at: Timestamp,
 }
@@ -68,6 +75,21 @@ pub struct NewTenant<'a> {
     pub tax_number: Option<&'a str>,
 }
 
+/// What may be changed of a tenant: all of it at once, as the asker wants it to be.
+#[derive(Clone, Copy, Debug)]
+pub struct TenantChange<'a> {
+    /// Its name on invoices.
+    pub display_name: &'a str,
+    /// Its postal address, line by line.
+    pub address: &'a [String],
+    /// The number under which the tax office knows it.
+    pub tax_number: Option<&'a str>,
+    /// Where its mail goes.
+    pub email: Option<&'a str>,
+    /// Its price plan, which the caller knows to exist; `None`: the default plan.
+    pub plan_name: Option<&'a str>,
+}
+
 impl<'a> NewTenant<'a> {
     /// A tenant of which nothing more is known.
     #[must_use]
@@ -86,10 +108,7 @@ pub async fn create_tenant(
     new: &NewTenant<'_>,
     settings: UsageSettings,
 ) -> Result<Tenant, RegistryError> {
-    let length = new.display_name.chars().count();
-    if length == 0 || !is_printable(new.display_name) {
-        return Err(RegistryError::DisplayName { found: length });
-    }
+    check_display_name(new.display_name)?;
     check_zone(new.time_zone, settings)?;
     check_party(new.address, new.tax_number)?;
     let mut session = db.session().await?;
@@ -167,7 +186,51 @@ pub async fn set_plan(
     Ok(())
 }
 
-/// Refuses a zone in which a month would begin within a usage window.
+/// Changes a tenant, unless somebody else did since revision `expected` was looked at.
+///
+/// # Errors
+/// [`RegistryError::Changed`] names the present revision; or no such tenant, something that cannot be printed or mailed
+/// to, or the database fails.
+pub async fn update_tenant(
+    db: &Database,
+    tenant_id: TenantId,
+    expected: u64,
+    change: &TenantChange<'_>,
+) -> Result<Tenant, RegistryError> {
+    check_display_name(change.display_name)?;
+    check_party(change.address, change.tax_number)?;
+    check_email(change.email)?;
+    let mut session = db.session().await?;
+    let transaction = session.begin(Scope::Provider).await?;
+    let statement = transaction.prepare_cached(sql!("update_tenant")).await?;
+    // A revision beyond what PostgreSQL counts to was never seen by anybody.
+    let revision = i64::try_from(expected).unwrap_or(0);
+    let changed = transaction
+        .query_opt(
+            &statement,
+            &[
+                &tenant_id.uuid(),
+                &revision,
+                &change.display_name,
+                &change.address,
+                &change.tax_number,
+                &change.email,
+                &change.plan_name,
+            ],
+        )
+        .await?;
+    if let Some(row) = changed {
+        let tenant = tenant(&row)?;
+        transaction.commit().await?;
+        return Ok(tenant);
+    }
+    let statement = transaction.prepare_cached(sql!("find_tenant")).await?;
+    match transaction.query_opt(&statement, &[&Some(tenant_id.uuid()), &""]).await? {
+        Some(row) => Err(RegistryError::Changed { revision: tenant(&row)?.revision }),
+        None => Err(RegistryError::NoTenant { asked: tenant_id.to_string() }),
+    }
+}
+
 /// Says what invoices print of a tenant besides its name.
 ///
 /// # Errors
@@ -205,6 +268,29 @@ async fn adopt_labelled(
     marks::write(transaction, &marks).await
 }
 
+fn check_display_name(name: &str) -> Result<(), RegistryError> {
+    let found = name.chars().count();
+    if found == 0 || !is_printable(name) { Err(RegistryError::DisplayName { found }) } else { Ok(()) }
+}
+
+/// Whether mail could be sent there, as far as the text tells: one `@` with something on both sides, and nothing that
+/// could begin another header or another recipient.
+fn check_email(email: Option<&str>) -> Result<(), RegistryError> {
+    let Some(email) = email else { return Ok(()) };
+    let is_plain = |part: &str| {
+        !part.is_empty()
+            && part.chars().all(|c| !c.is_control() && !c.is_whitespace() && !"@,;:<>()[]\\\"".contains(c))
+    };
+    match email.split_once('@') {
+        Some((local, host))
+            if email.len() <= EMAIL_MAX && is_plain(local) && is_plain(host) && is_printable(email) =>
+        {
+            Ok(())
+        }
+        _ => Err(RegistryError::Email { shown: shown(email) }),
+    }
+}
+
 fn check_party(address: &[String], tax_number: Option<&str>) -> Result<(), RegistryError> {
     if ADDRESS_LINES_MAX < address.len() || !address.iter().all(|line| is_printable(line)) {
         return Err(RegistryError::Address);
@@ -227,6 +313,7 @@ fn is_printable(line: &str) -> bool {
     line.chars().count() <= DISPLAY_NAME_MAX && !line.chars().any(moves_the_pen)
 }
 
+/// Refuses a zone in which a month would begin within a usage window.
 fn check_zone(zone: &str, settings: UsageSettings) -> Result<(), RegistryError> {
     let unknown = || RegistryError::UnknownZone { zone: shown(zone) };
     let time_zone = TimeZone::get(zone).map_err(|_| unknown())?;
@@ -246,7 +333,7 @@ fn check_zone(zone: &str, settings: UsageSettings) -> Result<(), RegistryError> 
     }
 }
 
-fn tenant(row: &Row) -> Result<Tenant, UsageError> {
+pub(super) fn tenant(row: &Row) -> Result<Tenant, UsageError> {
     let name: String = row.try_get("name")?;
     Ok(Tenant {
         id: TenantId::from_uuid(row.try_get("tenant_id")?),
@@ -260,6 +347,8 @@ fn tenant(row: &Row) -> Result<Tenant, UsageError> {
         plan_name: row.try_get("plan_name")?,
         address: row.try_get("address")?,
         tax_number: row.try_get("tax_number")?,
+        email: row.try_get("email")?,
+        revision: row.try_get::<_, i64>("revision")?.unsigned_abs(),
         created_at: row.try_get("created_at")?,
     })
 }
@@ -277,6 +366,21 @@ mod tests {
         let settings = UsageSettings { window, tolerance: Duration::from_secs(150) };
         let got = check_zone(zone, settings).map_or_else(|error| error.to_string(), |()| "fine".into());
         assert!(got.contains(expected), "{zone} {window_minutes}: {got}");
+    }
+
+    #[test]
+    fn an_address_that_could_carry_a_second_header_or_recipient_is_refused() {
+        let long = format!("{}@example.org", "a".repeat(250));
+        for bad in
+            ["", "@", "a", "a@", "@b", "a@b@c", "a b@c", "a@b\r\nBcc: c@d", "a@b,c@d", "A <a@b>", &long]
+        {
+            let error = check_email(Some(bad)).unwrap_err().to_string();
+            assert!(error.len() < 300, "{error}");
+        }
+        for good in ["a@b", "billing+weir@example.org", "ä@münchen.example"] {
+            assert!(check_email(Some(good)).is_ok(), "{good}");
+        }
+        assert!(check_email(None).is_ok());
     }
 
     #[test]
