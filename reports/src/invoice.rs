@@ -38,6 +38,19 @@ pub enum ReportError {
 #[template(path = "invoice.html")]
 struct Page<'a> {
     doc: &'a InvoiceView,
+    line_link: Option<LineLink<'a>>,
+}
+
+/// Where the line of an index (from 0, in the order of [`InvoiceDocument::lines`]) is explained.
+pub type LineLink<'a> = &'a dyn Fn(usize) -> String;
+
+impl Page<'_> {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "templates pass by reference")]
+    /// The address to which a line's title leads; one that could run a script leads nowhere.
+    fn link(&self, line: &usize) -> Option<String> {
+        let address = self.line_link?(*line);
+        is_address_here(&address).then_some(address)
+    }
 }
 
 /// The invoice on A4. The same document makes the same bytes.
@@ -53,8 +66,21 @@ pub fn invoice_pdf(document: &InvoiceDocument) -> Result<Vec<u8>, ReportError> {
 /// # Errors
 /// The time zone is not known.
 pub fn invoice_html(document: &InvoiceDocument) -> Result<String, ReportError> {
+    invoice_html_with(document, None)
+}
+
+/// The same page, in which each line's title leads to where the line is explained.
+///
+/// The links are paths of the house that shows the page (`/tenants/..`): what does not begin with one `/` is left out.
+///
+/// # Errors
+/// The time zone is not known.
+pub fn invoice_html_with(
+    document: &InvoiceDocument,
+    line_link: Option<LineLink<'_>>,
+) -> Result<String, ReportError> {
     let doc = &InvoiceView::of(document)?;
-    Page { doc }.render().map_err(ReportError::Html)
+    Page { doc, line_link }.render().map_err(ReportError::Html)
 }
 
 /// The invoice as JSON, whole and unshortened, indented, its fields in the order of [`InvoiceDocument`].
@@ -65,4 +91,9 @@ pub fn invoice_json(document: &InvoiceDocument) -> Result<String, ReportError> {
     let mut json = serde_json::to_string_pretty(document).map_err(ReportError::Json)?;
     json.push('\n');
     Ok(json)
+}
+
+/// A path on the same host: neither `javascript:..` nor `//elsewhere/..`.
+fn is_address_here(address: &str) -> bool {
+    address.strip_prefix('/').is_some_and(|rest| !rest.starts_with(['/', '\\']))
 }

@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+pub mod capacity;
+pub mod charts;
 mod figures;
 mod invoice;
 mod pdf;
@@ -7,4 +9,4 @@ mod text;
 mod times;
 mod view;
 
-pub use invoice::{ReportError, invoice_html, invoice_json, invoice_pdf};
+pub use invoice::{LineLink, ReportError, invoice_html, invoice_html_with, invoice_json, invoice_pdf};

@@ -218,3 +218,29 @@ fn the_pages_of_the_samples_are_as_looked_at() {
         insta::assert_snapshot!("empty", html(&documents::empty()));
     });
 }
+
+#[test]
+fn each_line_of_a_page_leads_to_why_it_is_what_it_is() {
+    let document = documents::crowded();
+    let link = |line: usize| format!("/tenants/a&b/invoices/1/lines/{line}");
+    let page = reports::invoice_html_with(&document, Some(&link)).expect("it is filled in");
+    for line in 0..document.lines.len() {
+        let anchor = format!("<a href=\"/tenants/a&#38;b/invoices/1/lines/{line}\">");
+        assert_eq!(page.matches(&anchor).count(), 1, "line {line}");
+    }
+    let linked = page.matches("<a href").count();
+    assert_eq!(linked, document.lines.len(), "only lines lead somewhere");
+    assert!(!html(&document).contains("<a href"), "a page that leaves the house leads nowhere");
+}
+
+#[test]
+fn a_link_that_leaves_the_house_or_runs_a_script_is_no_link() {
+    let document = InvoiceDocument::sample();
+    for address in
+        ["javascript:alert(1)", "//elsewhere.example/", "/\\elsewhere.example/", "https://x.example/", ""]
+    {
+        let page =
+            reports::invoice_html_with(&document, Some(&|_| address.to_owned())).expect("it is filled in");
+        assert!(!page.contains("<a "), "{address}");
+    }
+}

@@ -1,0 +1,433 @@
+//! Capacity, ready to show: each node and all together, with figures, percents, forecasts and what they stand on.
+//!
+//! Page, PDF and API are made from this one view, so they say the same. It decides no layout.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use metering::NodeId;
+use serde::Serialize;
+
+use super::amounts::{Amount, Share, Unit, short};
+use super::forecast::{Forecast, Verdict, forecast};
+use super::input::{Figures, NodeCapacity, NodeDay};
+use crate::text::shown_or;
+use crate::times::instant;
+
+/// A node that has not been read for so long is silent: ten readings are missing.
+pub const SILENT_AFTER: SignedDuration = SignedDuration::from_mins(10);
+
+/// A forecast needs a complete day within so many days: a week-end without a collector is forgiven, a node that was
+/// taken away is not drawn on.
+pub const STALE_DAYS: i32 = 4;
+
+/// Longest name of a node within a sentence.
+const NAME_MAX: usize = 64;
+
+/// All nodes.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CapacityView {
+    /// When it was made.
+    pub as_of: Timestamp,
+    /// The same as it is read, in UTC like the days.
+    pub as_of_text: String,
+    /// All nodes that still speak, together; `None` if there is none.
+    pub total: Option<NodeView>,
+    /// Each node, in the order given.
+    pub nodes: Vec<NodeView>,
+    /// What to know before the figures are trusted, with what mends it.
+    pub warnings: Vec<String>,
+    /// How the forecasts are made.
+    pub method: &'static str,
+}
+
+/// A node, or all.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct NodeView {
+    /// `None` for all together.
+    pub node_id: Option<NodeId>,
+    /// As it is called; a foreign text.
+    pub name: String,
+    /// When it was read last.
+    pub last_observed_at: Option<Timestamp>,
+    /// Not read for [`SILENT_AFTER`].
+    pub is_silent: bool,
+    /// Its processor.
+    pub cpu: ResourceView,
+    /// Its memory.
+    pub memory: ResourceView,
+    /// Its storage pools.
+    pub storage: ResourceView,
+    /// What is full first, if anything is within the horizon.
+    pub fills_first: Option<FillsFirst>,
+    /// That in one sentence, or why there is none.
+    pub summary: String,
+    /// The complete days that the figures stand on.
+    pub stands_on: String,
+    /// What is wrong with it.
+    pub warnings: Vec<String>,
+}
+
+/// What fills first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FillsFirst {
+    /// `Allocated memory`.
+    pub what: &'static str,
+    /// Days from [`CapacityView::as_of`] on; 0 if it is full.
+    pub days: u32,
+    /// The likely day; `None` if it is full.
+    pub full_on: Option<Date>,
+}
+
+/// One resource of a node.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ResourceView {
+    /// `CPU`, `Memory`, `Storage`.
+    pub title: &'static str,
+    /// What its figures are in.
+    pub unit: Unit,
+    /// All there is.
+    pub physical: Amount,
+    /// What was promised to instances: those that run for CPU and memory, all volumes for storage.
+    pub allocated: Share,
+    /// What is in use; `None` if that is not known yet.
+    pub used: Option<Share>,
+    /// When `used` was measured: `mean of 2026-11-20`, `now`.
+    pub used_when: String,
+    /// vCPUs for each core, of the CPU only.
+    pub overcommit: Option<Amount>,
+    /// What can fill.
+    pub forecasts: Vec<ForecastView>,
+}
+
+/// One figure of a resource, through the days.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ForecastView {
+    /// `Allocated memory`.
+    pub what: &'static str,
+    /// What its figures are in.
+    pub unit: Unit,
+    /// Complete days with their figure.
+    pub points: Vec<(Date, f64)>,
+    /// When it is full; its days are counted from [`CapacityView::as_of`].
+    pub forecast: Forecast,
+    /// That in one sentence.
+    pub sentence: String,
+    /// `30 complete days, 2026-10-21 to 2026-11-19`.
+    pub stands_on: String,
+}
+
+/// A figure's name, and where it is.
+type Column = (&'static str, fn(&Sums) -> f64);
+
+/// What a node and all nodes have in common.
+struct Source<'a> {
+    cpus: f64,
+    memory_kib: f64,
+    storage_kib: f64,
+    now: Sums,
+    days: &'a [Day],
+    today: Date,
+}
+
+/// A complete day.
+#[derive(Clone, Copy, Debug, Default)]
+struct Day {
+    day: Date,
+    sums: Sums,
+}
+
+/// The figures of a moment or of a day, of one node or of many.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sums {
+    vcpus: f64,
+    allocated_memory_kib: f64,
+    allocated_storage_kib: f64,
+    /// Mean busy cores; of a day only.
+    used_cpu: f64,
+    used_memory_kib: f64,
+    used_storage_kib: f64,
+}
+
+/// What `nodes` show at `now`.
+#[must_use]
+pub fn view(nodes: &[NodeCapacity], now: Timestamp) -> CapacityView {
+    let today = now.to_zoned(TimeZone::UTC).date();
+    let views: Vec<NodeView> = nodes.iter().map(|node| one(node, now, today)).collect();
+    let mut warnings: Vec<String> = views.iter().flat_map(|node| node.warnings.clone()).collect();
+    let (counted, left_out): (Vec<_>, Vec<_>) = nodes.iter().partition(|node| still_speaks(node, now));
+    if !left_out.is_empty() {
+        let names: Vec<String> = left_out.iter().map(|node| name_of(node)).collect();
+        warnings.push(format!(
+            "The total is without {}, silent for more than {STALE_DAYS} days.",
+            names.join(", ")
+        ));
+    }
+    CapacityView {
+        as_of: now,
+        as_of_text: instant(Timestamp::from_second(now.as_second()).unwrap_or(now), &TimeZone::UTC),
+        total: (!counted.is_empty()).then(|| all(&counted, now, today)),
+        nodes: views,
+        warnings,
+        method: "Only complete days (UTC) count, at most the last 90. The trend is the median of the slopes between all pairs \
+                 of days, which a single odd day does not move; the range is its 90 % confidence interval, which takes \
+                 days as independent of each other. A forecast needs 7 days and looks 5 years ahead. Physical memory is \
+                 what the node has; what its own system needs is part of what is used.",
+    }
+}
+
+fn one(node: &NodeCapacity, now: Timestamp, today: Date) -> NodeView {
+    let days = complete(&node.days);
+    let source = Source {
+        cpus: float(node.cpus),
+        memory_kib: float(node.memory_total_kib),
+        storage_kib: float(node.storage_total_kib),
+        now: Sums::of_now(&node.now),
+        days: &days,
+        today,
+    };
+    let is_silent = node.last_observed_at.is_none_or(|at| now.duration_since(at) > SILENT_AFTER);
+    let warnings = if is_silent { vec![silence(node)] } else { Vec::new() };
+    NodeView {
+        node_id: Some(node.node_id),
+        last_observed_at: node.last_observed_at,
+        is_silent,
+        warnings,
+        ..source.shown(node.name.clone())
+    }
+}
+
+fn all(nodes: &[&NodeCapacity], now: Timestamp, today: Date) -> NodeView {
+    let sum = |of: fn(&NodeCapacity) -> u64| nodes.iter().map(|node| float(of(node))).sum();
+    let days = together(nodes);
+    let source = Source {
+        cpus: sum(|node| node.cpus),
+        memory_kib: sum(|node| node.memory_total_kib),
+        storage_kib: sum(|node| node.storage_total_kib),
+        now: nodes.iter().fold(Sums::default(), |sums, node| sums.and(Sums::of_now(&node.now))),
+        days: &days,
+        today,
+    };
+    let last_observed_at = nodes.iter().filter_map(|node| node.last_observed_at).min();
+    let name = match nodes.len() {
+        1 => "All nodes (1)".to_owned(),
+        count => format!("All {count} nodes"),
+    };
+    let is_silent = last_observed_at.is_none_or(|at| now.duration_since(at) > SILENT_AFTER);
+    NodeView { last_observed_at, is_silent, ..source.shown(name) }
+}
+
+/// The days on which every node that was there by then has a complete day: a sum with a node missing is no smaller sum.
+fn together(nodes: &[&NodeCapacity]) -> Vec<Day> {
+    let by_node: Vec<BTreeMap<Date, Sums>> = nodes
+        .iter()
+        .map(|node| complete(&node.days).into_iter().map(|day| (day.day, day.sums)).collect())
+        .collect();
+    let days: BTreeSet<Date> = by_node.iter().flat_map(|days| days.keys().copied()).collect();
+    let sum = |day: Date| {
+        let there = by_node.iter().filter(|days| days.keys().next().is_some_and(|first| *first <= day));
+        let sums = there
+            .map(|days| days.get(&day).copied())
+            .try_fold(Sums::default(), |sums, of| Some(sums.and(of?)));
+        sums.map(|sums| Day { day, sums })
+    };
+    days.into_iter().filter_map(sum).collect()
+}
+
+impl Source<'_> {
+    fn shown(&self, name: String) -> NodeView {
+        let (cpu, memory, storage) = (self.cpu(), self.memory(), self.storage());
+        let forecasts = || [&cpu, &memory, &storage].into_iter().flat_map(|resource| &resource.forecasts);
+        let fills_first = fills_first(forecasts());
+        let summary = summary(fills_first.as_ref(), forecasts());
+        let stands_on = cpu.forecasts.first().map(|first| first.stands_on.clone()).unwrap_or_default();
+        NodeView {
+            node_id: None,
+            name,
+            last_observed_at: None,
+            is_silent: false,
+            summary,
+            stands_on,
+            fills_first,
+            cpu,
+            memory,
+            storage,
+            warnings: Vec::new(),
+        }
+    }
+
+    fn cpu(&self) -> ResourceView {
+        let allocated = Amount::new(self.now.vcpus, "vCPUs");
+        let last = self.days.last();
+        let ratio = (self.cpus > 0.0).then(|| self.now.vcpus / self.cpus);
+        let overcommit =
+            ratio.map(|value| Amount { value, text: format!("{} vCPUs per core", short(value)) });
+        ResourceView {
+            title: "CPU",
+            unit: Unit::Cores,
+            physical: Amount::new(self.cpus, "cores"),
+            allocated: Share::of(allocated, self.cpus),
+            used: last.map(|day| Share::of(Amount::new(day.sums.used_cpu, "cores"), self.cpus)),
+            used_when: last.map_or_else(
+                || "not known before the first complete day".to_owned(),
+                |day| format!("mean of {}", day.day),
+            ),
+            overcommit,
+            forecasts: vec![self.forecast("Used CPU", Unit::Cores, self.cpus, |sums| sums.used_cpu)],
+        }
+    }
+
+    fn memory(&self) -> ResourceView {
+        let figures: [Column; 2] = [
+            ("Allocated memory", |sums| sums.allocated_memory_kib),
+            ("Used memory", |sums| sums.used_memory_kib),
+        ];
+        self.in_kib("Memory", self.memory_kib, figures)
+    }
+
+    fn storage(&self) -> ResourceView {
+        let figures: [Column; 2] = [
+            ("Allocated storage", |sums| sums.allocated_storage_kib),
+            ("Used storage", |sums| sums.used_storage_kib),
+        ];
+        self.in_kib("Storage", self.storage_kib, figures)
+    }
+
+    /// A resource in KiB, whose first figure is what is allocated and whose second what is used.
+    fn in_kib(&self, title: &'static str, physical_kib: f64, [allocated, used]: [Column; 2]) -> ResourceView {
+        let unit = Unit::for_kib(physical_kib);
+        let physical = unit.of_kib(physical_kib);
+        let share = |of: fn(&Sums) -> f64| {
+            Share::of(Amount::new(unit.of_kib(of(&self.now)), unit.as_str()), physical)
+        };
+        ResourceView {
+            title,
+            unit,
+            physical: Amount::new(physical, unit.as_str()),
+            allocated: share(allocated.1),
+            used: Some(share(used.1)),
+            used_when: "now".to_owned(),
+            overcommit: None,
+            forecasts: [allocated, used].map(|(what, of)| self.forecast(what, unit, physical, of)).to_vec(),
+        }
+    }
+
+    fn forecast(&self, what: &'static str, unit: Unit, limit: f64, of: fn(&Sums) -> f64) -> ForecastView {
+        let points: Vec<(Date, f64)> =
+            self.days.iter().map(|day| (day.day, unit.of_kib(of(&day.sums)))).collect();
+        let last = self.days.last().map(|day| day.day);
+        let stale = last.filter(|day| day.until(self.today).is_ok_and(|span| span.get_days() > STALE_DAYS));
+        let counted = if stale.is_some() { &[] } else { points.as_slice() };
+        let forecast = forecast(counted, limit).as_of(self.today);
+        let sentence = match stale {
+            Some(day) => format!("No forecast: the newest complete day is {day}."),
+            None if forecast.verdict == Verdict::Full && what.starts_with("Allocated") => {
+                "All of it is allocated.".to_owned()
+            }
+            None => forecast.sentence(),
+        };
+        ForecastView { what, unit, stands_on: forecast.stands_on(), sentence, forecast, points }
+    }
+}
+
+impl Sums {
+    fn of_now(now: &Figures) -> Self {
+        Self {
+            vcpus: float(now.allocated_vcpus),
+            allocated_memory_kib: float(now.allocated_memory_kib),
+            allocated_storage_kib: float(now.allocated_storage_kib),
+            used_cpu: 0.0,
+            used_memory_kib: float(now.used_memory_kib),
+            used_storage_kib: float(now.used_storage_kib),
+        }
+    }
+
+    fn of_day(day: &NodeDay) -> Self {
+        Self {
+            vcpus: day.allocated_vcpus,
+            allocated_memory_kib: float(day.allocated_memory_kib),
+            allocated_storage_kib: float(day.allocated_storage_kib),
+            used_cpu: day.used_cpu,
+            used_memory_kib: float(day.used_memory_kib),
+            used_storage_kib: float(day.used_storage_kib),
+        }
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self {
+            vcpus: self.vcpus + other.vcpus,
+            allocated_memory_kib: self.allocated_memory_kib + other.allocated_memory_kib,
+            allocated_storage_kib: self.allocated_storage_kib + other.allocated_storage_kib,
+            used_cpu: self.used_cpu + other.used_cpu,
+            used_memory_kib: self.used_memory_kib + other.used_memory_kib,
+            used_storage_kib: self.used_storage_kib + other.used_storage_kib,
+        }
+    }
+}
+
+/// The complete days, in their order.
+fn complete(days: &[NodeDay]) -> Vec<Day> {
+    let mut complete: Vec<Day> = days
+        .iter()
+        .filter(|day| day.is_complete)
+        .map(|day| Day { day: day.day, sums: Sums::of_day(day) })
+        .collect();
+    complete.sort_by_key(|day| day.day);
+    complete
+}
+
+fn still_speaks(node: &NodeCapacity, now: Timestamp) -> bool {
+    let limit = SignedDuration::from_hours(24 * i64::from(STALE_DAYS));
+    node.last_observed_at.is_some_and(|at| now.duration_since(at) <= limit)
+}
+
+fn silence(node: &NodeCapacity) -> String {
+    let name = name_of(node);
+    match node.last_observed_at {
+        Some(at) => {
+            let since = instant(Timestamp::from_second(at.as_second()).unwrap_or(at), &TimeZone::UTC);
+            format!(
+                "{name} is silent since {since}: its figures are those of then. Look whether its collector runs."
+            )
+        }
+        None => format!("{name} was never read. Look whether its collector runs."),
+    }
+}
+
+fn name_of(node: &NodeCapacity) -> String {
+    shown_or(&node.name, NAME_MAX, "(no name)")
+}
+
+/// The earliest of the likely days; what is full is before all.
+fn fills_first<'a>(forecasts: impl Iterator<Item = &'a ForecastView>) -> Option<FillsFirst> {
+    let days = |of: &ForecastView| match of.forecast.verdict {
+        Verdict::Full => Some(0),
+        Verdict::In => of.forecast.days_until_full.and_then(|days| days.likely),
+        Verdict::NotEnoughData | Verdict::NotGrowing | Verdict::BeyondHorizon => None,
+    };
+    let found = forecasts.filter_map(|of| Some((days(of)?, of)));
+    let first = found.min_by_key(|(days, of)| (of.forecast.verdict != Verdict::Full, *days));
+    first.map(|(days, of)| FillsFirst { what: of.what, days, full_on: of.forecast.full_on })
+}
+
+fn summary<'a>(first: Option<&FillsFirst>, mut forecasts: impl Iterator<Item = &'a ForecastView>) -> String {
+    let Some(first) = first else {
+        let known = |of: &ForecastView| of.forecast.verdict != Verdict::NotEnoughData;
+        let all: Vec<&ForecastView> = forecasts.collect();
+        return match all.iter().find(|of| !known(of)) {
+            Some(unknown) if !all.iter().any(|of| known(of)) => unknown.sentence.clone(),
+            _ => "Nothing is full within 5 years by its trend.".to_owned(),
+        };
+    };
+    let sentence = forecasts.find(|of| of.what == first.what).map_or("", |of| of.sentence.as_str());
+    let mut rest = sentence.chars();
+    let sentence = rest.next().map(|head| head.to_lowercase().collect::<String>() + rest.as_str());
+    format!("{}: {}", first.what, sentence.unwrap_or_default())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a size to look at, not to bill")]
+const fn float(value: u64) -> f64 {
+    value as f64
+}
