@@ -6,6 +6,7 @@
 
 mod invoices;
 mod login;
+mod overview;
 mod status;
 
 use actix_web::web::ServiceConfig;
@@ -14,5 +15,6 @@ use actix_web::web::ServiceConfig;
 pub(crate) fn routes(config: &mut ServiceConfig) {
     invoices::routes(config);
     login::routes(config);
+    overview::routes(config);
     status::routes(config);
 }

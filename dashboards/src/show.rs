@@ -4,9 +4,10 @@ use std::fmt;
 
 use askama::filters::HtmlSafe;
 use billing::Money;
-use jiff::Timestamp;
-use jiff::civil::Date;
+use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp, ToSpan};
+use metering::Window;
 use rust_decimal::Decimal;
 
 /// KiB in a GiB.
@@ -74,6 +75,19 @@ impl Clock {
         at.to_zoned(self.zone.clone()).strftime("%B %Y").to_string()
     }
 
+    /// A period: `November 2026` where it is a month, its first and last instants where it is not.
+    pub(crate) fn span(&self, span: Window) -> String {
+        let (start, end) = (span.start().to_zoned(self.zone.clone()), span.end().to_zoned(self.zone.clone()));
+        let is_midnight = start.time() == Time::midnight() && end.time() == Time::midnight();
+        if is_midnight
+            && start.day() == 1
+            && start.date().checked_add(1.month()).is_ok_and(|next| next == end.date())
+        {
+            return self.month(span.start());
+        }
+        format!("{} to {}", start.strftime("%Y-%m-%d %H:%M"), end.strftime("%Y-%m-%d %H:%M"))
+    }
+
     /// The day that it is.
     pub(crate) fn date(&self, at: Timestamp) -> Date {
         at.to_zoned(self.zone.clone()).date()
@@ -136,6 +150,16 @@ pub(crate) fn kib(value: u64) -> String {
     };
     let tenths = Decimal::from(value) / Decimal::from(unit);
     format!("{}\u{a0}{name}", quantity(tenths, 1))
+}
+
+/// How long ago: `3 min`, `7 h`, `12 days`, rounded down.
+pub(crate) fn age(age: SignedDuration) -> String {
+    match age.as_secs() {
+        seconds @ ..60 => format!("{} s", seconds.max(0)),
+        seconds @ 60..3_600 => format!("{} min", seconds / 60),
+        seconds @ 3_600..172_800 => format!("{} h", seconds / 3_600),
+        seconds => format!("{} days", seconds / 86_400),
+    }
 }
 
 /// Thousands apart: `-1234.5` is `−1,234.5`.

@@ -1,0 +1,66 @@
+//! `/`: what each role comes for first. Tenants: the running month in money and quantities. The provider: what all tenants
+//! owe so far, and whether metering works. Planners: instances and nodes, and no money.
+
+mod pace;
+mod provider;
+mod tenant;
+
+use actix_web::{HttpResponse, web};
+use metering::InstanceState;
+use migrations::{Database, Scope};
+use usage::registry;
+
+use crate::show;
+use crate::site::{PageError, Site, Viewer};
+
+/// How many of the last invoices are shown.
+const LAST_INVOICES: u32 = 5;
+
+/// How many instances there are, and how many of them run.
+struct Count {
+    all: String,
+    running: String,
+}
+
+/// An invoice of the short list.
+struct InvoiceRow {
+    number: String,
+    path: String,
+    tenant: String,
+    month: String,
+    status: &'static str,
+    total: String,
+}
+
+pub(crate) fn routes(config: &mut web::ServiceConfig) {
+    config.service(web::resource("/").route(web::get().to(overview)).route(web::head().to(overview)));
+}
+
+async fn overview(site: web::Data<Site>, viewer: Viewer) -> Result<HttpResponse, PageError> {
+    match (&viewer.tenant, viewer.principal.is_planner()) {
+        (Some(tenant), _) => tenant::overview(&site, &viewer, tenant).await,
+        (None, false) => provider::overview(&site, &viewer).await,
+        (None, true) => provider::planner_overview(&site, &viewer).await,
+    }
+}
+
+async fn count(database: &Database, scope: Scope) -> Result<Count, PageError> {
+    let instances = registry::instances(database, scope).await?;
+    let there = instances.iter().filter(|instance| instance.gone_at.is_none());
+    let running = there.clone().filter(|instance| instance.state == InstanceState::Running).count();
+    Ok(Count { all: show::whole(there.count() as u128), running: show::whole(running as u128) })
+}
+
+/// The invoices that were issued last, as far as the viewer sees them.
+async fn last_invoices(site: &Site, viewer: &Viewer) -> Result<Vec<InvoiceRow>, PageError> {
+    let found = billing::invoices::list(&site.database, viewer.scope(), LAST_INVOICES).await?;
+    let rows = found.into_iter().map(|invoice| InvoiceRow {
+        path: format!("/tenants/{}/invoices/{}", invoice.tenant, invoice.number),
+        number: invoice.number,
+        tenant: invoice.tenant.to_string(),
+        month: viewer.clock.span(invoice.service_period),
+        status: invoice.status.as_str(),
+        total: show::money(invoice.total),
+    });
+    Ok(rows.collect())
+}
