@@ -110,7 +110,7 @@ mod tests {
             // Ends with the sender.
             let _ = wait.recv();
         }));
-        tokio::task::spawn_blocking(move || has_started.recv().unwrap()).await.unwrap();
+        spawn_blocking(move || has_started.recv().unwrap()).await.unwrap();
         request.abort();
         assert!(request.await.unwrap_err().is_cancelled());
         assert_eq!(GATE.permits.available_permits(), 0);

@@ -221,3 +221,123 @@ async fn begin_session(
 fn seconds(duration: Duration) -> u64 {
     duration.as_secs() + u64::from(0 < duration.subsec_nanos())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use migrations::testing::{TestDatabase, database};
+    use tokio::sync::{Mutex, MutexGuard};
+    use tokio::task::JoinHandle;
+
+    use super::*;
+    use crate::role::Role;
+    use crate::users::{self, NewUser};
+
+    const RIGHT: &str = "a right password";
+
+    /// One test at a time holds the gate: two that hold half of it each would wait for ever.
+    static HOLDING: Mutex<()> = Mutex::const_new(());
+
+    /// Both places of the gate, taken until this is dropped.
+    struct Held {
+        _alone: MutexGuard<'static, ()>,
+        _until: Vec<mpsc::Sender<()>>,
+    }
+
+    async fn hold_the_gate() -> Held {
+        let alone = HOLDING.lock().await;
+        let mut until = Vec::new();
+        for _ in 0..2 {
+            let (sender, receiver) = mpsc::channel::<()>();
+            let (started, has_started) = tokio::sync::oneshot::channel();
+            tokio::spawn(PASSWORDS.enter_anyway().run(move || {
+                let _ = started.send(());
+                let _ = receiver.recv();
+            }));
+            has_started.await.unwrap();
+            until.push(sender);
+        }
+        Held { _alone: alone, _until: until }
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + seconds).unwrap()
+    }
+
+    async fn user(db: &TestDatabase, name: &str) -> User {
+        let name = UserName::new(name).unwrap();
+        let new = NewUser { name, display_name: "A", role: Role::Provider, tenant: None, password: RIGHT };
+        users::create(db, &new, at(0)).await.unwrap()
+    }
+
+    fn knock(
+        db: &TestDatabase,
+        name: &'static str,
+        address: &'static str,
+    ) -> JoinHandle<Result<(SessionSecret, User), LogInError>> {
+        let db = db.database();
+        tokio::spawn(async move { log_in(&db, name, RIGHT, address, at(1)).await })
+    }
+
+    /// Until so many attempts have been counted, and would have been answered if they did not have to wait.
+    async fn counted(db: &TestDatabase, attempts: i64) {
+        let owner = db.owner_client().await;
+        let query = "SELECT COALESCE(sum(failures), 0)::bigint AS attempts FROM login_failure";
+        while owner.query_one(query, &[]).await.unwrap().get::<_, i64>("attempts") < attempts {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+
+    #[tokio::test]
+    async fn ten_log_ins_at_once_wait_for_their_turn_at_the_hash_and_all_get_in() {
+        let db = database().await;
+        user(&db, "ann").await;
+        let held = hold_the_gate().await;
+        let all: Vec<_> = (0..10).map(|_| knock(&db, "ann", "192.0.2.1")).collect();
+        counted(&db, 10).await;
+        assert!(all.iter().all(|one| !one.is_finished()), "a password was checked beside the gate");
+        drop(held);
+        for one in all {
+            one.await.unwrap().unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn an_unknown_name_waits_for_its_turn_at_the_hash_like_any_other() {
+        let db = database().await;
+        user(&db, "ann").await;
+        let gone = user(&db, "gone").await;
+        users::disable(&db, gone.id, at(0)).await.unwrap();
+        let held = hold_the_gate().await;
+        let all: Vec<_> = ["ann", "nobody", "gone"].map(|name| knock(&db, name, "192.0.2.1")).into();
+        counted(&db, 3).await;
+        assert!(
+            all.iter().all(|one| !one.is_finished()),
+            "somebody was answered without a look at the password"
+        );
+        drop(held);
+        let mut wrong = 0;
+        for one in all {
+            wrong += usize::from(matches!(one.await.unwrap(), Err(LogInError::Wrong)));
+        }
+        assert_eq!(wrong, 2);
+    }
+
+    #[tokio::test]
+    async fn whoever_is_disabled_or_gets_a_new_password_while_the_old_one_is_checked_stays_out() {
+        for change in ["disabled_at = now()", "password_hash = '$argon2id$another'"] {
+            let db = database().await;
+            let ann = user(&db, "ann").await;
+            let held = hold_the_gate().await;
+            let late = knock(&db, "ann", "192.0.2.1");
+            counted(&db, 1).await;
+            let owner = db.owner_client().await;
+            owner.execute(&format!("UPDATE user_account SET {change}"), &[]).await.unwrap();
+            drop(held);
+            assert!(matches!(late.await.unwrap(), Err(LogInError::Wrong)), "{change}");
+            assert_eq!(log_out_everywhere(&db, ann.id).await.unwrap(), 0, "{change}");
+        }
+    }
+}
