@@ -5,10 +5,12 @@ mod cli;
 mod config;
 mod control;
 mod documents;
+mod instances;
 mod invoicing;
 mod parts;
 mod period;
 mod rate;
+mod spending;
 mod up;
 
 use std::process::ExitCode;

@@ -32,6 +32,8 @@ pub struct Parts {
     pub usage: UsageSettings,
     /// Rung when readings have come in.
     pub ingested: Arc<Notify>,
+    /// Rung when mail has become due.
+    pub mail_due: Arc<Notify>,
     /// What this node is called.
     pub node_name: String,
     reader: Arc<Reader>,
@@ -71,6 +73,7 @@ impl Parts {
             database,
             usage: UsageSettings { window, tolerance: interval * TOLERANCE_INTERVALS / TOLERANCE_DIVISOR },
             ingested: Arc::new(Notify::new()),
+            mail_due: Arc::new(Notify::new()),
             node_name,
             reader,
             compute: RwLock::new(Some(compute)),

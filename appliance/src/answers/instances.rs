@@ -30,7 +30,7 @@ pub async fn value(parts: &Parts, request: Request) -> Result<Value> {
             Ok(acted(&stopped, "stopped"))
         }
         Request::InstanceDelete { instance } => {
-            let deleted = parts.compute().await?.delete(&reference(&instance)).await?;
+            let deleted = crate::instances::delete(parts, &reference(&instance)).await?;
             Ok(acted(&deleted, "deleted"))
         }
         Request::InstanceList { tenant } => list(parts, tenant.as_deref()).await,
@@ -82,7 +82,7 @@ async fn create(parts: &Parts, asked: InstanceCreate) -> Result<Value> {
         start: asked.start,
     };
     // It is the tenant's from its first reading on: the collector finds the name in its metadata.
-    let made = parts.compute().await?.create(spec).await?;
+    let made = crate::instances::create(parts, &tenant, spec).await?;
     with_message(&made, format!("Instance {} was made for {}.", made.name, tenant.name))
 }
 

@@ -3,8 +3,11 @@
 //!
 //! Names are checked here (or by the crate that owns them); nothing below trusts a request.
 
+mod accounts;
 mod instances;
 mod invoices;
+mod limits;
+mod mail;
 pub mod tenants;
 mod usage;
 
@@ -49,7 +52,11 @@ async fn value(parts: &Parts, request: Request) -> Result<Value> {
         Request::TenantSetParty { name, address, tax_number } => {
             tenants::set_party(parts, &name, &address, tax_number.as_deref()).await
         }
+        Request::TenantSetEmail { name, email } => tenants::set_email(parts, &name, email.as_deref()).await,
         Request::TenantList {} => tenants::list(parts).await,
+        Request::Account(request) => accounts::value(parts, request).await,
+        Request::Limit(request) => limits::value(parts, request).await,
+        Request::Mail(request) => mail::value(parts, request).await,
         Request::PlanApply { file, text, rewrites_past } => {
             tenants::apply_plan(parts, &file, &text, rewrites_past).await
         }
@@ -63,7 +70,7 @@ async fn value(parts: &Parts, request: Request) -> Result<Value> {
             invoices::issue(parts, &asked).await
         }
         Request::InvoiceList { tenant } => invoices::list(parts, tenant.as_deref()).await,
-        Request::InvoiceShow { .. } => anyhow::bail!("a document is not JSON"),
+        Request::InvoiceShow { .. } | Request::CapacityPdf {} => anyhow::bail!("a document is not JSON"),
         other => instances::value(parts, other).await,
     }
 }

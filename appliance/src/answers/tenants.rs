@@ -59,6 +59,24 @@ pub async fn set_party(
     Ok(json!({ "message": format!("Invoices of {} show the new address from now on.", tenant.name) }))
 }
 
+/// Says where a tenant's mail goes.
+pub async fn set_email(parts: &Parts, name: &str, email: Option<&str>) -> Result<Value> {
+    let tenant = registry::find_tenant(&parts.database, Scope::Provider, name).await?;
+    let change = registry::TenantChange {
+        display_name: &tenant.display_name,
+        address: &tenant.address,
+        tax_number: tenant.tax_number.as_deref(),
+        email,
+        plan_name: tenant.plan_name.as_deref(),
+    };
+    registry::update_tenant(&parts.database, tenant.id, tenant.revision, &change).await?;
+    let message = match email {
+        Some(email) => format!("Mail for {} goes to {email}.", tenant.name),
+        None => format!("{} has no address now: its mail goes to the operator.", tenant.name),
+    };
+    Ok(json!({ "message": message }))
+}
+
 /// All tenants but the built-in one.
 pub async fn list(parts: &Parts) -> Result<Value> {
     let tenants = registry::tenants(&parts.database, Scope::Provider).await?;
@@ -72,6 +90,7 @@ pub async fn list(parts: &Parts) -> Result<Value> {
                 "display_name": tenant.display_name,
                 "time_zone": tenant.time_zone,
                 "plan": tenant.plan_name,
+                "email": tenant.email,
             })
         })
         .collect();

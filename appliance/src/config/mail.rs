@@ -104,4 +104,36 @@ impl Mail {
         }
         Ok(())
     }
+
+    /// For the mail crate, with the password read. `None`: no server is set.
+    ///
+    /// # Errors
+    /// The password's file cannot be read.
+    pub fn smtp(&self) -> Result<Option<mail::SmtpSettings>> {
+        use anyhow::Context;
+        let (Some(host), Some(from)) = (&self.host, &self.from) else { return Ok(None) };
+        let password = match &self.password_file {
+            None => None,
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .with_context(|| format!("mail.password_file {} cannot be read", path.display()))?;
+                Some(text.lines().next().unwrap_or_default().to_owned())
+            }
+        };
+        let usual = if self.tls == Tls::Implicit { IMPLICIT_TLS_PORT } else { SUBMISSION_PORT };
+        Ok(Some(mail::SmtpSettings {
+            host: host.clone(),
+            port: self.port.unwrap_or(usual),
+            tls: match self.tls {
+                Tls::Starttls => mail::Tls::Required,
+                Tls::Implicit => mail::Tls::Implicit,
+                Tls::None => mail::Tls::None,
+            },
+            ca_file: self.ca_file.clone(),
+            username: self.username.clone(),
+            password,
+            from: from.clone(),
+            timeout: self.timeout.0,
+        }))
+    }
 }

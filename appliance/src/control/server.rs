@@ -52,13 +52,13 @@ pub fn start(parts: &Arc<Parts>, data_dir: &Path, pages: TcpListener) -> Result<
     .disable_signals()
     .listen_uds(control_socket(data_dir)?)?
     .run();
-    let (database, live) = (parts.database.clone(), Arc::clone(parts));
+    let (database, live, portal) = (parts.database.clone(), Arc::clone(parts), portal(parts));
     let pages = HttpServer::new(move || {
         let live: Arc<dyn dashboards::Live> = live.clone();
         App::new()
             .app_data(web::PayloadConfig::new(PAGE_BODY_BYTES_MAX))
             .wrap(dashboards::headers())
-            .configure(dashboards::configure(database.clone(), live))
+            .configure(dashboards::configure(database.clone(), live, portal))
     })
     .workers(WORKERS)
     .shutdown_timeout(SHUTDOWN_SECONDS)
@@ -82,6 +82,15 @@ impl Front {
         for handle in self.handles {
             handle.stop(true).await;
         }
+    }
+}
+
+/// What the portal must be told.
+fn portal(parts: &Parts) -> dashboards::Portal {
+    let public_url = parts.config.server.public_url.as_deref();
+    dashboards::Portal {
+        secure_cookies: public_url.is_some_and(|url| url.starts_with("https://")),
+        usage: parts.usage,
     }
 }
 

@@ -78,13 +78,14 @@ async fn serve_with(
     pages: TcpListener,
     stop: &mut Signals,
 ) -> Result<()> {
+    let smtp = smtp(config)?;
     let report = migrations::migrate(url).await.context("failed to migrate the database")?;
     info!(profile = report.profile.as_sql(), applied = report.applied.len(), "database ready");
     let limits = PoolLimits { max_connections: config.database.pool_size, wait: CONNECTION_WAIT };
     let database = Database::connect(url, limits).await.context("failed to connect to the database")?;
     let (stopping, stopped) = watch::channel(false);
     let parts = Arc::new(Parts::start(data_dir, config, database)?);
-    let jobs = Jobs::start(&parts, &stopped).await;
+    let jobs = Jobs::start(&parts, smtp, &stopped).await;
     let address = pages.local_addr()?;
     let mut front = control::server::start(&parts, data_dir, pages)?;
     println!("Weir {} is up: http://{address}   (Ctrl-C stops it)", env!("CARGO_PKG_VERSION"));
@@ -99,6 +100,12 @@ async fn serve_with(
     let _ = stopping.send(true);
     jobs.stop().await;
     ended.and(last_look)
+}
+
+/// The mail server, checked before anything else is done.
+fn smtp(config: &Config) -> Result<Option<mail::Smtp>> {
+    let Some(settings) = config.mail.smtp()? else { return Ok(None) };
+    Ok(Some(mail::Smtp::new(&settings).context("[mail] is not right")?))
 }
 
 /// The signals that stop Weir in order.
@@ -129,7 +136,7 @@ fn listen(config: &Config) -> Result<TcpListener> {
     listener.set_nonblocking(true)?;
     if !address.ip().is_loopback() {
         warn!(
-            "whoever can reach {address} can read every tenant's invoices: there is no log-in yet; use 127.0.0.1 unless that is meant"
+            "{address} is served without TLS: whoever listens on the way reads passwords and invoices; put a proxy with TLS before it, or use 127.0.0.1"
         );
     }
     Ok(listener)

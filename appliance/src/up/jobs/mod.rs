@@ -1,8 +1,13 @@
-//! What runs by itself while Weir is up: shipping readings into the database, and deriving usage from them.
+//! What runs by itself while Weir is up: shipping readings into the database, deriving usage from them, and what the
+//! modules below do.
+
+mod housekeeping;
+mod mail;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::mail::Smtp;
 use collector::{Sink, SinkError};
 use jiff::Timestamp;
 use metering::Batch;
@@ -29,8 +34,14 @@ pub struct Jobs {
 
 impl Jobs {
     /// Starts them; they end when `stop` turns true.
-    pub async fn start(parts: &Arc<Parts>, stop: &watch::Receiver<bool>) -> Self {
-        let mut tasks = vec![tokio::spawn(derive(Arc::clone(parts), stop.clone()))];
+    pub async fn start(parts: &Arc<Parts>, smtp: Option<Smtp>, stop: &watch::Receiver<bool>) -> Self {
+        let mut tasks = vec![
+            tokio::spawn(derive(Arc::clone(parts), stop.clone())),
+            tokio::spawn(housekeeping::rate(Arc::clone(parts), stop.clone())),
+            tokio::spawn(housekeeping::count(Arc::clone(parts), stop.clone())),
+            tokio::spawn(housekeeping::sweep(Arc::clone(parts), stop.clone())),
+            tokio::spawn(mail::deliver(Arc::clone(parts), smtp, stop.clone())),
+        ];
         let source = parts.spool().await;
         let spool = source.as_ref().map(|(spool, _)| spool.clone());
         if let Some((spool, wake)) = source {

@@ -1,0 +1,72 @@
+//! What is done now and then: rating the running months, counting what tenants hold, summing up the nodes' days, and
+//! clearing away sessions that have ended. Each failure is logged and tried again the next time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+use tracing::{error, warn};
+
+use crate::parts::Parts;
+use crate::{instances, spending};
+
+/// Month-to-date amounts are at most this old, and a bit.
+const RATE_INTERVAL: Duration = Duration::from_secs(60);
+/// ... or this, where readings come more often than once a minute: a fifth of a demo.
+const RATE_INTERVAL_MIN: Duration = Duration::from_secs(5);
+/// What tenants hold is counted so often, to see what somebody made or removed without Weir.
+const COUNT_INTERVAL: Duration = Duration::from_secs(60);
+/// Days of nodes are summed up so often: the capacity page shows today, too.
+const ROLL_UP_INTERVAL: Duration = Duration::from_secs(600);
+/// Ended sessions are cleared away so often.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(3_600);
+
+/// Rates the running months until `stop` turns true.
+pub async fn rate(parts: Arc<Parts>, mut stop: watch::Receiver<bool>) {
+    let interval = parts.config.collector.reading_interval.0.clamp(RATE_INTERVAL_MIN, RATE_INTERVAL);
+    loop {
+        if let Err(failure) = spending::rate_running_months(&parts, Timestamp::now()).await {
+            error!("the running months were not rated: {failure:#}");
+        }
+        if !goes_on(&mut stop, interval).await {
+            return;
+        }
+    }
+}
+
+/// Counts what tenants hold until `stop` turns true.
+pub async fn count(parts: Arc<Parts>, mut stop: watch::Receiver<bool>) {
+    loop {
+        if let Err(failure) = instances::count(&parts).await {
+            // libvirt may be away: what was counted before stands.
+            warn!("what tenants hold was not counted: {failure:#}");
+        }
+        if !goes_on(&mut stop, COUNT_INTERVAL).await {
+            return;
+        }
+    }
+}
+
+/// Clears sessions away until `stop` turns true.
+pub async fn sweep(parts: Arc<Parts>, mut stop: watch::Receiver<bool>) {
+    loop {
+        if let Err(failure) = accounts::sessions::sweep(&parts.database, Timestamp::now()).await {
+            error!("ended sessions were not cleared away: {:#}", anyhow::Error::from(failure));
+        }
+        if !goes_on(&mut stop, SWEEP_INTERVAL).await {
+            return;
+        }
+    }
+}
+
+/// Waits for the next turn. `false`: there is none, Weir is being stopped.
+async fn goes_on(stop: &mut watch::Receiver<bool>, interval: Duration) -> bool {
+    if *stop.borrow_and_update() {
+        return false;
+    }
+    tokio::select! {
+        () = tokio::time::sleep(interval) => true,
+        _ = stop.changed() => false,
+    }
+}
