@@ -116,6 +116,10 @@ impl FromStr for InvoiceCursor {
 
     fn from_str(text: &str) -> Result<Self, BadCursor> {
         let (issued_at, number) = text.split_once('.').ok_or(BadCursor)?;
+        // Only digits: nothing was issued before 1970, and the database knows no instant before 4713 BC.
+        if !is_digits(issued_at) {
+            return Err(BadCursor);
+        }
         let issued_at = issued_at.parse().map_err(|_| BadCursor)?;
         Self::behind(Timestamp::from_microsecond(issued_at).map_err(|_| BadCursor)?, number)
     }

@@ -1,6 +1,9 @@
 //! Plans and usage in a few words, for the tables of the tests.
 
+use std::future::Future;
+
 use billing::PricePlan;
+use billing::store::invoices::StoreError;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use metering::{Coverage, InstanceId, MeterName, Resource, ResourceKind, UsageRecord, VolumeId, Window};
@@ -82,4 +85,15 @@ pub fn october() -> Window {
 /// An instant after October.
 pub fn november() -> Timestamp {
     "2026-11-02T09:00:00Z".parse().unwrap()
+}
+
+/// Does it until the connection lives long enough.
+pub async fn insist<T, F: Future<Output = Result<T, StoreError>>>(work: impl Fn() -> F) -> T {
+    loop {
+        match work().await {
+            Ok(done) => return done,
+            Err(error) if error.is_transient() => {}
+            Err(error) => panic!("{error}: {error:?}"),
+        }
+    }
 }

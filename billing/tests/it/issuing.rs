@@ -257,7 +257,8 @@ async fn assert_gapless(database: &Database) {
         .query_one(
             "SELECT count(*) AS invoices, count(DISTINCT number) AS numbers, min(series_number) AS first,
                     max(series_number) AS last, (SELECT last_number FROM invoice_series) AS taken,
-                    count(*) FILTER (WHERE status <> 'issued') AS drafts
+                    count(*) FILTER (WHERE status <> 'issued') AS drafts,
+                    (SELECT count(*) FROM mail_outbox) AS mails
              FROM invoice",
             &[],
         )
@@ -266,7 +267,7 @@ async fn assert_gapless(database: &Database) {
     let get = |column| row.get::<_, i64>(column);
     let all = STORM as i64;
     assert_eq!((get("invoices"), get("numbers"), get("first"), get("last")), (all, all, 1, all));
-    assert_eq!((get("taken"), get("drafts")), (all, 0));
+    assert_eq!((get("taken"), get("drafts"), get("mails")), (all, 0, all));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -1,10 +1,13 @@
 //! Tests of billing from the outside, in one binary (linking is most of the waiting).
 
+mod budgets;
 mod common;
 mod documents;
+mod drafts;
 mod final_invoices;
 mod issuing;
 mod plan_errors;
+mod quotas;
 mod rating_properties;
 mod rating_tables;
 mod statements;

@@ -13,15 +13,28 @@ async fn every_statement_fits_the_schema() {
     }
 }
 
+#[test]
+fn no_statement_is_left_out() {
+    let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/sql")).unwrap();
+    let mut files: Vec<String> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    files.sort_unstable();
+    assert_eq!(files, billing::store::sql::ALL.map(|(name, _)| format!("{name}.sql")));
+}
+
+/// All tables of this crate, as an SQL list.
+const TABLES: &str = "'invoice', 'invoice_line', 'invoice_series', 'price_plan', 'quota', 'instance_hold', 'draft', \
+                      'budget', 'budget_crossing', 'mail_outbox'";
+
 #[tokio::test]
-async fn no_float_and_no_row_without_a_tenant_in_the_tables_of_invoices() {
+async fn no_float_and_no_row_without_a_tenant_in_the_tables_of_billing() {
     let database = migrations::testing::database().await;
     let client = database.owner_client().await;
     let floats = client
         .query(
-            "SELECT table_name || '.' || column_name AS name FROM information_schema.columns
-             WHERE table_name IN ('invoice', 'invoice_line', 'invoice_series', 'price_plan')
-               AND data_type IN ('real', 'double precision', 'money')",
+            &format!(
+                "SELECT table_name || '.' || column_name AS name FROM information_schema.columns
+                 WHERE table_name IN ({TABLES}) AND data_type IN ('real', 'double precision', 'money')"
+            ),
             &[],
         )
         .await
@@ -29,14 +42,16 @@ async fn no_float_and_no_row_without_a_tenant_in_the_tables_of_invoices() {
     assert!(floats.is_empty(), "{:?}", floats[0].get::<_, String>("name"));
     let rows = client
         .query(
-            "SELECT c.relname AS name, c.relforcerowsecurity AS forced, a.attnotnull AS not_null
-             FROM pg_class c LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id'
-             WHERE c.relname IN ('invoice', 'invoice_line', 'invoice_series', 'price_plan') AND c.relkind = 'r'",
+            &format!(
+                "SELECT c.relname AS name, c.relforcerowsecurity AS forced, a.attnotnull AS not_null
+                 FROM pg_class c LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id'
+                 WHERE c.relname IN ({TABLES}) AND c.relkind = 'r'"
+            ),
             &[],
         )
         .await
         .unwrap();
-    assert_eq!(rows.len(), 4);
+    assert_eq!(rows.len(), 10);
     for row in rows {
         let name: String = row.get("name");
         assert!(row.get::<_, bool>("forced"), "{name}");
