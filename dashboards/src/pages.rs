@@ -4,6 +4,8 @@
 //! A page's handler takes [`crate::site::Viewer`], which sends strangers to the log-in; one that changes something takes
 //! [`crate::auth::Writer`] or [`crate::auth::InPerson`] too. Its template extends `base.html` and has a field `layout`.
 
+mod instance;
+mod instances;
 mod invoices;
 mod login;
 mod overview;
@@ -13,6 +15,8 @@ use actix_web::web::ServiceConfig;
 
 /// Adds the routes of every page.
 pub(crate) fn routes(config: &mut ServiceConfig) {
+    instance::routes(config);
+    instances::routes(config);
     invoices::routes(config);
     login::routes(config);
     overview::routes(config);

@@ -152,6 +152,20 @@ pub(crate) fn kib(value: u64) -> String {
     format!("{}\u{a0}{name}", quantity(tenths, 1))
 }
 
+/// A rate of a chart: `1.5 MiB/s`. For pictures and the tables behind them alone.
+pub(crate) fn bytes_per_second(value: f64) -> String {
+    let mut units = ["B/s", "KiB/s", "MiB/s", "GiB/s"].into_iter();
+    let (mut value, mut unit) = (value, units.next().unwrap_or_default());
+    for larger in units {
+        if value < 1_024.0 {
+            break;
+        }
+        (value, unit) = (value / 1_024.0, larger);
+    }
+    let decimals = if unit == "B/s" || 100.0 <= value { 0 } else { 1 };
+    format!("{value:.decimals$}\u{a0}{unit}")
+}
+
 /// How long ago: `3 min`, `7 h`, `12 days`, rounded down.
 pub(crate) fn age(age: SignedDuration) -> String {
     match age.as_secs() {
