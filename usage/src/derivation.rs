@@ -364,7 +364,7 @@ fn bigints(column: &'static str, values: impl Iterator<Item = u64>) -> Result<Ve
     values.map(|value| i64::try_from(value).map_err(|_| too_large(value))).collect()
 }
 
-fn window_of(row: &Row) -> Result<Window, UsageError> {
+pub(crate) fn window_of(row: &Row) -> Result<Window, UsageError> {
     let start: Timestamp = row.try_get("window_start")?;
     let end: Timestamp = row.try_get("window_end")?;
     Window::new(start, end).map_err(|error| UsageError::Corrupt {

@@ -9,6 +9,7 @@ macro_rules! sql {
 
 pub mod audit;
 pub mod bench;
+pub mod charts;
 pub mod days;
 pub mod derivation;
 pub mod error;
@@ -19,6 +20,7 @@ pub mod readings;
 pub mod records;
 pub mod registry;
 pub mod settings;
+pub mod why;
 
 pub use derivation::{Derived, derive_dirty, mark_overdue};
 pub use error::UsageError;

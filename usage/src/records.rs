@@ -12,7 +12,7 @@ use migrations::{Database, Scope, Transaction};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use crate::derivation;
+use crate::derivation::{self, Piece};
 use crate::error::{UsageError, unsigned};
 use crate::ingest::marks::MarkKind;
 use crate::load;
@@ -129,22 +129,35 @@ async fn add_edge(
     settings: UsageSettings,
     now: Timestamp,
 ) -> Result<(), UsageError> {
+    for piece in edge_pieces(transaction, tenant_id, edge, settings, now).await? {
+        add(sums, piece.resource, piece.meter, n, piece.quantity, piece.coverage);
+    }
+    Ok(())
+}
+
+/// What a tenant used in a window that is not whole, from the readings themselves. In the provider's scope: the readings
+/// beside the window may be another tenant's.
+pub(crate) async fn edge_pieces(
+    transaction: &Transaction<'_>,
+    tenant_id: TenantId,
+    edge: Window,
+    settings: UsageSettings,
+    now: Timestamp,
+) -> Result<Vec<Piece>, UsageError> {
     let text =
         if tenant_id == TenantId::UNASSIGNED { sql!("unassigned_within") } else { sql!("held_within") };
     let statement = transaction.prepare_cached(text).await?;
     let rows = transaction.query(&statement, &[&tenant_id.uuid(), &edge.start(), &edge.end()]).await?;
+    let mut found = Vec::new();
     for row in rows {
         let kind = MarkKind::parse(row.try_get("kind")?)?;
         let id: Uuid = row.try_get("resource")?;
         let series = load::load(transaction, kind, id, edge, settings.tolerance).await?;
         let ownership = ownership::ownership_of(transaction, kind, id).await?;
-        for piece in derivation::pieces(&series, &ownership, &[edge], settings, now) {
-            if piece.tenant == tenant_id.uuid() {
-                add(sums, piece.resource, piece.meter, n, piece.quantity, piece.coverage);
-            }
-        }
+        let pieces = derivation::pieces(&series, &ownership, &[edge], settings, now);
+        found.extend(pieces.into_iter().filter(|piece| piece.tenant == tenant_id.uuid()));
     }
-    Ok(())
+    Ok(found)
 }
 
 fn add(sums: &mut Sums, resource: Resource, meter: MeterName, n: usize, quantity: u64, coverage: Coverage) {

@@ -1,0 +1,36 @@
+-- What tenant $1 used of meter $2 in the windows of [$3, $4), by resource: its whole days as they are summed, and of a day
+-- that is cut its records. An instant begins a day when the one just before it is of another date.
+WITH period AS MATERIALIZED (
+    SELECT t.time_zone, x.first_day, x.end_day,
+           (($3::timestamptz - INTERVAL '1 microsecond') AT TIME ZONE t.time_zone)::date = x.first_day AS is_first_cut,
+           (($4::timestamptz - INTERVAL '1 microsecond') AT TIME ZONE t.time_zone)::date = x.end_day AS is_end_cut
+    FROM tenant t
+    CROSS JOIN LATERAL (SELECT ($3::timestamptz AT TIME ZONE t.time_zone)::date AS first_day,
+                               ($4::timestamptz AT TIME ZONE t.time_zone)::date AS end_day) x
+    WHERE t.tenant_id = $1
+), cut AS MATERIALIZED (
+    SELECT p.first_day AS day, p.time_zone FROM period p WHERE p.is_first_cut
+    UNION
+    SELECT p.end_day, p.time_zone FROM period p WHERE p.is_end_cut
+), parts AS (
+    SELECT d.kind, d.resource, d.device, d.quantity, d.measured_us, d.estimated_us, d.missing_us, d.records
+    FROM period p
+    JOIN usage_day d
+        ON d.tenant_id = $1 AND d.meter = $2
+        AND p.first_day + p.is_first_cut::integer <= d.day AND d.day < p.end_day
+    UNION ALL
+    SELECT d.kind, d.resource, d.device, u.quantity, u.measured_us, u.estimated_us, u.missing_us, 1
+    FROM cut c
+    JOIN usage_day d ON d.tenant_id = $1 AND d.meter = $2 AND d.day = c.day
+    JOIN usage_record u
+        ON u.tenant_id = $1 AND u.resource = d.resource AND u.device = d.device AND u.meter = $2
+        AND (c.day::timestamp AT TIME ZONE c.time_zone) - INTERVAL '3 hours' <= u.window_start
+        AND u.window_start < ((c.day + 1)::timestamp AT TIME ZONE c.time_zone) + INTERVAL '3 hours'
+        AND $3 <= u.window_start AND u.window_end <= $4
+        AND (u.window_start AT TIME ZONE c.time_zone)::date = c.day
+)
+SELECT x.kind, x.resource, x.device, sum(x.quantity)::text AS quantity, sum(x.measured_us)::bigint AS measured_us,
+       sum(x.estimated_us)::bigint AS estimated_us, sum(x.missing_us)::bigint AS missing_us,
+       sum(x.records)::bigint AS records
+FROM parts x
+GROUP BY x.kind, x.resource, x.device
