@@ -9,6 +9,7 @@ macro_rules! sql {
 
 pub mod audit;
 pub mod bench;
+pub mod capacity;
 pub mod charts;
 pub mod days;
 pub mod derivation;
