@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod browser;
 pub mod daemons;
 pub mod demo;
 pub mod file_server;
@@ -10,6 +11,7 @@ mod lock;
 pub mod network;
 pub mod orders;
 pub mod process;
+pub mod smtp;
 pub mod truth;
 pub mod virt_type;
 mod xml;
