@@ -4,6 +4,9 @@
 /// The width that plain-text mail is read at without scrolling, quoted once or twice.
 pub(crate) const LINE_MAX: usize = 76;
 
+/// Stands above what mail programs show faintly and leave out of answers.
+const SIGNATURE: &str = "-- ";
+
 /// Longest name of a person or company that a letter shows.
 pub(crate) const NAME_MAX: usize = 90;
 
@@ -46,7 +49,8 @@ pub(crate) fn one_line(text: &str, limit: usize) -> String {
 pub(crate) fn wrap(text: &str) -> String {
     let mut out = String::new();
     for line in text.trim_end().lines() {
-        wrap_line(line.trim_end(), &mut out);
+        // Mail programs know a signature by the space behind the dashes (RFC 3676, 4.3).
+        wrap_line(if line == SIGNATURE { line } else { line.trim_end() }, &mut out);
     }
     out
 }

@@ -92,6 +92,18 @@ fn view(document: &InvoiceDocument, number: &str, portal_url: Option<&str>) -> V
     }
 }
 
+impl View {
+    /// Subtotal, tax and total as rows of text, the amounts under each other.
+    fn text_sums(&self) -> String {
+        let rows =
+            [("Subtotal", &self.subtotal), (self.tax_label.as_str(), &self.tax), ("Total", &self.total)];
+        let widest = rows.map(|(label, amount)| (label.chars().count(), amount.chars().count()));
+        let labels = widest.map(|(label, _)| label).into_iter().max().unwrap_or_default();
+        let amounts = widest.map(|(_, amount)| amount).into_iter().max().unwrap_or_default();
+        rows.map(|(label, amount)| format!("{label:<labels$}   {amount:>amounts$}")).join("\n")
+    }
+}
+
 /// The number as far as it is letters, digits, `-` and `_`: it becomes the name of a file and a part of a link.
 fn file_stem(number: &str) -> String {
     let is_plain = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');

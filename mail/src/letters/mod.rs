@@ -48,7 +48,7 @@ pub struct Attachment {
 #[derive(Debug, thiserror::Error)]
 pub enum LetterError {
     /// The outbox does not say what the letter needs.
-    #[error("the outbox says too little for a letter: {0}")]
+    #[error("the outbox says too little for a letter")]
     About(#[source] serde_json::Error),
     /// An amount is none.
     #[error("the outbox holds an amount that is none")]

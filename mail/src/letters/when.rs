@@ -13,7 +13,8 @@ pub(super) fn period(period: Window, zone: &TimeZone) -> String {
     let (start, end) =
         (period.start().to_zoned(zone.clone()).datetime(), period.end().to_zoned(zone.clone()).datetime());
     if start.time() != Time::midnight() || end.time() != Time::midnight() {
-        return format!("{} to {}", start.strftime("%-d %B %Y %H:%M"), end.strftime("%-d %B %Y %H:%M"));
+        let until = if start.date() == end.date() { "%H:%M" } else { "%-d %B %Y %H:%M" };
+        return format!("{} to {}", start.strftime("%-d %B %Y %H:%M"), end.strftime(until));
     }
     let (first, after) = (start.date(), end.date());
     if first.day() == 1 && first.checked_add(1.month()).is_ok_and(|next| next == after) {
@@ -83,8 +84,8 @@ mod tests {
         check(
             "2026-10-05T10:00:00Z",
             "2026-10-05T11:30:00Z",
-            "5 October 2026 12:00 to 5 October 2026 13:30",
-            "5 October 2026 10:00 to 5 October 2026 11:30 (UTC)",
+            "5 October 2026 12:00 to 13:30",
+            "5 October 2026 10:00 to 11:30 (UTC)",
         );
     }
 
