@@ -4,21 +4,35 @@
 //! A page's handler takes [`crate::site::Viewer`], which sends strangers to the log-in; one that changes something takes
 //! [`crate::auth::Writer`] or [`crate::auth::InPerson`] too. Its template extends `base.html` and has a field `layout`.
 
+mod bill;
+mod budget;
+mod conflict;
+mod figures;
 mod instance;
 mod instances;
 mod invoices;
 mod login;
 mod overview;
+mod quota_form;
 mod status;
+mod tenants;
+mod tokens;
+mod usage;
+mod why;
 
 use actix_web::web::ServiceConfig;
 
 /// Adds the routes of every page.
 pub(crate) fn routes(config: &mut ServiceConfig) {
+    budget::routes(config);
     instance::routes(config);
     instances::routes(config);
     invoices::routes(config);
     login::routes(config);
     overview::routes(config);
     status::routes(config);
+    tenants::routes(config);
+    tokens::routes(config);
+    usage::routes(config);
+    why::routes(config);
 }

@@ -1,33 +1,129 @@
-//! Invoices: the list, and each as a document. What a document looks like is `reports`'.
+//! `/invoices`, one invoice and its documents, and the draft of the running month. It computes no money: what it shows
+//! stands in the `InvoiceDocument`. The documents themselves are made by `reports`.
 
 use actix_web::http::header;
 use actix_web::{HttpResponse, web};
 use askama::Template;
-use billing::{InvoiceDocument, invoices};
-use migrations::Scope;
-use usage::registry;
+use billing::invoices::{self, InvoiceCursor, InvoiceQuery, InvoiceSummary};
+use billing::{InvoiceLine, InvoiceStatus, Party, Tier};
+use serde::Deserialize;
+use usage::registry::{self, Tenant};
 
+use super::bill::{self, Bill, Which};
+use super::figures::{self, Known};
 use crate::routes::DOCUMENT_SECURITY_POLICY;
-use crate::show::{self, Moment};
+use crate::show::{self, Clock};
 use crate::site::{Layout, NO_STORE, PageError, Site, Viewer, html, html_body};
 
-/// `templates/invoices.html`
-#[derive(Template)]
-#[template(path = "invoices.html")]
-struct InvoicesPage {
-    layout: Layout,
-    invoices: Vec<InvoiceRow>,
+/// Invoices on one page.
+const SHOWN: u32 = 50;
+
+/// What the address of the list says.
+#[derive(Deserialize)]
+pub(crate) struct ListAsked {
+    status: Option<String>,
+    tenant: Option<String>,
+    after: Option<String>,
 }
 
-/// An invoice of the list.
-struct InvoiceRow {
+/// `/invoices`
+#[derive(Template)]
+#[template(path = "invoices.html")]
+struct ListPage {
+    layout: Layout,
+    shows_tenant: bool,
+    /// The tenant that was chosen, and the others.
+    tenants: Option<Vec<Choice>>,
+    filters: Vec<Filter>,
+    is_filtered: bool,
+    is_first: bool,
+    newest: String,
+    older: Option<String>,
+    /// The running month of a single tenant.
+    draft: Option<String>,
+    invoices: Vec<Row>,
+}
+
+struct Choice {
+    name: String,
+    display_name: String,
+    is_chosen: bool,
+}
+
+struct Filter {
+    title: &'static str,
+    path: String,
+    is_chosen: bool,
+}
+
+struct Row {
     number: String,
     path: String,
     tenant: String,
-    from: Moment,
-    to: Moment,
+    tenant_path: String,
+    period: String,
+    issued: String,
     status: &'static str,
     total: String,
+    currency: &'static str,
+}
+
+/// One bill in the frame.
+#[derive(Template)]
+#[template(path = "invoice.html")]
+struct InvoicePage {
+    layout: Layout,
+    name: String,
+    path: String,
+    is_draft: bool,
+    status: &'static str,
+    period: String,
+    as_of: String,
+    facts: Vec<(&'static str, String)>,
+    seller: PartyView,
+    buyer: PartyView,
+    currency: &'static str,
+    lines: Vec<LineView>,
+    subtotal: String,
+    tax_title: String,
+    tax: String,
+    total: String,
+    known: Known,
+    unpriced: Vec<UnpricedView>,
+}
+
+/// The running month before its first draft.
+#[derive(Template)]
+#[template(path = "draft_empty.html")]
+struct NoDraftPage {
+    layout: Layout,
+    tenant: String,
+}
+
+struct PartyView {
+    name: String,
+    address: Vec<String>,
+    tax_number: Option<String>,
+}
+
+struct LineView {
+    title: String,
+    is_included: bool,
+    notes: Vec<String>,
+    quantity: String,
+    unit: String,
+    unit_price: String,
+    amount: String,
+    why: String,
+}
+
+struct UnpricedView {
+    title: String,
+    period: Option<String>,
+    quantity: String,
+    unit: String,
+    base: String,
+    base_unit: String,
 }
 
 pub(crate) fn routes(config: &mut web::ServiceConfig) {
@@ -35,56 +131,244 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
         .service(web::resource("/invoices").route(web::get().to(list)).route(web::head().to(list)))
         .service(
             web::resource("/tenants/{tenant}/invoices/{document}")
-                .route(web::get().to(document))
-                .route(web::head().to(document)),
+                .route(web::get().to(invoice))
+                .route(web::head().to(invoice)),
+        )
+        .service(
+            web::resource("/tenants/{tenant}/draft").route(web::get().to(draft)).route(web::head().to(draft)),
         );
 }
 
-async fn list(site: web::Data<Site>, viewer: Viewer) -> Result<HttpResponse, PageError> {
+/// `/invoices`
+async fn list(
+    site: web::Data<Site>,
+    viewer: Viewer,
+    asked: web::Query<ListAsked>,
+) -> Result<HttpResponse, PageError> {
     viewer.must_see_money()?;
-    let found = invoices::list(&site.database, viewer.scope(), invoices::MAX_LISTED).await?;
-    let rows = found
-        .into_iter()
-        .map(|invoice| InvoiceRow {
-            path: format!("/tenants/{}/invoices/{}", invoice.tenant, invoice.number),
-            number: invoice.number,
-            tenant: invoice.tenant.to_string(),
-            from: viewer.clock.moment(invoice.service_period.start()),
-            to: viewer.clock.moment(invoice.service_period.end()),
-            status: invoice.status.as_str(),
-            total: show::money(invoice.total),
-        })
-        .collect();
-    html(&InvoicesPage { layout: viewer.layout("/invoices"), invoices: rows })
+    let status = status(asked.status.as_deref().unwrap_or(""))?;
+    let after = match asked.after.as_deref() {
+        Some(text) => Some(text.parse::<InvoiceCursor>().map_err(|error| refused(&error))?),
+        None => None,
+    };
+    let is_first = after.is_none();
+    let tenant = match (&viewer.tenant, asked.tenant.as_deref().filter(|name| !name.is_empty())) {
+        (Some(own), _) => Some(own.clone()),
+        (None, Some(name)) => Some(registry::find_tenant(&site.database, viewer.scope(), name).await?),
+        (None, None) => None,
+    };
+    let query = InvoiceQuery { tenant: tenant.as_ref().map(|tenant| tenant.id), status, after, limit: SHOWN };
+    let found = invoices::page(&site.database, viewer.scope(), &query).await?;
+    let all = match &viewer.tenant {
+        Some(own) => vec![own.clone()],
+        None => registry::tenants(&site.database, viewer.scope()).await?,
+    };
+    let shows_tenant = viewer.tenant.is_none();
+    let chosen = tenant.as_ref().filter(|_| shows_tenant).map(|tenant| tenant.name.as_str());
+    let newest = list_path(status, chosen);
+    html(&ListPage {
+        layout: viewer.layout("/invoices"),
+        shows_tenant,
+        filters: filters(status, chosen),
+        is_filtered: status.is_some() || chosen.is_some(),
+        is_first,
+        older: found.next.as_ref().map(|cursor| with(&newest, "after", &cursor.to_string())),
+        newest,
+        draft: tenant.as_ref().map(|tenant| format!("/tenants/{}/draft", tenant.name)),
+        invoices: found.items.into_iter().map(|invoice| row(invoice, &all)).collect(),
+        tenants: shows_tenant.then(|| choices(&all, chosen)),
+    })
 }
 
-/// One invoice: `NUMBER` as a page, `NUMBER.pdf`, `NUMBER.json`. Looked up in the tenant's own scope.
-async fn document(
+/// One invoice: `NUMBER` in the frame, `NUMBER.html`, `NUMBER.pdf`, `NUMBER.json` as documents.
+async fn invoice(
     site: web::Data<Site>,
     viewer: Viewer,
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, PageError> {
-    viewer.must_see_money()?;
     let (tenant, document) = path.into_inner();
-    let tenant = registry::find_tenant(&site.database, viewer.scope(), &tenant).await?;
-    let (number, form) = document.rsplit_once('.').unwrap_or((document.as_str(), "html"));
-    let scope = Scope::Tenant(tenant.id.uuid());
-    let found = invoices::find(&site.database, scope, number).await?.ok_or(PageError::NotFound)?;
-    let invoice = InvoiceDocument { status: found.status, ..found.document };
-    let mut answer = match form {
-        "html" => html_body(reports::invoice_html(&invoice)?),
-        "json" => HttpResponse::Ok().content_type("application/json").body(reports::invoice_json(&invoice)?),
+    let (number, form) = document.rsplit_once('.').unwrap_or((document.as_str(), ""));
+    let bill =
+        bill::find(&site, &viewer, &tenant, &Which::Number(number)).await?.ok_or(PageError::NotFound)?;
+    match form {
+        "" => html(&page(viewer.layout("/invoices"), &bill)),
+        "html" => {
+            let mut answer = html_body(reports::invoice_html(&bill.document)?);
+            let policy = header::HeaderValue::from_static(DOCUMENT_SECURITY_POLICY);
+            answer.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+            Ok(answer)
+        }
+        "json" => Ok(document_answer("application/json").body(reports::invoice_json(&bill.document)?)),
         "pdf" => {
             let name = format!("inline; filename=\"{number}.pdf\"");
-            let bytes = web::block(move || reports::invoice_pdf(&invoice)).await??;
-            let mut answer = HttpResponse::Ok();
-            answer.content_type("application/pdf").insert_header((header::CONTENT_DISPOSITION, name));
-            answer.body(bytes)
+            let document = bill.document;
+            let bytes = web::block(move || reports::invoice_pdf(&document)).await??;
+            let mut answer = document_answer("application/pdf");
+            answer.insert_header((header::CONTENT_DISPOSITION, name));
+            Ok(answer.body(bytes))
         }
-        _ => return Err(PageError::NotFound),
-    };
-    let policy = header::HeaderValue::from_static(DOCUMENT_SECURITY_POLICY);
-    answer.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
-    answer.headers_mut().insert(header::CACHE_CONTROL, header::HeaderValue::from_static(NO_STORE));
-    Ok(answer)
+        _ => Err(PageError::NotFound),
+    }
+}
+
+/// `/tenants/{tenant}/draft`: what the invoice of the running month would be now.
+async fn draft(
+    site: web::Data<Site>,
+    viewer: Viewer,
+    path: web::Path<String>,
+) -> Result<HttpResponse, PageError> {
+    let layout = viewer.layout("/invoices");
+    match bill::find(&site, &viewer, &path, &Which::Draft).await? {
+        Some(bill) => html(&page(layout, &bill)),
+        None => html(&NoDraftPage { layout, tenant: path.into_inner() }),
+    }
+}
+
+fn document_answer(kind: &'static str) -> actix_web::HttpResponseBuilder {
+    let mut answer = HttpResponse::Ok();
+    answer.content_type(kind).insert_header((header::CACHE_CONTROL, NO_STORE));
+    answer
+}
+
+fn refused(error: &dyn std::fmt::Display) -> PageError {
+    PageError::BadRequest(format!("{error}."))
+}
+
+/// An issued invoice's status; nothing is all of them.
+fn status(text: &str) -> Result<Option<InvoiceStatus>, PageError> {
+    match (text, InvoiceStatus::parse(text)) {
+        ("", _) => Ok(None),
+        (_, Some(status)) if status != InvoiceStatus::Draft => Ok(Some(status)),
+        _ => Err(refused(&"there is no such status: write issued, paid or void")),
+    }
+}
+
+fn filters(chosen: Option<InvoiceStatus>, tenant: Option<&str>) -> Vec<Filter> {
+    let all = [
+        ("All", None),
+        ("Issued", Some(InvoiceStatus::Issued)),
+        ("Paid", Some(InvoiceStatus::Paid)),
+        ("Void", Some(InvoiceStatus::Void)),
+    ];
+    all.map(|(title, value)| Filter { title, path: list_path(value, tenant), is_chosen: value == chosen })
+        .into()
+}
+
+fn row(invoice: InvoiceSummary, tenants: &[Tenant]) -> Row {
+    let tenant = tenants.iter().find(|tenant| tenant.id == invoice.tenant_id);
+    let clock = tenant.map_or_else(Clock::utc, |tenant| Clock::of_zone(&tenant.time_zone));
+    Row {
+        path: format!("/tenants/{}/invoices/{}", invoice.tenant, invoice.number),
+        number: invoice.number,
+        tenant_path: format!("/tenants/{}", invoice.tenant),
+        tenant: invoice.tenant.to_string(),
+        period: figures::period(invoice.service_period, clock.zone()),
+        issued: clock.date(invoice.issued_at).to_string(),
+        status: invoice.status.as_str(),
+        total: figures::amount(invoice.total),
+        currency: invoice.total.currency().code(),
+    }
+}
+
+fn list_path(status: Option<InvoiceStatus>, tenant: Option<&str>) -> String {
+    let mut path = "/invoices".to_owned();
+    if let Some(status) = status {
+        path = with(&path, "status", status.as_str());
+    }
+    if let Some(tenant) = tenant {
+        path = with(&path, "tenant", tenant);
+    }
+    path
+}
+
+/// Adds to an address what is safe in it as it is: names, states and cursors of our own.
+fn with(path: &str, name: &str, value: &str) -> String {
+    let mark = if path.contains('?') { '&' } else { '?' };
+    format!("{path}{mark}{name}={value}")
+}
+
+fn choices(all: &[Tenant], chosen: Option<&str>) -> Vec<Choice> {
+    all.iter()
+        .map(|tenant| Choice {
+            name: tenant.name.to_string(),
+            display_name: tenant.display_name.clone(),
+            is_chosen: Some(tenant.name.as_str()) == chosen,
+        })
+        .collect()
+}
+
+fn page(layout: Layout, bill: &Bill) -> InvoicePage {
+    let document = &bill.document;
+    let percent = figures::decimal(document.tax.rate * rust_decimal::Decimal::ONE_HUNDRED, 0);
+    InvoicePage {
+        layout: Layout { zone: bill.clock.zone_name().to_owned(), ..layout },
+        name: bill.name(),
+        path: bill.path.clone(),
+        is_draft: bill.is_draft(),
+        status: document.status.as_str(),
+        period: bill.period(),
+        as_of: figures::moment(bill.as_of, bill.clock.zone()),
+        facts: facts(bill),
+        seller: party(&document.seller),
+        buyer: party(&document.buyer),
+        currency: document.currency.code(),
+        lines: document.lines.iter().enumerate().map(|(n, line)| line_view(bill, n + 1, line)).collect(),
+        subtotal: figures::amount(document.subtotal),
+        tax_title: format!("{} {percent} % on {}", document.tax.name, figures::amount(document.tax.base)),
+        tax: figures::amount(document.tax.amount),
+        total: figures::amount(document.total),
+        known: figures::known_of(document.completeness),
+        unpriced: document
+            .unpriced
+            .iter()
+            .map(|usage| UnpricedView {
+                title: usage.title.clone(),
+                period: (usage.service_period != document.service_period)
+                    .then(|| figures::period(usage.service_period, bill.clock.zone())),
+                quantity: figures::decimal(usage.quantity, 0),
+                unit: usage.unit.clone(),
+                base: show::whole(usage.base_quantity),
+                base_unit: usage.base_unit.clone(),
+            })
+            .collect(),
+    }
+}
+
+fn facts(bill: &Bill) -> Vec<(&'static str, String)> {
+    let document = &bill.document;
+    let mut facts = vec![("Service period", bill.period())];
+    match document.issued_at {
+        Some(at) => facts.push(("Issued", figures::moment(at, bill.clock.zone()))),
+        None => facts.push(("Computed", figures::moment(bill.as_of, bill.clock.zone()))),
+    }
+    facts.push(("Plan", format!("{}, prices of {}", document.plan.name, document.plan.version)));
+    facts.push(("Time zone", document.time_zone.clone()));
+    facts
+}
+
+fn party(party: &Party) -> PartyView {
+    let name = if party.name.is_empty() { "Not named yet".to_owned() } else { party.name.clone() };
+    PartyView { name, address: party.address.clone(), tax_number: party.tax_number.clone() }
+}
+
+fn line_view(bill: &Bill, n: usize, line: &InvoiceLine) -> LineView {
+    let document = &bill.document;
+    let mut notes = Vec::new();
+    if line.service_period != document.service_period {
+        notes.push(figures::period(line.service_period, bill.clock.zone()));
+    }
+    let is_complete = line.coverage.estimated_ms == 0 && line.coverage.missing_ms == 0;
+    if !is_complete && line.coverage != document.completeness {
+        notes.push(figures::known_of(line.coverage).text);
+    }
+    LineView {
+        title: line.title.clone(),
+        is_included: line.tier == Tier::Included,
+        notes,
+        quantity: figures::decimal(line.quantity, 0),
+        unit: line.unit.clone(),
+        unit_price: figures::decimal(line.unit_price, document.currency.exponent()),
+        amount: figures::amount(line.amount),
+        why: format!("{}/lines/{n}", bill.path),
+    }
 }

@@ -1,0 +1,129 @@
+//! `/capacity`: how full the nodes are, when they will be, and what that stands on; the same as a PDF. It computes no
+//! forecast: `reports::capacity` does, once for page, PDF and API.
+
+use actix_web::http::header;
+use actix_web::{HttpResponse, web};
+use askama::Template;
+use reports::capacity::{self, CapacityView, ForecastView, NodeView, ResourceView};
+use reports::charts::{self, TrendChart};
+
+use crate::show::Clock;
+use crate::site::{Layout, NO_STORE, PageError, Site, Viewer, html, now};
+
+/// `templates/capacity.html`
+#[derive(Template)]
+#[template(path = "capacity.html")]
+struct CapacityPage {
+    layout: Layout,
+    view: CapacityView,
+    nodes: Vec<Node>,
+}
+
+/// A node, or all of them together.
+struct Node {
+    view: NodeView,
+    anchor: String,
+    last_observed_at: Option<String>,
+    is_total: bool,
+    resources: Vec<Resource>,
+}
+
+/// One resource with its charts.
+struct Resource {
+    view: ResourceView,
+    allocated: Gauge,
+    used: Option<Gauge>,
+    trends: Vec<Trend>,
+}
+
+/// A bar. More than everything can be promised: then the bar is full, and says so.
+struct Gauge {
+    percent: u32,
+    level: &'static str,
+}
+
+/// A figure through the days.
+struct Trend {
+    view: ForecastView,
+    /// SVG.
+    chart: String,
+    rows: Vec<(String, String)>,
+}
+
+pub(crate) fn routes(config: &mut web::ServiceConfig) {
+    config
+        .service(web::resource("/capacity").route(web::get().to(page)).route(web::head().to(page)))
+        .service(web::resource("/capacity.pdf").route(web::get().to(pdf)).route(web::head().to(pdf)));
+}
+
+async fn page(site: web::Data<Site>, viewer: Viewer) -> Result<HttpResponse, PageError> {
+    let view = view(&site, &viewer).await?;
+    // One node is all of them.
+    let total = view.total.clone().filter(|_| 1 < view.nodes.len());
+    let nodes = total.into_iter().chain(view.nodes.iter().cloned()).map(node).collect();
+    html(&CapacityPage { layout: viewer.layout("/capacity"), view, nodes })
+}
+
+async fn pdf(site: web::Data<Site>, viewer: Viewer) -> Result<HttpResponse, PageError> {
+    let view = view(&site, &viewer).await?;
+    let bytes = web::block(move || capacity::capacity_pdf(&view)).await??;
+    let mut answer = HttpResponse::Ok();
+    answer.content_type("application/pdf").insert_header((header::CACHE_CONTROL, NO_STORE));
+    answer.insert_header((header::CONTENT_DISPOSITION, "inline; filename=\"capacity.pdf\""));
+    Ok(answer.body(bytes))
+}
+
+async fn view(site: &Site, viewer: &Viewer) -> Result<CapacityView, PageError> {
+    viewer.must_see_nodes()?;
+    let nodes = usage::capacity::nodes(&site.database).await?;
+    Ok(capacity::view(&nodes, now()))
+}
+
+fn node(view: NodeView) -> Node {
+    let is_total = view.node_id.is_none();
+    let resources = [&view.cpu, &view.memory, &view.storage].map(|resource| Resource {
+        allocated: gauge(resource.allocated.percent),
+        used: resource.used.as_ref().map(|used| gauge(used.percent)),
+        trends: resource.forecasts.iter().map(|forecast| trend(resource, forecast)).collect(),
+        view: resource.clone(),
+    });
+    Node {
+        anchor: view.node_id.map_or_else(|| "all".to_owned(), |id| format!("node-{id}")),
+        last_observed_at: view.last_observed_at.map(|at| Clock::utc().moment_with_zone(at).shown),
+        is_total,
+        resources: resources.into(),
+        view,
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0 to 100")]
+fn gauge(percent: Option<f64>) -> Gauge {
+    let percent = percent.filter(|percent| percent.is_finite()).unwrap_or(0.0);
+    let level = match percent {
+        95.0.. => "bad",
+        80.0..95.0 => "warn",
+        _ => "",
+    };
+    Gauge { percent: percent.clamp(0.0, 100.0).floor() as u32, level }
+}
+
+fn trend(resource: &ResourceView, view: &ForecastView) -> Trend {
+    let unit = view.unit.as_str();
+    let chart = TrendChart {
+        title: view.what,
+        unit,
+        points: &view.points,
+        limit: Some(resource.physical.value),
+        forecast: Some(&view.forecast),
+    };
+    Trend {
+        chart: charts::trend(&chart),
+        rows: view
+            .points
+            .iter()
+            .rev()
+            .map(|(day, value)| (day.to_string(), format!("{value:.1} {unit}")))
+            .collect(),
+        view: view.clone(),
+    }
+}
