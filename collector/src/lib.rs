@@ -18,7 +18,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use metering::{BatchSeq, NodeId};
+use metering::{Batch, BatchSeq, NodeId};
 use tokio::sync::{Notify, oneshot};
 
 use crate::clock::{BootIdError, SystemClock};
@@ -95,6 +95,7 @@ pub struct Collector {
     spool: Spool,
     notify: Arc<Notify>,
     status: Arc<Mutex<Status>>,
+    latest: Arc<Mutex<Option<Arc<Batch>>>>,
     commands: mpsc::Sender<Command>,
     thread: JoinHandle<()>,
 }
@@ -116,6 +117,7 @@ pub fn start(settings: Settings) -> Result<Collector, CollectorError> {
     let hypervisor = Libvirt::new(&settings.libvirt_uri, boot_id, state.volume_paths());
     let notify = Arc::new(Notify::new());
     let status = Arc::new(Mutex::new(Status::default()));
+    let latest = Arc::default();
     let runner = Runner {
         hypervisor: Box::new(hypervisor),
         clock: Arc::new(SystemClock),
@@ -125,6 +127,7 @@ pub fn start(settings: Settings) -> Result<Collector, CollectorError> {
         boot_id,
         reading_interval: settings.reading_interval,
         status: Arc::clone(&status),
+        latest: Arc::clone(&latest),
         notify: Arc::clone(&notify),
     };
     let (commands, receiver) = mpsc::channel();
@@ -132,7 +135,7 @@ pub fn start(settings: Settings) -> Result<Collector, CollectorError> {
         .name("weir-collector".to_owned())
         .spawn(move || runner.run(&receiver))
         .map_err(|error| CollectorError::Thread(Arc::new(error)))?;
-    Ok(Collector { spool, notify, status, commands, thread })
+    Ok(Collector { spool, notify, status, latest, commands, thread })
 }
 
 impl Collector {
@@ -159,6 +162,14 @@ impl Collector {
             Err(error) => status.last_error = Some(chain(&error)),
         }
         status
+    }
+
+    /// The last look that worked, from memory: what is shown while it happens. Unlike the batch that is shipped it has the
+    /// facts of all instances, not only of those that are new or changed. How old it is says its `collected_at`; `None`
+    /// before the first one.
+    #[must_use]
+    pub fn latest(&self) -> Option<Arc<Batch>> {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The spool, for shipping.

@@ -8,12 +8,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use metering::{Batch, BatchSeq, BootId, NodeReading};
+use metering::{Batch, BatchSeq, BootId, InstanceFacts, NodeReading};
 use tokio::sync::{Notify, oneshot};
 
 use crate::clock::{Clock, Moment};
 use crate::node::Node;
-use crate::observation::{Hypervisor, HypervisorError};
+use crate::observation::{Hypervisor, HypervisorError, ObservedInstance};
 use crate::spool::Spool;
 use crate::tracker::{self, Mark, Outcome, State};
 use crate::{CollectorError, Status, chain};
@@ -52,6 +52,8 @@ pub struct Runner {
     pub reading_interval: Duration,
     /// What others may know.
     pub status: Arc<Mutex<Status>>,
+    /// The last look that worked, as [`crate::Collector::latest`] gives it.
+    pub latest: Arc<Mutex<Option<Arc<Batch>>>>,
     /// Told at every committed batch.
     pub notify: Arc<Notify>,
 }
@@ -147,7 +149,8 @@ impl Runner {
                 let outcome = tracker::observe(self.spool.node_id(), &mut state, &observation);
                 node.dirs = observation.storage_dirs.clone();
                 let reading = node.node.read(observation.at.wall, &node.dirs);
-                let result = self.commit(observation.at, outcome, reading, state);
+                let seen_names = observation.instances.iter().map(facts).collect();
+                let result = self.commit(observation.at, outcome, reading, state, Some(seen_names));
                 let seen = observation.instances.len();
                 self.report(|status| {
                     status.is_connected = true;
@@ -166,14 +169,22 @@ impl Runner {
                     let now = self.clock.now();
                     let outcome = tracker::fail(&mut state, self.mark(now), &error.to_string());
                     let reading = node.node.read(now.wall, &node.dirs);
-                    self.commit(now, outcome, reading, state)?;
+                    self.commit(now, outcome, reading, state, None)?;
                 }
                 Err(CollectorError::Hypervisor(error))
             }
         }
     }
 
-    fn commit(&mut self, at: Moment, outcome: Outcome, node: Option<NodeReading>, state: State) -> Answer {
+    /// Makes a look durable. `seen`: what all instances of it are called; `None` when it failed.
+    fn commit(
+        &mut self,
+        at: Moment,
+        outcome: Outcome,
+        node: Option<NodeReading>,
+        state: State,
+        seen: Option<Vec<InstanceFacts>>,
+    ) -> Answer {
         let mut readings = outcome.readings;
         readings.node = node;
         let batch = Batch {
@@ -187,9 +198,14 @@ impl Runner {
             instances: outcome.instances,
             volumes: outcome.volumes,
         };
+        let shown = seen.map(|instances| Batch { instances, ..batch.clone() });
         match self.spool.commit(batch, &state) {
             Ok(seq) => {
                 self.state = state;
+                if let Some(shown) = shown {
+                    let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+                    *latest = Some(Arc::new(Batch { seq, ..shown }));
+                }
                 self.notify.notify_one();
                 Ok(seq)
             }
@@ -232,6 +248,14 @@ impl Runner {
     }
 }
 
+fn facts(observed: &ObservedInstance) -> InstanceFacts {
+    InstanceFacts {
+        instance_id: observed.instance_id,
+        name: observed.name.clone(),
+        tenant_label: observed.tenant_label.clone(),
+    }
+}
+
 /// The node's figures and where its volumes lie.
 #[derive(Default)]
 struct NodeView {
@@ -256,14 +280,14 @@ mod tests {
     use std::collections::VecDeque;
     use std::sync::mpsc;
 
-    use metering::{GapReason, NodeId};
+    use metering::{GapReason, InstanceId, NodeId};
     use uuid::Uuid;
 
     use super::*;
     use crate::clock::SystemClock;
     use crate::observation::Observation;
 
-    /// Shows what the script says, one entry a look, and an empty node when the script is over.
+    /// Shows what the script says, one entry a look, and a node with one instance when the script is over.
     struct Script(VecDeque<Result<(), &'static str>>);
 
     impl Hypervisor for Script {
@@ -275,7 +299,13 @@ mod tests {
                 Some(Ok(())) | None => Ok(Observation {
                     boot_id: BootId::from_uuid(Uuid::from_u128(1)),
                     at: clock.now(),
-                    instances: Vec::new(),
+                    instances: vec![ObservedInstance {
+                        instance_id: InstanceId::from_uuid(Uuid::from_u128(7)),
+                        name: "web".into(),
+                        tenant_label: None,
+                        is_described: true,
+                        run: None,
+                    }],
                     volumes: Some(Vec::new()),
                     storage_dirs: Vec::new(),
                 }),
@@ -300,13 +330,18 @@ mod tests {
             boot_id: BootId::from_uuid(Uuid::from_u128(1)),
             reading_interval: Duration::from_secs(3_600),
             status: Arc::clone(&status),
+            latest: Arc::default(),
             notify: Arc::new(Notify::new()),
         };
+        let latest = Arc::clone(&runner.latest);
         let (commands, receiver) = mpsc::channel();
         let thread = std::thread::spawn(move || runner.run(&receiver));
         work(&commands, &status);
         drop(commands);
         thread.join().unwrap();
+        let latest = latest.lock().unwrap().clone().unwrap();
+        assert_eq!(Some(latest.seq), status.lock().unwrap().last_seq, "the last look of each script works");
+        assert_eq!(latest.instances[0].name, "web", "named in every look, new or not");
         (dir, spool)
     }
 
