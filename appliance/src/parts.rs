@@ -94,6 +94,11 @@ impl Parts {
         self.reader.collector.read().await.as_ref().map(Collector::status)
     }
 
+    /// The collector's last look, from memory; `None` before the first one, or when this node is not metered.
+    pub async fn last_look(&self) -> Option<Arc<metering::Batch>> {
+        self.reader.collector.read().await.as_ref()?.latest()
+    }
+
     /// The node's id; `None` when this node is not metered.
     pub async fn node_id(&self) -> Option<metering::NodeId> {
         self.reader.collector.read().await.as_ref().map(Collector::node_id)

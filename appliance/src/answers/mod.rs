@@ -4,6 +4,7 @@
 //! Names are checked here (or by the crate that owns them); nothing below trusts a request.
 
 mod accounts;
+mod capacity;
 mod instances;
 mod invoices;
 mod limits;
@@ -38,6 +39,9 @@ pub async fn answer(parts: &Parts, request: Request) -> Result<Answer> {
     if let Request::InvoiceShow { number, format } = request {
         return invoices::show(parts, &number, format).await;
     }
+    if let Request::CapacityPdf {} = request {
+        return capacity::pdf(parts).await;
+    }
     Ok(Answer::Json(value(parts, request).await?))
 }
 
@@ -56,6 +60,7 @@ async fn value(parts: &Parts, request: Request) -> Result<Value> {
         Request::TenantList {} => tenants::list(parts).await,
         Request::Account(request) => accounts::value(parts, request).await,
         Request::Limit(request) => limits::value(parts, request).await,
+        Request::Capacity {} => capacity::value(parts).await,
         Request::Mail(request) => mail::value(parts, request).await,
         Request::PlanApply { file, text, rewrites_past } => {
             tenants::apply_plan(parts, &file, &text, rewrites_past).await

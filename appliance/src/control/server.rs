@@ -1,4 +1,4 @@
-//! The server's end of the control channel, and the server of the pages: both stop with the same handle.
+//! The server's end of the control channel, and the servers of pages and figures: all stop with the same handle.
 //!
 //! It decodes, limits and encodes; [`crate::answers`] does what was asked.
 
@@ -8,7 +8,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
 
-use actix_web::dev::ServerHandle;
+use actix_web::dev::{Server, ServerHandle};
 use actix_web::http::StatusCode;
 use actix_web::{App, HttpResponse, HttpServer, web};
 use anyhow::{Context, Result};
@@ -18,6 +18,7 @@ use tracing::warn;
 use super::request::{Refusal, Request};
 use super::socket_path;
 use crate::answers::{self, Answer};
+use crate::api;
 use crate::parts::Parts;
 
 /// The largest request: a plan file of its limit (1 MiB), escaped as JSON.
@@ -29,7 +30,7 @@ const WORKERS: usize = 1;
 /// How long open requests may take once Weir is to stop. A guest's shutdown is not waited for.
 const SHUTDOWN_SECONDS: u64 = 5;
 
-/// Both servers.
+/// The servers.
 pub struct Front {
     handles: Vec<ServerHandle>,
     tasks: Vec<JoinHandle<std::io::Result<()>>>,
@@ -39,7 +40,12 @@ pub struct Front {
 ///
 /// # Errors
 /// The control socket cannot be made.
-pub fn start(parts: &Arc<Parts>, data_dir: &Path, pages: TcpListener) -> Result<Front> {
+pub fn start(
+    parts: &Arc<Parts>,
+    data_dir: &Path,
+    pages: TcpListener,
+    metrics: Option<TcpListener>,
+) -> Result<Front> {
     let control = web::Data::from(Arc::clone(parts));
     let control = HttpServer::new(move || {
         App::new()
@@ -52,12 +58,17 @@ pub fn start(parts: &Arc<Parts>, data_dir: &Path, pages: TcpListener) -> Result<
     .disable_signals()
     .listen_uds(control_socket(data_dir)?)?
     .run();
+    let shared = web::Data::from(Arc::clone(parts));
     let (database, live, portal) = (parts.database.clone(), Arc::clone(parts), portal(parts));
+    let api = Arc::clone(parts);
     let pages = HttpServer::new(move || {
         let live: Arc<dyn dashboards::Live> = live.clone();
         App::new()
             .app_data(web::PayloadConfig::new(PAGE_BODY_BYTES_MAX))
             .wrap(dashboards::headers())
+            .configure(api::configure(Arc::clone(&api)))
+            .app_data(shared.clone())
+            .configure(crate::metrics::configure)
             .configure(dashboards::configure(database.clone(), live, portal))
     })
     .workers(WORKERS)
@@ -65,11 +76,21 @@ pub fn start(parts: &Arc<Parts>, data_dir: &Path, pages: TcpListener) -> Result<
     .disable_signals()
     .listen(pages)?
     .run();
-    let handles = vec![control.handle(), pages.handle()];
-    Ok(Front { handles, tasks: vec![tokio::spawn(control), tokio::spawn(pages)] })
+    let mut front = Front { handles: Vec::new(), tasks: Vec::new() };
+    front.add(control);
+    front.add(pages);
+    if let Some(listener) = metrics {
+        front.add(open_metrics(parts, listener)?);
+    }
+    Ok(front)
 }
 
 impl Front {
+    fn add(&mut self, server: Server) {
+        self.handles.push(server.handle());
+        self.tasks.push(tokio::spawn(server));
+    }
+
     /// Waits until a server ends by itself, which none should.
     pub async fn ended(&mut self) -> Result<()> {
         let (ended, _, _) = futures_util::future::select_all(&mut self.tasks).await;
@@ -83,6 +104,13 @@ impl Front {
             handle.stop(true).await;
         }
     }
+}
+
+/// The figures for Prometheus at an address of their own.
+fn open_metrics(parts: &Arc<Parts>, listener: TcpListener) -> Result<Server> {
+    let shared = web::Data::from(Arc::clone(parts));
+    let server = HttpServer::new(move || App::new().app_data(shared.clone()).configure(crate::metrics::configure_open));
+    Ok(server.workers(WORKERS).shutdown_timeout(SHUTDOWN_SECONDS).disable_signals().listen(listener)?.run())
 }
 
 /// What the portal must be told.

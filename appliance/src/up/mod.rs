@@ -5,7 +5,7 @@
 mod jobs;
 mod place;
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,16 +35,16 @@ pub fn run(data_dir: PathBuf, flags: &UpArguments) -> Result<()> {
     let place = place::take(&data_dir)?;
     let config = Config::load(&data_dir, flags)?;
     log_to_stderr(&config)?;
-    let pages = listen(&config)?;
+    let listeners = Listeners::bind(&config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let ended = runtime.block_on(serve(data_dir, config, pages));
+    let ended = runtime.block_on(serve(data_dir, config, listeners));
     // A query that hangs must not keep a stopped Weir alive.
     runtime.shutdown_timeout(Duration::from_secs(5));
     drop(place);
     ended
 }
 
-async fn serve(data_dir: PathBuf, config: Config, pages: TcpListener) -> Result<()> {
+async fn serve(data_dir: PathBuf, config: Config, listeners: Listeners) -> Result<()> {
     let mut stop = Signals::new()?;
     let cluster = match &config.database.url {
         Some(_) => None,
@@ -55,7 +55,7 @@ async fn serve(data_dir: PathBuf, config: Config, pages: TcpListener) -> Result<
         (None, Some(cluster)) => cluster.url().to_owned(),
         (None, None) => anyhow::bail!("there is no database to use"),
     };
-    let ended = serve_with(&data_dir, &config, &url, pages, &mut stop).await;
+    let ended = serve_with(&data_dir, &config, &url, listeners, &mut stop).await;
     if let Some(cluster) = cluster {
         info!("stopping PostgreSQL");
         cluster.stop().await;
@@ -75,7 +75,7 @@ async fn serve_with(
     data_dir: &std::path::Path,
     config: &Config,
     url: &str,
-    pages: TcpListener,
+    listeners: Listeners,
     stop: &mut Signals,
 ) -> Result<()> {
     let smtp = smtp(config)?;
@@ -86,8 +86,8 @@ async fn serve_with(
     let (stopping, stopped) = watch::channel(false);
     let parts = Arc::new(Parts::start(data_dir, config, database)?);
     let jobs = Jobs::start(&parts, smtp, &stopped).await;
-    let address = pages.local_addr()?;
-    let mut front = control::server::start(&parts, data_dir, pages)?;
+    let address = listeners.pages.local_addr()?;
+    let mut front = control::server::start(&parts, data_dir, listeners.pages, listeners.metrics)?;
     println!("Weir {} is up: http://{address}   (Ctrl-C stops it)", env!("CARGO_PKG_VERSION"));
     let ended = tokio::select! {
         signal = stop.next() => { info!("stopping: {signal}"); Ok(()) }
@@ -127,18 +127,36 @@ impl Signals {
     }
 }
 
-/// Takes the pages' address before anything slow begins, so that a busy port is known at once.
-fn listen(config: &Config) -> Result<TcpListener> {
-    let address = config.server.listen;
-    let listener = TcpListener::bind(address).with_context(|| {
-        format!("the pages cannot be served on {address}; choose another address: --listen 127.0.0.1:PORT")
-    })?;
-    listener.set_nonblocking(true)?;
-    if !address.ip().is_loopback() {
-        warn!(
-            "{address} is served without TLS: whoever listens on the way reads passwords and invoices; put a proxy with TLS before it, or use 127.0.0.1"
-        );
+/// Where Weir is reached, taken before anything slow begins, so that a busy port is known at once.
+struct Listeners {
+    pages: TcpListener,
+    metrics: Option<TcpListener>,
+}
+
+impl Listeners {
+    fn bind(config: &Config) -> Result<Self> {
+        let address = config.server.listen;
+        let pages = listen(address).with_context(|| {
+            format!("the pages cannot be served on {address}; choose another address: --listen 127.0.0.1:PORT")
+        })?;
+        if !address.ip().is_loopback() {
+            warn!(
+                "{address} is served without TLS: whoever listens on the way reads passwords and invoices; put a proxy with TLS before it, or use 127.0.0.1"
+            );
+        }
+        let metrics = match config.metrics.listen {
+            None => None,
+            Some(address) => Some(listen(address).with_context(|| {
+                format!("the metrics cannot be served on {address}; choose another metrics.listen")
+            })?),
+        };
+        Ok(Self { pages, metrics })
     }
+}
+
+fn listen(address: SocketAddr) -> Result<TcpListener> {
+    let listener = TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
     Ok(listener)
 }
 

@@ -48,6 +48,18 @@ pub async fn count(parts: Arc<Parts>, mut stop: watch::Receiver<bool>) {
     }
 }
 
+/// Sums up the nodes' days until `stop` turns true.
+pub async fn roll_up(parts: Arc<Parts>, mut stop: watch::Receiver<bool>) {
+    loop {
+        if let Err(failure) = usage::capacity::roll_up(&parts.database, Timestamp::now()).await {
+            error!("the nodes' days were not summed up: {:#}", anyhow::Error::from(failure));
+        }
+        if !goes_on(&mut stop, ROLL_UP_INTERVAL).await {
+            return;
+        }
+    }
+}
+
 /// Clears sessions away until `stop` turns true.
 pub async fn sweep(parts: Arc<Parts>, mut stop: watch::Receiver<bool>) {
     loop {

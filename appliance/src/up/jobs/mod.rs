@@ -39,6 +39,7 @@ impl Jobs {
             tokio::spawn(derive(Arc::clone(parts), stop.clone())),
             tokio::spawn(housekeeping::rate(Arc::clone(parts), stop.clone())),
             tokio::spawn(housekeeping::count(Arc::clone(parts), stop.clone())),
+            tokio::spawn(housekeeping::roll_up(Arc::clone(parts), stop.clone())),
             tokio::spawn(housekeeping::sweep(Arc::clone(parts), stop.clone())),
             tokio::spawn(mail::deliver(Arc::clone(parts), smtp, stop.clone())),
         ];

@@ -1,0 +1,85 @@
+//! `/metrics`: what Prometheus scrapes. Figures of this node come from the collector's last look, in memory, so that a
+//! scrape neither asks libvirt nor waits for it; figures of the control plane come from the database, and are left out
+//! while it does not answer.
+
+mod exporter;
+mod family;
+mod own;
+
+use accounts::Principal;
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse, web};
+use billing::drafts;
+use dashboards::auth::{SignedIn, problem};
+use jiff::Timestamp;
+use mail::outbox;
+use migrations::Scope;
+use tracing::{error, warn};
+
+use self::family::{Family, Form};
+use self::own::Process;
+use crate::parts::Parts;
+
+/// Adds `/metrics` for those who show a token (or a session) of the provider's or a planner's.
+pub fn configure(config: &mut web::ServiceConfig) {
+    config.service(web::resource("/metrics").route(web::get().to(for_signed_in)));
+}
+
+/// Adds `/metrics` for everybody who reaches the listener, without amounts of money.
+pub fn configure_open(config: &mut web::ServiceConfig) {
+    config.service(web::resource("/metrics").route(web::get().to(for_everybody)));
+}
+
+async fn for_signed_in(request: HttpRequest, parts: web::Data<Parts>, who: SignedIn) -> HttpResponse {
+    let Principal { user, .. } = &who.0;
+    if user.tenant_id.is_some() {
+        // Other tenants' instances are in there.
+        return problem(
+            actix_web::http::StatusCode::FORBIDDEN,
+            "these figures are of all tenants: use a token of the provider's or a planner's",
+        );
+    }
+    answer(&request, families(&parts, who.0.sees_money()).await)
+}
+
+async fn for_everybody(request: HttpRequest, parts: web::Data<Parts>) -> HttpResponse {
+    answer(&request, families(&parts, false).await)
+}
+
+async fn families(parts: &Parts, with_money: bool) -> Vec<Family> {
+    let now = Timestamp::now();
+    let mail = outbox::waiting(&parts.database).await;
+    if let Err(failure) = &mail {
+        warn!("metrics without the database's: {:#}", anyhow::anyhow!("{failure}"));
+    }
+    let process = Process {
+        collector: parts.collector_status().await,
+        is_database_up: mail.is_ok(),
+        mail: mail.ok().map(|mail| (mail.waiting, mail.refused)),
+    };
+    let mut families = own::process(&process, now);
+    if let Some(look) = parts.last_look().await {
+        let names = look.instances.iter().map(|facts| (facts.instance_id, facts.name.clone())).collect();
+        families.extend(exporter::families(&look.readings, &names));
+        families.extend(own::readings(&look.readings, &names, &look.node_name));
+    }
+    if with_money && let Ok(drafts) = drafts::list(&parts.database, Scope::Provider, now).await {
+        families.extend(own::money(&drafts));
+    }
+    families
+}
+
+fn answer(request: &HttpRequest, families: Vec<Family>) -> HttpResponse {
+    let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    let form = Form::asked(accept.unwrap_or_default());
+    match family::write(families, form) {
+        Ok(text) => HttpResponse::Ok()
+            .content_type(form.content_type())
+            .insert_header((header::CACHE_CONTROL, "no-store"))
+            .body(text),
+        Err(failure) => {
+            error!("the metrics could not be written: {failure}");
+            HttpResponse::InternalServerError().finish()
+        }
+    }
+}
