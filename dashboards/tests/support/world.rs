@@ -1,0 +1,86 @@
+//! A whole small cloud: three tenants in two currencies, a dozen instances with two months of readings, invoices, a budget.
+//! For looking at pages; tests that need less make less.
+
+use accounts::Role;
+use billing::{Currency, Money, PricePlan, budget, quota};
+use jiff::{SignedDuration, Timestamp};
+use metering::InstanceState;
+use migrations::{Database, Scope};
+use usage::registry::Tenant;
+
+use super::node::{Guest, Node};
+use super::{PLAN, YEN_PLAN, invoice, month, plan, rate, tenant, usage_settings, user};
+
+pub struct World {
+    pub acme: Tenant,
+    pub globex: Tenant,
+    pub tokyo: Tenant,
+    pub plan: PricePlan,
+    pub yen: PricePlan,
+    pub node: Node,
+}
+
+/// Makes it. Users: `admin`, `planner`, `ada` of acme, `kim` of tokyo.
+pub async fn world(database: &Database, now: Timestamp) -> World {
+    let acme = tenant(database, "acme", "ACME Web & Sons", "Europe/Berlin").await;
+    let globex = tenant(database, "globex", "Globex", "UTC").await;
+    let tokyo = tenant(database, "tokyo", "Tokyo <b>Labs</b>", "Asia/Tokyo").await;
+    let (euro, yen) = (plan(database, PLAN).await, plan(database, YEN_PLAN).await);
+    user(database, "admin", "Administrator", Role::Provider, None).await;
+    user(database, "planner", "Capacity planner", Role::Planner, None).await;
+    user(database, "ada", "Ada", Role::Tenant, Some(acme.id)).await;
+    user(database, "kim", "Kim <i>O'Neil</i>", Role::Tenant, Some(tokyo.id)).await;
+    let born_at = month(&acme, now, 1).start() - SignedDuration::from_hours(26);
+    let mut node = Node::new(database.clone(), guests(), born_at);
+    let recent = now - SignedDuration::from_hours(2);
+    let hour = usage_settings().window.window_of(recent).start();
+    node.look(born_at, hour, SignedDuration::from_hours(1)).await;
+    node.look(hour, now, SignedDuration::from_secs(60)).await;
+    node.derive(database, usage_settings(), now).await;
+    for (tenant, plan) in [(&acme, &euro), (&globex, &euro), (&tokyo, &yen)] {
+        invoice(database, tenant, plan, month(tenant, now, 1), now).await;
+    }
+    let world = World { acme, globex, tokyo, plan: euro, yen, node };
+    limits(database, &world, now).await;
+    world.rate(database, now).await;
+    world
+}
+
+impl World {
+    /// Rates every tenant's running month.
+    pub async fn rate(&self, database: &Database, now: Timestamp) {
+        rate(database, &self.acme, &self.plan, now).await;
+        rate(database, &self.globex, &self.plan, now).await;
+        rate(database, &self.tokyo, &self.yen, now).await;
+    }
+}
+
+async fn limits(database: &Database, world: &World, now: Timestamp) {
+    let amount = Money::exact("180.00".parse().unwrap(), Currency::EUR).unwrap();
+    budget::set(database, Scope::Provider, world.acme.id, amount, None, now).await.unwrap();
+    let limits = quota::Limits { instances: Some(10), vcpus: Some(24), memory_kib: Some(64 << 20) };
+    quota::set(database, world.acme.id, &limits, None, now).await.unwrap();
+}
+
+fn guests() -> Vec<Guest> {
+    use InstanceState::{Paused, Running, Stopped};
+    let mut guests = vec![
+        Guest::new("web-1", Some("acme"), 2, 4_096, Running),
+        Guest::new("web-2", Some("acme"), 2, 4_096, Running),
+        Guest::new("database", Some("acme"), 4, 16_384, Running),
+        Guest::new("batch <b>\"jobs\"</b> & co", Some("acme"), 8, 8_192, Paused),
+        Guest::new("old-shop", Some("acme"), 1, 1_536, Stopped),
+        Guest::new("build", Some("globex"), 4, 8_192, Running),
+        Guest::new("mail", Some("globex"), 1, 512, Running),
+        Guest::new(
+            "a-very-long-name-that-somebody-gave-to-an-instance-because-nothing-stopped-them-from-it",
+            Some("tokyo"),
+            2,
+            2_048,
+            Running,
+        ),
+        Guest::new("nobodys", None, 1, 1_024, Running),
+    ];
+    guests.extend((1..=60).map(|n| Guest::new(&format!("worker-{n:02}"), Some("tokyo"), 1, 1_024, Stopped)));
+    guests
+}
