@@ -1,0 +1,195 @@
+//! The OpenAPI 3.1 document, put together from the operations. It says nothing that they do not.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use actix_web::http::{Method, StatusCode};
+use serde_json::json;
+use utoipa::openapi::content::ContentBuilder;
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::info::{InfoBuilder, LicenseBuilder};
+use utoipa::openapi::path::{HttpMethod, OperationBuilder, PathItem, Paths};
+use utoipa::openapi::request_body::RequestBodyBuilder;
+use utoipa::openapi::response::{Response, ResponseBuilder, ResponsesBuilder};
+use utoipa::openapi::schema::{ComponentsBuilder, ObjectBuilder, Type};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::tag::TagBuilder;
+use utoipa::openapi::{Header, OpenApi, OpenApiBuilder, Required, SecurityRequirement};
+use utoipa::{PartialSchema, ToSchema};
+
+use super::identity::Access;
+use super::operation::{Operation, Tag, reference};
+use super::problem::{self, Kind, Problem};
+use super::routes;
+
+/// The document as it is served: made once.
+pub static TEXT: LazyLock<String> = LazyLock::new(|| {
+    let document = document(&routes::operations());
+    // Structures of strings and numbers: writing them as JSON cannot fail.
+    document.to_pretty_json().unwrap_or_default()
+});
+
+const DESCRIPTION: &str = "\
+Weir meters a KVM cloud, and shows provider and tenants the same numbers, down to the reading.
+
+**Signing in.** Send an API token, `Authorization: Bearer weir_...`. The portal's session cookie is taken too; changes with it must come from a page of the same origin. What belongs to another tenant is answered with 404, as if it did not exist.
+
+**Figures.** Money is a decimal in a string, with its currency beside it. Quantities in base units are whole numbers in strings, because they can be larger than what a double holds exactly; their unit stands beside them. Instants are RFC 3339 in UTC; periods are half-open.
+
+**Lists** come in pages: follow `next` (or the `Link` header) until it is null. Items that are added meanwhile move nothing.
+
+**Changes at once.** What two people may change has an `ETag`. A change sends it back in `If-Match`: 428 without, 412 when somebody else was faster.
+
+**Refusals** are problem details (RFC 9457). Unknown parameters and fields are refused, never ignored. A body has at most 65,536 bytes.";
+
+/// The document of these operations.
+#[must_use]
+pub fn document(operations: &[Operation]) -> OpenApi {
+    let mut schemas = BTreeMap::new();
+    let mut listed = Vec::new();
+    problem::Shown::schemas(&mut listed);
+    listed.push((problem::Shown::name().into_owned(), problem::Shown::schema()));
+    let mut paths = Paths::new();
+    for operation in operations {
+        listed.extend(operation.schemas.iter().cloned());
+        let item = PathItem::new(method(&operation.method), described(operation));
+        match paths.paths.get_mut(operation.path) {
+            Some(path) => path.merge_operations(item),
+            None => {
+                paths.paths.insert(operation.path.to_owned(), item);
+            }
+        }
+    }
+    schemas.extend(listed);
+    let components = ComponentsBuilder::new()
+        .schemas_from_iter(schemas)
+        .security_scheme("token", bearer())
+        .security_scheme("session", cookie());
+    let license = LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0"));
+    let info = InfoBuilder::new()
+        .title("Weir")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some(DESCRIPTION))
+        .license(Some(license.build()));
+    let tags = Tag::ALL.map(|tag| {
+        let (name, description) = tag.words();
+        TagBuilder::new().name(name).description(Some(description)).build()
+    });
+    OpenApiBuilder::new()
+        .info(info.build())
+        .paths(paths)
+        .components(Some(components.build()))
+        .tags(Some(tags))
+        .build()
+}
+
+fn bearer() -> SecurityScheme {
+    let scheme = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .bearer_format("weir_ and 43 characters")
+        .description(Some("An API token. Make one at /tokens, or with `weir token create`."));
+    SecurityScheme::Http(scheme.build())
+}
+
+fn cookie() -> SecurityScheme {
+    let value = ApiKeyValue::with_description("weir_session", "The portal's session: log in at /login.");
+    SecurityScheme::ApiKey(ApiKey::Cookie(value))
+}
+
+fn described(operation: &Operation) -> utoipa::openapi::path::Operation {
+    let description = match operation.description {
+        "" => operation.access.sentence().to_owned(),
+        more => format!("{more} {}", operation.access.sentence()),
+    };
+    let securities = match operation.access {
+        // An empty list: without the requirement of the others.
+        Access::Public => Vec::new(),
+        Access::InPerson => vec![requirement("session")],
+        _ => vec![requirement("token"), requirement("session")],
+    };
+    let body = operation.body.as_ref().map(|body| {
+        let required = if body.is_optional { Required::False } else { Required::True };
+        let content = |media_type: &&'static str| {
+            (*media_type, ContentBuilder::new().schema(Some(body.schema.clone())).build())
+        };
+        body.media_types
+            .iter()
+            .map(content)
+            .fold(RequestBodyBuilder::new().required(Some(required)), |built, (media_type, content)| {
+                built.content(media_type, content)
+            })
+            .build()
+    });
+    let parameters = (!operation.parameters.is_empty()).then(|| operation.parameters.clone());
+    OperationBuilder::new()
+        .operation_id(Some(operation.id))
+        .tag(operation.tag.words().0)
+        .summary(Some(operation.summary))
+        .description(Some(description))
+        .parameters(parameters)
+        .request_body(body)
+        .securities(Some(securities))
+        .responses(responses(operation).build())
+        .build()
+}
+
+fn requirement(scheme: &str) -> SecurityRequirement {
+    SecurityRequirement::new(scheme, Vec::<String>::new())
+}
+
+/// The answer when all is well, and one for each status of a problem.
+fn responses(operation: &Operation) -> ResponsesBuilder {
+    let answer = &operation.answer;
+    let mut good = ResponseBuilder::new().description(answer.description);
+    if let (Some(media_type), schema) = (answer.media_type, &answer.schema) {
+        good = good.content(media_type, ContentBuilder::new().schema(schema.clone()).build());
+    }
+    for (is_there, name, description) in [
+        (answer.has_etag, "ETag", "The revision: send it back in If-Match with a change."),
+        (answer.has_location, "Location", "Where what was made is."),
+        (answer.has_link, "Link", "The next page (rel=\"next\"); absent on the last one."),
+    ] {
+        if is_there {
+            good = good.header(name, text_header(description));
+        }
+    }
+    let responses = ResponsesBuilder::new().response(answer.status.as_str(), good.build());
+    let mut by_status: BTreeMap<StatusCode, Vec<Kind>> = BTreeMap::new();
+    for kind in operation.all_problems() {
+        by_status.entry(kind.status()).or_default().push(kind);
+    }
+    by_status
+        .into_iter()
+        .fold(responses, |responses, (status, kinds)| responses.response(status.as_str(), refusal(&kinds)))
+}
+
+fn refusal(kinds: &[Kind]) -> Response {
+    let mut content = ContentBuilder::new().schema(Some(reference::<problem::Shown>()));
+    let mut sentences = Vec::new();
+    for kind in kinds {
+        sentences.push(format!("{} (`{}`).", kind.title(), kind.slug()));
+        let example = utoipa::openapi::example::ExampleBuilder::new()
+            .summary(kind.title())
+            .value(Some(Problem::example(*kind)));
+        content = content.examples_from_iter([(kind.slug(), example.build())]);
+    }
+    ResponseBuilder::new()
+        .description(sentences.join(" "))
+        .content(problem::MEDIA_TYPE, content.build())
+        .build()
+}
+
+fn text_header(description: &str) -> Header {
+    let schema = ObjectBuilder::new().schema_type(Type::String).examples([json!("\"3\"")]);
+    HeaderBuilder::new().schema(Some(schema.build())).description(Some(description)).build()
+}
+
+fn method(method: &Method) -> HttpMethod {
+    match *method {
+        Method::POST => HttpMethod::Post,
+        Method::PUT => HttpMethod::Put,
+        Method::PATCH => HttpMethod::Patch,
+        Method::DELETE => HttpMethod::Delete,
+        _ => HttpMethod::Get,
+    }
+}

@@ -1,0 +1,166 @@
+//! Tenants.
+
+use actix_web::HttpResponse;
+use actix_web::http::Method;
+use billing::plans;
+use metering::{TenantId, TenantName};
+use serde::{Deserialize, Serialize};
+use usage::registry::{self, RegistryError, TenantChange, TenantCursor, TenantQuery};
+
+use super::path_tenant;
+use crate::api::call::Call;
+use crate::api::identity::Access;
+use crate::api::operation::{Operation, Tag, text};
+use crate::api::problem::{Kind, Problem};
+use crate::api::revision::{self, Expected};
+use crate::api::wire::tenants::{NewTenant, TenantBody, TenantPatch};
+
+/// The last tenant of a page.
+#[derive(Serialize, Deserialize)]
+struct After(String);
+
+/// How often a change that may overwrite anything is tried against others who change the same.
+const OVERWRITES_MAX: u32 = 5;
+
+pub fn operations() -> Vec<Operation> {
+    vec![
+        Operation::new(Method::GET, "/v1/tenants", "listTenants", Tag::Tenants, "Tenants", list)
+            .saying("A tenant's user sees its own.")
+            .query(text("search", "Part of a name."))
+            .pages::<TenantBody>(),
+        Operation::new(Method::POST, "/v1/tenants", "createTenant", Tag::Tenants, "Add a tenant", create)
+            .saying("Instances whose metadata names it and that are nobody's become its own.")
+            .access(Access::Provider)
+            .takes::<NewTenant>()
+            .creates::<TenantBody>("The tenant.")
+            .versioned()
+            .refuses(&[Kind::Conflict, Kind::Unprocessable]),
+        Operation::new(Method::GET, "/v1/tenants/{tenant}", "getTenant", Tag::Tenants, "A tenant", get)
+            .answers::<TenantBody>("The tenant.")
+            .versioned(),
+        Operation::new(
+            Method::PATCH,
+            "/v1/tenants/{tenant}",
+            "changeTenant",
+            Tag::Tenants,
+            "Change a tenant",
+            change,
+        )
+        .saying("What is left out stays.")
+        .access(Access::Provider)
+        .takes::<TenantPatch>()
+        .answers::<TenantBody>("The tenant as it is now.")
+        .versioned()
+        .refuses(&[Kind::Unprocessable]),
+    ]
+}
+
+async fn list(call: Call) -> Result<HttpResponse, Problem> {
+    let paging = call.paging("tenants")?;
+    let after = paging.after::<After>()?;
+    let mut query = TenantQuery {
+        search: call.text("search"),
+        after: after.map(|After(name)| TenantCursor { name }),
+        limit: paging.limit as usize,
+    };
+    let mut page = registry::tenants_page(call.db(), call.scope()?, &query).await?;
+    page.items.retain(|tenant| tenant.id != TenantId::UNASSIGNED);
+    // The one that is nobody must not make a page that looks like an empty last one.
+    while page.items.is_empty()
+        && let Some(next) = page.next.take()
+    {
+        query.after = Some(next);
+        page = registry::tenants_page(call.db(), call.scope()?, &query).await?;
+        page.items.retain(|tenant| tenant.id != TenantId::UNASSIGNED);
+    }
+    let next = page.next.map(|next| After(next.name));
+    Ok(paging.answer(page.items.iter().map(TenantBody::from).collect(), next.as_ref()))
+}
+
+async fn create(call: Call) -> Result<HttpResponse, Problem> {
+    let new: NewTenant = call.body()?;
+    let name = TenantName::new(&new.name).map_err(RegistryError::from)?;
+    if let Some(plan) = &new.plan {
+        check_plan(&call, plan).await?;
+    }
+    let address: Vec<String> = new.address.into_iter().map(|line| line.0).collect();
+    let wanted = registry::NewTenant {
+        plan_name: new.plan.as_deref(),
+        address: &address,
+        tax_number: new.tax_number.as_deref(),
+        ..registry::NewTenant::new(
+            name,
+            new.display_name.as_deref().unwrap_or(&new.name),
+            new.time_zone.as_deref().unwrap_or("UTC"),
+        )
+    };
+    let tenant = registry::create_tenant(call.db(), &wanted, call.parts.usage).await?;
+    call.parts.ingested.notify_one();
+    let mut answer = call.created(format!("/v1/tenants/{}", tenant.name), &TenantBody::from(&tenant));
+    let (name, value) = revision::etag(tenant.revision);
+    answer.headers_mut().insert(name, value);
+    Ok(answer)
+}
+
+async fn get(call: Call) -> Result<HttpResponse, Problem> {
+    let tenant = path_tenant(&call).await?;
+    Ok(call.versioned(tenant.revision, &TenantBody::from(&tenant)))
+}
+
+async fn change(call: Call) -> Result<HttpResponse, Problem> {
+    let expected = call.expected()?;
+    let patch: TenantPatch = call.body()?;
+    if let Some(Some(plan)) = &patch.plan {
+        check_plan(&call, plan).await?;
+    }
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let tenant = path_tenant(&call).await?;
+        let based_on = match expected {
+            Expected::Any => tenant.revision,
+            Expected::Revision(revision) if revision == tenant.revision => revision,
+            Expected::Revision(_) => return Err(revision::stale(Some(tenant.revision))),
+        };
+        match apply(&call, &tenant, based_on, &patch).await {
+            Err(RegistryError::Changed { .. }) if expected == Expected::Any && tries < OVERWRITES_MAX => {}
+            changed => {
+                let tenant = changed?;
+                return Ok(call.versioned(tenant.revision, &TenantBody::from(&tenant)));
+            }
+        }
+    }
+}
+
+/// Puts a change on top of what the tenant is at that revision.
+async fn apply(
+    call: &Call,
+    tenant: &registry::Tenant,
+    based_on: u64,
+    patch: &TenantPatch,
+) -> Result<registry::Tenant, RegistryError> {
+    let address: Option<Vec<String>> =
+        patch.address.as_ref().map(|lines| lines.iter().map(|line| line.0.clone()).collect());
+    let change = TenantChange {
+        display_name: patch.display_name.as_deref().unwrap_or(&tenant.display_name),
+        address: address.as_deref().unwrap_or(&tenant.address),
+        tax_number: patch.tax_number.as_ref().unwrap_or(&tenant.tax_number).as_deref(),
+        email: patch.email.as_ref().unwrap_or(&tenant.email).as_deref(),
+        plan_name: patch.plan.as_ref().unwrap_or(&tenant.plan_name).as_deref(),
+    };
+    registry::update_tenant(call.db(), tenant.id, based_on, &change).await
+}
+
+/// Refuses the name of a plan that there is not.
+async fn check_plan(call: &Call, name: &str) -> Result<(), Problem> {
+    match plans::get(call.db(), name).await? {
+        Some(_) => Ok(()),
+        None => Err(Problem::new(
+            Kind::Unprocessable,
+            format!(
+                "there is no plan {:?}; store it first: weir plan apply FILE.toml",
+                crate::api::call::cut(name)
+            ),
+        )),
+    }
+}

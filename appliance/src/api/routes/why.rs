@@ -1,0 +1,163 @@
+//! Why a line of an invoice is what it is: its resources, the windows of a resource, the readings of a window. Each step
+//! adds up to the figure that it explains.
+
+use actix_web::HttpResponse;
+use actix_web::http::Method;
+use billing::InvoiceLine;
+use jiff::Timestamp;
+use metering::{InstanceId, Resource, ResourceKind, TenantId, VolumeId, Window};
+use usage::why;
+use utoipa::openapi::Required;
+use uuid::Uuid;
+
+use super::invoices;
+use crate::api::call::Call;
+use crate::api::identity::Access;
+use crate::api::operation::{Operation, Tag, id, instant, text};
+use crate::api::problem::Problem;
+use crate::api::wire::usage::{
+    LineResource, LineResources, LineWindows, ResourceBody, WindowReadings, WindowUsage, unit,
+};
+
+/// The longest name of a device: a disk's target or a MAC.
+const DEVICE_MAX: usize = 64;
+
+/// A line, and whose it is.
+struct Line {
+    tenant: TenantId,
+    line: InvoiceLine,
+}
+
+pub fn operations() -> Vec<Operation> {
+    let device = || text("device", "The disk or NIC of the instance, if the meter is one of disks or NICs.");
+    let resource = || id("resource", "The instance or volume.").required(Required::True);
+    vec![
+        Operation::new(
+            Method::GET,
+            "/v1/invoices/{number}/lines/{n}/resources",
+            "listLineResources",
+            Tag::Invoices,
+            "Why: the resources of a line",
+            resources,
+        )
+        .access(Access::Money)
+        .answers::<LineResources>("The resources that the line's meter adds up from."),
+        Operation::new(
+            Method::GET,
+            "/v1/invoices/{number}/lines/{n}/windows",
+            "listLineWindows",
+            Tag::Invoices,
+            "Why: the windows of a resource",
+            windows,
+        )
+        .access(Access::Money)
+        .query(resource())
+        .query(device())
+        .answers::<LineWindows>("The usage windows that the resource's part adds up from."),
+        Operation::new(
+            Method::GET,
+            "/v1/invoices/{number}/lines/{n}/readings",
+            "listWindowReadings",
+            Tag::Invoices,
+            "Why: the readings of a window",
+            readings,
+        )
+        .access(Access::Money)
+        .query(resource())
+        .query(device())
+        .query(instant("window_start", "Where the window begins.").required(Required::True))
+        .answers::<WindowReadings>("The readings at the edges of the window, and what lies between them."),
+    ]
+}
+
+async fn resources(call: Call) -> Result<HttpResponse, Problem> {
+    let Line { tenant, line } = find(&call).await?;
+    let (db, settings, now) = (call.db(), call.parts.usage, Timestamp::now());
+    let period = line.service_period;
+    let found = why::resources_of(db, call.scope()?, tenant, line.meter, period, settings, now).await?;
+    let quantity: u128 = found.iter().map(|usage| u128::from(usage.quantity)).sum();
+    Ok(call.ok(&LineResources {
+        meter: line.meter.as_str().to_owned(),
+        period: period.into(),
+        quantity: quantity.to_string(),
+        unit: unit(line.meter),
+        items: found.iter().map(|usage| LineResource::new(usage, line.meter)).collect(),
+    }))
+}
+
+async fn windows(call: Call) -> Result<HttpResponse, Problem> {
+    let asked = asked_resource(&call)?;
+    let line = find(&call).await?;
+    let resource = resource_of(&line, asked)?;
+    let found = records(&call, &line, &resource).await?;
+    let name = found.first().ok_or_else(nothing)?.resource_name.clone();
+    let quantity: u128 = found.iter().map(|record| u128::from(record.quantity)).sum();
+    Ok(call.ok(&LineWindows {
+        meter: line.line.meter.as_str().to_owned(),
+        resource: ResourceBody::new(&resource, &name),
+        period: line.line.service_period.into(),
+        quantity: quantity.to_string(),
+        unit: unit(line.line.meter),
+        items: found.iter().map(WindowUsage::from).collect(),
+    }))
+}
+
+async fn readings(call: Call) -> Result<HttpResponse, Problem> {
+    let asked = asked_resource(&call)?;
+    call.required("window_start")?;
+    let start = call.instant("window_start")?.ok_or_else(nothing)?;
+    let line = find(&call).await?;
+    let resource = resource_of(&line, asked)?;
+    // Only windows of the line are explained, as they were rated: cut where its period is.
+    let window = records(&call, &line, &resource).await?.into_iter().map(|record| record.window);
+    let window: Window = window.into_iter().find(|window| window.start() == start).ok_or_else(nothing)?;
+    let (db, settings, now) = (call.db(), call.parts.usage, Timestamp::now());
+    let (scope, meter) = (call.scope()?, line.line.meter);
+    let explained = why::explain(db, scope, line.tenant, &resource, meter, window, settings, now).await?;
+    Ok(call.ok(&WindowReadings::from(explained.ok_or_else(nothing)?)))
+}
+
+async fn records(
+    call: &Call,
+    line: &Line,
+    resource: &Resource,
+) -> Result<Vec<metering::UsageRecord>, Problem> {
+    let (db, settings, now) = (call.db(), call.parts.usage, Timestamp::now());
+    let (scope, meter, period) = (call.scope()?, line.line.meter, line.line.service_period);
+    Ok(why::windows_of(db, scope, line.tenant, resource, meter, period, settings, now).await?)
+}
+
+/// The line that the path names.
+async fn find(call: &Call) -> Result<Line, Problem> {
+    let invoice = invoices::find(call).await?;
+    let n: usize = call.id("n", "line")?;
+    let line = n.checked_sub(1).and_then(|at| invoice.document.lines.get(at).cloned());
+    line.map(|line| Line { tenant: invoice.tenant_id, line }).ok_or_else(|| Problem::not_found("line"))
+}
+
+/// Which resource the query names.
+fn asked_resource(call: &Call) -> Result<(Uuid, Option<String>), Problem> {
+    call.required("resource")?;
+    let id = call.parsed("resource", "7b3b8a52-6c7e-4a52-9d2b-0b8a3c1d2e4f")?.ok_or_else(nothing)?;
+    let device = call.text("device");
+    if device.is_some_and(|device| DEVICE_MAX < device.len()) {
+        return Err(Problem::query("device", format!("device has {DEVICE_MAX} bytes at most, such as vda")));
+    }
+    Ok((id, device.map(str::to_owned)))
+}
+
+/// The resource of that id, of the kind that the line's meter is measured on.
+fn resource_of(line: &Line, (id, device): (Uuid, Option<String>)) -> Result<Resource, Problem> {
+    let instance = InstanceId::from_uuid(id);
+    match (line.line.meter.meter().resource, device) {
+        (ResourceKind::Instance, None) => Ok(Resource::Instance(instance)),
+        (ResourceKind::Disk, Some(device)) => Ok(Resource::Disk(instance, device)),
+        (ResourceKind::Nic, Some(device)) => Ok(Resource::Nic(instance, device)),
+        (ResourceKind::Volume, None) => Ok(Resource::Volume(VolumeId::from_uuid(id))),
+        _ => Err(nothing()),
+    }
+}
+
+fn nothing() -> Problem {
+    Problem::not_found("resource or window in this line")
+}
