@@ -67,7 +67,8 @@ pub struct TenantDays {
     pub coverage: Coverage,
 }
 
-/// Usage by day and meter: in the order of days, then of an invoice. Days and meters without usage are left out.
+/// Usage by day and meter: in the order of days, then of an invoice. Days and meters of which
+/// nothing is recorded are left out; one of which all that is recorded is missing time is there, with a quantity of zero.
 ///
 /// # Errors
 /// The database fails.
