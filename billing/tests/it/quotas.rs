@@ -19,6 +19,9 @@ const GIB: u64 = 1024 * 1024;
 /// As many as the issue asks for.
 const PARALLEL: usize = 50;
 
+/// How often each maker tries: enough to last some dozens of kills.
+const ROUNDS: usize = 24;
+
 const ASK: Ask = Ask { vcpus: 3, memory_kib: 2 * GIB };
 
 fn instance() -> InstanceId {
@@ -76,7 +79,7 @@ async fn fifty_at_once_never_exceed_the_quota_and_fill_it() {
 /// One who makes instances: some fail, some are made and deleted, the last ones stay in the making or made.
 async fn maker(world: Arc<World>, tenant: TenantId, n: usize) {
     let database = &world.database;
-    for round in 0..8 {
+    for round in 0..ROUNDS {
         let instance = instance();
         let admitted = loop {
             match admit(&world, tenant, instance, ASK).await {
@@ -89,7 +92,7 @@ async fn maker(world: Arc<World>, tenant: TenantId, n: usize) {
         if !admitted {
             continue;
         }
-        let stays = round == 7;
+        let stays = round + 1 == ROUNDS;
         if (n + round).is_multiple_of(2) {
             assert!(insist(|| quota::confirm(database, instance, november())).await);
         }
