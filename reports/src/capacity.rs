@@ -5,7 +5,7 @@
 
 mod amounts;
 mod forecast;
-mod input;
+mod paper;
 mod theil_sen;
 mod view;
 
@@ -13,7 +13,8 @@ pub use amounts::{Amount, Share, Unit};
 pub use forecast::{
     DAYS_BACK_MAX, DAYS_MIN, DaysUntilFull, Forecast, HORIZON_DAYS, Line, Trend, Verdict, forecast,
 };
-pub use input::{Figures, NodeCapacity, NodeDay};
+pub use paper::capacity_pdf;
 pub use view::{
-    CapacityView, FillsFirst, ForecastView, NodeView, ResourceView, SILENT_AFTER, STALE_DAYS, view,
+    CapacityView, DAY_OBSERVED_MIN, FillsFirst, ForecastView, NodeView, ResourceView, SILENT_AFTER,
+    STALE_DAYS, view,
 };

@@ -5,7 +5,7 @@
 use askama::Template;
 use billing::InvoiceDocument;
 
-use crate::pdf;
+use crate::pdf::{self, About};
 use crate::view::InvoiceView;
 
 /// Why a document could not be made.
@@ -23,13 +23,13 @@ pub enum ReportError {
         source: jiff::Error,
     },
     /// The document is no JSON.
-    #[error("the invoice could not be written as JSON")]
+    #[error("the document could not be written as JSON")]
     Json(#[source] serde_json::Error),
     /// The page could not be filled in.
     #[error("the invoice's page could not be filled in")]
     Html(#[source] askama::Error),
-    /// typst refused, which is a fault of the template and not of the invoice.
-    #[error("the invoice could not be typeset: {0}")]
+    /// typst refused, which is a fault of the template and not of the document.
+    #[error("the document could not be typeset: {0}")]
     Typeset(String),
 }
 
@@ -58,7 +58,9 @@ impl Page<'_> {
 /// # Errors
 /// The time zone is not known, or typst fails.
 pub fn invoice_pdf(document: &InvoiceDocument) -> Result<Vec<u8>, ReportError> {
-    pdf::render(&InvoiceView::of(document)?)
+    let view = InvoiceView::of(document)?;
+    let about = About { identity: view.identity.clone(), dated: view.issued_at };
+    pdf::render(&pdf::INVOICE, &view, about)
 }
 
 /// The invoice as one page that needs nothing else: no script, no font, no picture.

@@ -15,6 +15,9 @@ pub const DAYS_MIN: usize = 7;
 /// Oldest day that counts, before the last one: what grew a quarter ago says little of the next.
 pub const DAYS_BACK_MAX: u32 = 90;
 
+/// How many of the last days say where it stands now: a step that lasts is seen after half of them, one odd day is not.
+const LEVEL_DAYS: usize = 7;
+
 /// Furthest day that is named: five years, about what hardware lives.
 pub const HORIZON_DAYS: u32 = 1_826;
 
@@ -250,13 +253,15 @@ fn usable(points: &[(Date, f64)]) -> Vec<(Date, f64)> {
     points
 }
 
-/// The lines through `points`: each has its slope, and as many points above it as below.
+/// The lines through `points`: each has its slope, and as many of the last points above it as below.
 fn trend(points: &[(Date, f64)], to: Date) -> Option<Trend> {
     let days = |day: Date| f64::from(to.until(day).map_or(0, |span| span.get_days()));
     let points: Vec<(f64, f64)> = points.iter().map(|(day, value)| (days(*day), *value)).collect();
     let found = slopes(&points)?;
+    let last = &points[points.len().saturating_sub(LEVEL_DAYS)..];
     let line = |slope_per_day: f64| {
-        let level = median(points.iter().map(|(x, y)| y - slope_per_day * x).collect())?;
+        let mut levels: Vec<f64> = last.iter().map(|(x, y)| y - slope_per_day * x).collect();
+        let level = median(&mut levels)?;
         Some(Line { slope_per_day, level })
     };
     Some(Trend { likely: line(found.likely)?, slow: line(found.slow)?, fast: line(found.fast)? })

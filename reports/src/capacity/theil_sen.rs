@@ -25,38 +25,37 @@ pub(super) fn slopes(points: &[(f64, f64)]) -> Option<Slopes> {
     for (at, (x, y)) in points.iter().enumerate() {
         all.extend(points[at + 1..].iter().map(|(later, value)| (value - y) / (later - x)));
     }
-    all.sort_by(f64::total_cmp);
-    let likely = median_of_sorted(&all)?;
+    let likely = median(&mut all)?;
     let pairs = count(all.len());
     let reach = Z_90 * variance(points).sqrt();
     // Counted from one, as in the books: the M1-th and the (M2 + 1)-th of the ordered slopes.
-    let slow = at_rank(&all, (pairs - reach) / 2.0)?;
-    let fast = at_rank(&all, (pairs + reach) / 2.0 + 1.0)?;
+    let slow = at_rank(&mut all, (pairs - reach) / 2.0)?;
+    let fast = at_rank(&mut all, (pairs + reach) / 2.0 + 1.0)?;
     Some(Slopes { likely, slow: slow.min(likely), fast: fast.max(likely) })
 }
 
-/// The median, or `None` of nothing.
-pub(super) fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    median_of_sorted(&values)
-}
-
-fn median_of_sorted(sorted: &[f64]) -> Option<f64> {
-    at_rank(sorted, (count(sorted.len()) + 1.0) / 2.0)
+/// The median, or `None` of nothing. The values are left in another order.
+pub(super) fn median(values: &mut [f64]) -> Option<f64> {
+    at_rank(values, (count(values.len()) + 1.0) / 2.0)
 }
 
 /// The value at a rank counted from one; between two ranks, what lies between their values.
-fn at_rank(sorted: &[f64], rank: f64) -> Option<f64> {
-    let place = rank.clamp(1.0, count(sorted.len()).max(1.0)) - 1.0;
-    let (below, part) = (place.floor(), place.fract());
+fn at_rank(values: &mut [f64], rank: f64) -> Option<f64> {
+    if values.is_empty() {
+        return None;
+    }
+    let place = rank.clamp(1.0, count(values.len())) - 1.0;
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "clamped to an index of the slice"
     )]
-    let below = below as usize;
-    let low = *sorted.get(below)?;
-    let high = sorted.get(below + 1).copied().unwrap_or(low);
+    let below = place.floor() as usize;
+    // A selection: to sort thousands of slopes for three of them is most of the time of a page.
+    let (_, low, above) = values.select_nth_unstable_by(below, f64::total_cmp);
+    let low = *low;
+    let high = above.iter().copied().min_by(f64::total_cmp).unwrap_or(low);
+    let part = place.fract();
     Some(if part == 0.0 { low } else { low + part * (high - low) })
 }
 
@@ -116,6 +115,6 @@ mod tests {
     fn one_point_has_no_slope() {
         assert_eq!(slopes(&[(0.0, 1.0)]), None);
         assert_eq!(slopes(&[]), None);
-        assert_eq!(median(Vec::new()), None);
+        assert_eq!(median(&mut []), None);
     }
 }

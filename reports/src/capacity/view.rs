@@ -9,19 +9,25 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use metering::NodeId;
 use serde::Serialize;
+use usage::capacity::{Figures, NodeCapacity, NodeDay};
 
 use super::amounts::{Amount, Share, Unit, short};
-use super::forecast::{Forecast, Verdict, forecast};
-use super::input::{Figures, NodeCapacity, NodeDay};
+use super::forecast::{DAYS_BACK_MAX, Forecast, Verdict, forecast};
 use crate::text::shown_or;
 use crate::times::instant;
 
 /// A node that has not been read for so long is silent: ten readings are missing.
 pub const SILENT_AFTER: SignedDuration = SignedDuration::from_mins(10);
 
+/// A day of which less was observed is left out: the first day of a node, or one with an outage, would pass for a small one.
+pub const DAY_OBSERVED_MIN: f64 = 0.9;
+
 /// A forecast needs a complete day within so many days: a week-end without a collector is forgiven, a node that was
 /// taken away is not drawn on.
 pub const STALE_DAYS: i32 = 4;
+
+/// Said where there is no figure.
+const NOT_KNOWN: &str = "not known yet";
 
 /// Longest name of a node within a sentence.
 const NAME_MAX: usize = 64;
@@ -94,7 +100,7 @@ pub struct ResourceView {
     pub allocated: Share,
     /// What is in use; `None` if that is not known yet.
     pub used: Option<Share>,
-    /// When `used` was measured: `mean of 2026-11-20`, `now`.
+    /// When `used` was measured: `mean of 2026-11-20`, `now`, `not known yet`.
     pub used_when: String,
     /// vCPUs for each core, of the CPU only.
     pub overcommit: Option<Amount>,
@@ -109,7 +115,7 @@ pub struct ForecastView {
     pub what: &'static str,
     /// What its figures are in.
     pub unit: Unit,
-    /// Complete days with their figure.
+    /// Complete days with their figure, as many as can count.
     pub points: Vec<(Date, f64)>,
     /// When it is full; its days are counted from [`CapacityView::as_of`].
     pub forecast: Forecast,
@@ -127,7 +133,7 @@ struct Source<'a> {
     cpus: f64,
     memory_kib: f64,
     storage_kib: f64,
-    now: Sums,
+    now: Now,
     days: &'a [Day],
     today: Date,
 }
@@ -139,13 +145,23 @@ struct Day {
     sums: Sums,
 }
 
-/// The figures of a moment or of a day, of one node or of many.
-#[derive(Clone, Copy, Debug, Default)]
-struct Sums {
+/// The present figures of one node or of many. What one of them does not know, all do not know.
+#[derive(Clone, Copy, Debug)]
+struct Now {
     vcpus: f64,
     allocated_memory_kib: f64,
     allocated_storage_kib: f64,
-    /// Mean busy cores; of a day only.
+    used_cpu: Option<f64>,
+    used_memory_kib: Option<f64>,
+    used_storage_kib: Option<f64>,
+}
+
+/// The figures of a day, of one node or of many.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sums {
+    allocated_memory_kib: f64,
+    allocated_storage_kib: f64,
+    /// Mean busy cores.
     used_cpu: f64,
     used_memory_kib: f64,
     used_storage_kib: f64,
@@ -181,15 +197,18 @@ pub fn view(nodes: &[NodeCapacity], now: Timestamp) -> CapacityView {
 fn one(node: &NodeCapacity, now: Timestamp, today: Date) -> NodeView {
     let days = complete(&node.days);
     let source = Source {
-        cpus: float(node.cpus),
+        cpus: f64::from(node.cpus),
         memory_kib: float(node.memory_total_kib),
         storage_kib: float(node.storage_total_kib),
-        now: Sums::of_now(&node.now),
+        now: Now::of(&node.now),
         days: &days,
         today,
     };
     let is_silent = node.last_observed_at.is_none_or(|at| now.duration_since(at) > SILENT_AFTER);
-    let warnings = if is_silent { vec![silence(node)] } else { Vec::new() };
+    let unread = node.cpus == 0 && node.memory_total_kib == 0 && node.last_observed_at.is_some();
+    let unread = unread
+        .then(|| format!("{} says nothing of its own size yet: the total is without it.", name_of(node)));
+    let warnings = is_silent.then(|| silence(node)).into_iter().chain(unread).collect();
     NodeView {
         node_id: Some(node.node_id),
         last_observed_at: node.last_observed_at,
@@ -203,10 +222,10 @@ fn all(nodes: &[&NodeCapacity], now: Timestamp, today: Date) -> NodeView {
     let sum = |of: fn(&NodeCapacity) -> u64| nodes.iter().map(|node| float(of(node))).sum();
     let days = together(nodes);
     let source = Source {
-        cpus: sum(|node| node.cpus),
+        cpus: sum(|node| u64::from(node.cpus)),
         memory_kib: sum(|node| node.memory_total_kib),
         storage_kib: sum(|node| node.storage_total_kib),
-        now: nodes.iter().fold(Sums::default(), |sums, node| sums.and(Sums::of_now(&node.now))),
+        now: nodes.iter().fold(Now::NOTHING, |sums, node| sums.and(Now::of(&node.now))),
         days: &days,
         today,
     };
@@ -260,7 +279,7 @@ impl Source<'_> {
 
     fn cpu(&self) -> ResourceView {
         let allocated = Amount::new(self.now.vcpus, "vCPUs");
-        let last = self.days.last();
+        let used = self.used_cpu();
         let ratio = (self.cpus > 0.0).then(|| self.now.vcpus / self.cpus);
         let overcommit =
             ratio.map(|value| Amount { value, text: format!("{} vCPUs per core", short(value)) });
@@ -269,14 +288,17 @@ impl Source<'_> {
             unit: Unit::Cores,
             physical: Amount::new(self.cpus, "cores"),
             allocated: Share::of(allocated, self.cpus),
-            used: last.map(|day| Share::of(Amount::new(day.sums.used_cpu, "cores"), self.cpus)),
-            used_when: last.map_or_else(
-                || "not known before the first complete day".to_owned(),
-                |day| format!("mean of {}", day.day),
-            ),
+            used: used.as_ref().map(|(cores, _)| Share::of(Amount::new(*cores, "cores"), self.cpus)),
+            used_when: used.map_or_else(|| NOT_KNOWN.to_owned(), |(_, when)| when),
             overcommit,
             forecasts: vec![self.forecast("Used CPU", Unit::Cores, self.cpus, |sums| sums.used_cpu)],
         }
+    }
+
+    /// Mean busy cores of the last complete day; before there is one, of the last minutes.
+    fn used_cpu(&self) -> Option<(f64, String)> {
+        let day = self.days.last().map(|day| (day.sums.used_cpu, format!("mean of {}", day.day)));
+        day.or_else(|| self.now.used_cpu.map(|cores| (cores, "now".to_owned())))
     }
 
     fn memory(&self) -> ResourceView {
@@ -284,7 +306,8 @@ impl Source<'_> {
             ("Allocated memory", |sums| sums.allocated_memory_kib),
             ("Used memory", |sums| sums.used_memory_kib),
         ];
-        self.in_kib("Memory", self.memory_kib, figures)
+        let now = (self.now.allocated_memory_kib, self.now.used_memory_kib);
+        self.in_kib("Memory", self.memory_kib, now, figures)
     }
 
     fn storage(&self) -> ResourceView {
@@ -292,31 +315,37 @@ impl Source<'_> {
             ("Allocated storage", |sums| sums.allocated_storage_kib),
             ("Used storage", |sums| sums.used_storage_kib),
         ];
-        self.in_kib("Storage", self.storage_kib, figures)
+        let now = (self.now.allocated_storage_kib, self.now.used_storage_kib);
+        self.in_kib("Storage", self.storage_kib, now, figures)
     }
 
-    /// A resource in KiB, whose first figure is what is allocated and whose second what is used.
-    fn in_kib(&self, title: &'static str, physical_kib: f64, [allocated, used]: [Column; 2]) -> ResourceView {
+    /// A resource in KiB: what of it is allocated and used, now and through the days.
+    fn in_kib(
+        &self,
+        title: &'static str,
+        physical_kib: f64,
+        (allocated_kib, used_kib): (f64, Option<f64>),
+        figures: [Column; 2],
+    ) -> ResourceView {
         let unit = Unit::for_kib(physical_kib);
         let physical = unit.of_kib(physical_kib);
-        let share = |of: fn(&Sums) -> f64| {
-            Share::of(Amount::new(unit.of_kib(of(&self.now)), unit.as_str()), physical)
-        };
+        let share = |kib: f64| Share::of(Amount::new(unit.of_kib(kib), unit.as_str()), physical);
         ResourceView {
             title,
             unit,
             physical: Amount::new(physical, unit.as_str()),
-            allocated: share(allocated.1),
-            used: Some(share(used.1)),
-            used_when: "now".to_owned(),
+            allocated: share(allocated_kib),
+            used: used_kib.map(share),
+            used_when: used_kib.map_or(NOT_KNOWN, |_| "now").to_owned(),
             overcommit: None,
-            forecasts: [allocated, used].map(|(what, of)| self.forecast(what, unit, physical, of)).to_vec(),
+            forecasts: figures.map(|(what, of)| self.forecast(what, unit, physical, of)).to_vec(),
         }
     }
 
     fn forecast(&self, what: &'static str, unit: Unit, limit: f64, of: fn(&Sums) -> f64) -> ForecastView {
+        let counted = self.days.len().saturating_sub(DAYS_BACK_MAX as usize);
         let points: Vec<(Date, f64)> =
-            self.days.iter().map(|day| (day.day, unit.of_kib(of(&day.sums)))).collect();
+            self.days[counted..].iter().map(|day| (day.day, unit.of_kib(of(&day.sums)))).collect();
         let last = self.days.last().map(|day| day.day);
         let stale = last.filter(|day| day.until(self.today).is_ok_and(|span| span.get_days() > STALE_DAYS));
         let counted = if stale.is_some() { &[] } else { points.as_slice() };
@@ -332,21 +361,43 @@ impl Source<'_> {
     }
 }
 
-impl Sums {
-    fn of_now(now: &Figures) -> Self {
+impl Now {
+    const NOTHING: Self = Self {
+        vcpus: 0.0,
+        allocated_memory_kib: 0.0,
+        allocated_storage_kib: 0.0,
+        used_cpu: Some(0.0),
+        used_memory_kib: Some(0.0),
+        used_storage_kib: Some(0.0),
+    };
+
+    fn of(now: &Figures) -> Self {
         Self {
-            vcpus: float(now.allocated_vcpus),
+            vcpus: now.allocated_vcpus,
             allocated_memory_kib: float(now.allocated_memory_kib),
             allocated_storage_kib: float(now.allocated_storage_kib),
-            used_cpu: 0.0,
-            used_memory_kib: float(now.used_memory_kib),
-            used_storage_kib: float(now.used_storage_kib),
+            used_cpu: now.used_cpu,
+            used_memory_kib: now.used_memory_kib.map(float),
+            used_storage_kib: now.used_storage_kib.map(float),
         }
     }
 
+    fn and(self, other: Self) -> Self {
+        let both = |a: Option<f64>, b: Option<f64>| Some(a? + b?);
+        Self {
+            vcpus: self.vcpus + other.vcpus,
+            allocated_memory_kib: self.allocated_memory_kib + other.allocated_memory_kib,
+            allocated_storage_kib: self.allocated_storage_kib + other.allocated_storage_kib,
+            used_cpu: both(self.used_cpu, other.used_cpu),
+            used_memory_kib: both(self.used_memory_kib, other.used_memory_kib),
+            used_storage_kib: both(self.used_storage_kib, other.used_storage_kib),
+        }
+    }
+}
+
+impl Sums {
     fn of_day(day: &NodeDay) -> Self {
         Self {
-            vcpus: day.allocated_vcpus,
             allocated_memory_kib: float(day.allocated_memory_kib),
             allocated_storage_kib: float(day.allocated_storage_kib),
             used_cpu: day.used_cpu,
@@ -357,7 +408,6 @@ impl Sums {
 
     fn and(self, other: Self) -> Self {
         Self {
-            vcpus: self.vcpus + other.vcpus,
             allocated_memory_kib: self.allocated_memory_kib + other.allocated_memory_kib,
             allocated_storage_kib: self.allocated_storage_kib + other.allocated_storage_kib,
             used_cpu: self.used_cpu + other.used_cpu,
@@ -371,10 +421,11 @@ impl Sums {
 fn complete(days: &[NodeDay]) -> Vec<Day> {
     let mut complete: Vec<Day> = days
         .iter()
-        .filter(|day| day.is_complete)
+        .filter(|day| day.is_complete && day.observed >= DAY_OBSERVED_MIN)
         .map(|day| Day { day: day.day, sums: Sums::of_day(day) })
         .collect();
     complete.sort_by_key(|day| day.day);
+    complete.dedup_by_key(|day| day.day);
     complete
 }
 

@@ -6,15 +6,15 @@ use jiff::ToSpan;
 use jiff::civil::Date;
 use serde::Serialize;
 
-use crate::capacity::{Forecast, Line, Trend};
+use crate::capacity::{Forecast, Line, Trend, Verdict};
 use crate::figures::grouped;
 
 /// Least days shown after the last one when there is a trend.
 const AHEAD_MIN: f64 = 14.0;
 /// Most days shown after the last one, as a multiple of those before it: the past must stay readable.
 const AHEAD_MAX: f64 = 1.5;
-/// Share of the width below which two dates would touch.
-const DATES_APART: f64 = 0.3;
+/// Share of the width below which a date between the first and the last would touch them.
+const DATES_APART: f64 = 0.33;
 
 /// A place: from the left and from the bottom, 0 to 1.
 type Place = [f64; 2];
@@ -84,7 +84,9 @@ impl Plot {
         points.dedup_by_key(|(day, _)| *day);
         let (first, last) = (points.first()?.0, points.last()?.0);
         let limit = limit.filter(|limit| limit.is_finite() && *limit > 0.0);
-        let trend = forecast.filter(|forecast| forecast.to == Some(last)).and_then(|forecast| forecast.trend);
+        // What is full has no way to go.
+        let drawn = |forecast: &&Forecast| forecast.to == Some(last) && forecast.verdict != Verdict::Full;
+        let trend = forecast.filter(drawn).and_then(|forecast| forecast.trend);
         let axis = Axis::up_to(points.iter().map(|(_, value)| *value).chain(limit).fold(0.0, f64::max));
         let span = days(first, last);
         let ahead = trend.map_or(0.0, |_| ahead(span, forecast));
@@ -139,18 +141,22 @@ fn broken(points: &[(Date, f64)]) -> impl Iterator<Item = &[(Date, f64)]> {
     points.chunk_by(|(a, _), (b, _)| a.tomorrow().is_ok_and(|next| next == *b))
 }
 
-/// The first day, the last one and the end of what is shown, as far as they have room.
+/// The first day, the last one and the end of what is shown, as far as they have room. Only a year that is new is said.
 fn dates(first: Date, last: Date, ahead: f64, width: f64) -> Vec<Tick> {
     #[expect(clippy::cast_possible_truncation, reason = "at most a few hundred days")]
     let end = last.checked_add((ahead as i64).days()).unwrap_or(last);
     let at = |day: Date| rounded(days(first, day) / width);
-    let written = |day: Date| Tick { at: at(day), text: day.strftime("%-d %b %Y").to_string() };
-    let mut ticks = vec![written(first)];
-    if first < end {
-        ticks.push(written(end));
+    let written = |day: Date, year: i16| {
+        let format = if day.year() == year { "%-d %b" } else { "%-d %b %Y" };
+        Tick { at: at(day), text: day.strftime(format).to_string() }
+    };
+    let mut ticks = vec![written(first, 0)];
+    let has_room = DATES_APART <= at(last) && at(last) <= 1.0 - DATES_APART;
+    if ahead > 0.0 && has_room {
+        ticks.push(written(last, first.year()));
     }
-    if ahead > 0.0 && (DATES_APART..=1.0 - DATES_APART).contains(&at(last)) {
-        ticks.insert(1, written(last));
+    if first < end {
+        ticks.push(written(end, if has_room { last.year() } else { first.year() }));
     }
     ticks
 }

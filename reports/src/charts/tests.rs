@@ -5,7 +5,7 @@ use jiff::civil::{Date, date};
 
 use super::plot::Axis;
 use super::*;
-use crate::capacity::forecast;
+use crate::capacity::{Verdict, forecast};
 
 fn points(days: i64, start: f64, slope: f64) -> Vec<(Date, f64)> {
     let first = date(2026, 10, 1);
@@ -105,6 +105,11 @@ fn the_forecast_stays_within_the_chart_and_below_what_is_full() {
             assert!((0.0..=1.0).contains(x) && (0.0..=1.0).contains(y), "{slope}: {x} {y}");
         }
         assert!(plot.likely.iter().chain(&plot.range).all(|[_, y]| *y <= limit), "{slope}");
-        assert!(plot.now.is_some_and(|now| now >= 0.39), "{slope}: the past has too little room");
+        assert!(plot.now.is_none_or(|now| now >= 0.39), "{slope}: the past has too little room");
+        assert_eq!(
+            plot.now.is_none(),
+            found.verdict == Verdict::Full,
+            "{slope}: what is full has no way to go"
+        );
     }
 }
