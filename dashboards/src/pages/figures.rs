@@ -17,6 +17,8 @@ const QUANTITY_SCALE: u32 = billing::rating::QUANTITY_SCALE;
 pub(crate) struct Quantity {
     /// In the priced unit, `12.5`.
     pub text: String,
+    /// What it lacks on the longest figure of its column: takes room, is not seen.
+    pub pad: String,
     /// The priced unit, `GiB·h`.
     pub unit: &'static str,
     /// In base units, exactly.
@@ -41,9 +43,22 @@ pub(crate) fn quantity(base: u128, meter: MeterName) -> Quantity {
     let definition = meter.meter();
     Quantity {
         text: priced(base, meter),
+        pad: String::new(),
         unit: &definition.priced_unit.symbol,
         base: whole(base),
         base_unit: definition.unit.symbol(),
+    }
+}
+
+/// Puts the points of a column under each other.
+pub(crate) fn align<'a>(column: impl IntoIterator<Item = &'a mut Quantity>) {
+    let column: Vec<&mut Quantity> = column.into_iter().collect();
+    let decimals = |text: &str| text.split_once('.').map_or(0, |(_, fraction)| fraction.len());
+    let longest = column.iter().map(|quantity| decimals(&quantity.text)).max().unwrap_or(0);
+    for quantity in column {
+        let missing = longest - decimals(&quantity.text);
+        let point = if 0 < missing && !quantity.text.contains('.') { "." } else { "" };
+        quantity.pad = format!("{point}{}", "0".repeat(missing));
     }
 }
 
@@ -199,7 +214,7 @@ fn known_parts(measured: u64, estimated: u64, missing: u64) -> Known {
     }
     let is_complete = short.is_empty();
     Known {
-        text: text.join(", "),
+        text: if is_complete { "all measured".to_owned() } else { text.join(", ") },
         short: if is_complete { "measured".to_owned() } else { short.join(", ") },
         is_complete,
     }
@@ -249,6 +264,17 @@ mod tests {
     }
 
     #[test]
+    fn the_points_of_a_column_stand_under_each_other() {
+        let mut column = [360_000, 3_600_000, 4_500_000].map(|base| quantity(base, meter("running_ms")));
+        align(&mut column);
+        let shown = column.map(|quantity| (quantity.text, quantity.pad));
+        assert_eq!(
+            shown,
+            [("0.1", "0"), ("1", ".00"), ("1.25", "")].map(|(a, b)| (a.to_owned(), b.to_owned()))
+        );
+    }
+
+    #[test]
     fn a_period_is_said_as_shortly_as_it_can_be() {
         let zone = TimeZone::get("Europe/Berlin").unwrap();
         for (start, end, expected) in [
@@ -271,7 +297,7 @@ mod tests {
     fn what_is_not_measured_is_never_rounded_away() {
         let of =
             |measured_us, estimated_us, missing_us| known(Coverage { measured_us, estimated_us, missing_us });
-        assert_eq!(of(10, 0, 0).text, "100 % measured, none estimated, none missing");
+        assert_eq!(of(10, 0, 0).text, "all measured");
         assert_eq!(of(999_999, 0, 1).text, "99.9 % measured, none estimated, 0.1 % missing");
         assert_eq!(of(999_999, 0, 1).short, "0.1 % missing");
         assert_eq!(of(9_995, 4, 1).text, "99.9 % measured, less than 0.1 % estimated, 0.1 % missing");

@@ -7,6 +7,7 @@ use askama::Template;
 use billing::drafts;
 use billing::plans;
 use billing::quota::{self, Held, Limits, Quota, SetError};
+use metering::TenantId;
 use serde::Deserialize;
 use usage::registry::{self, RegistryError, Tenant, TenantChange, TenantCursor, TenantQuery};
 
@@ -153,6 +154,7 @@ async fn list(
         tenants: found
             .items
             .into_iter()
+            .filter(|tenant| tenant.id != TenantId::UNASSIGNED)
             .map(|tenant| Row {
                 spent: spent(&tenant),
                 path: format!("/tenants/{}", tenant.name),
@@ -171,7 +173,7 @@ async fn tenant(
     viewer: Viewer,
     path: web::Path<String>,
 ) -> Result<HttpResponse, PageError> {
-    let tenant = bill::tenant(&site, &viewer, &path).await?;
+    let tenant = payer(&site, &viewer, &path).await?;
     html(&page(&site, &viewer, &tenant).await?)
 }
 
@@ -183,7 +185,7 @@ async fn set_quota(
     entered: web::Form<QuotaEntered>,
 ) -> Result<HttpResponse, PageError> {
     viewer.must_be_provider()?;
-    let tenant = bill::tenant(&site, &viewer, &path).await?;
+    let tenant = payer(&site, &viewer, &path).await?;
     let limits = match quota_form::limits(&entered) {
         Ok(limits) => limits,
         Err(errors) => {
@@ -212,7 +214,7 @@ async fn set_contact(
     entered: web::Form<ContactEntered>,
 ) -> Result<HttpResponse, PageError> {
     viewer.must_be_provider()?;
-    let tenant = bill::tenant(&site, &viewer, &path).await?;
+    let tenant = payer(&site, &viewer, &path).await?;
     let plans = plan_names(&site).await?;
     let typed = entered.into_inner().trimmed();
     let lines: Vec<String> = typed.address.lines().map(str::to_owned).collect();
@@ -242,6 +244,12 @@ async fn set_contact(
     let contact = ContactForm { plans, error: Some(error), ..ContactForm::typed(typed) };
     let page = TenantPage { contact, ..page(&site, &viewer, &tenant).await? };
     conflict::with_status(StatusCode::UNPROCESSABLE_ENTITY, &page)
+}
+
+/// A tenant that pays. What nobody pays for has usage, and nothing else that could be set.
+async fn payer(site: &Site, viewer: &Viewer, name: &str) -> Result<Tenant, PageError> {
+    let tenant = bill::tenant(site, viewer, name).await?;
+    if tenant.id == TenantId::UNASSIGNED { Err(PageError::NotFound) } else { Ok(tenant) }
 }
 
 async fn page(site: &Site, viewer: &Viewer, tenant: &Tenant) -> Result<TenantPage, PageError> {

@@ -418,28 +418,37 @@ fn meter_page(
     let shown = resources.get(from..all.min(from + RESOURCES_SHOWN)).unwrap_or_default();
     let elsewhere = month.sum.saturating_sub(shown.iter().map(|row| row.quantity).sum());
     let overview = Look { meter: None, ..look.clone() };
+    let mut resources: Vec<ResourceRow> =
+        shown.iter().map(|row| resource_row(look, row, meter, month.sum)).collect();
+    let mut days: Vec<MeterDay> =
+        month.days.iter().map(|(day, used)| meter_day(*day, *used, meter)).collect();
+    let mut elsewhere = (shown.len() < all).then(|| figures::quantity(elsewhere, meter));
+    let mut card = card(look, meter, month);
+    let columns = resources.iter_mut().map(|row| &mut row.quantity);
+    let columns = columns.chain(days.iter_mut().map(|row| &mut row.quantity)).chain(&mut elsewhere);
+    figures::align(columns.chain([&mut card.sum]));
     let at = |from: usize| format!("{}&from={from}", path(look, look.first));
     MeterPage {
         layout,
         month: month_nav(look),
         tenants,
-        meter: card(look, meter, month),
+        meter: card,
         chart: large_chart(look, meter, month),
         overview: path(&overview, look.first),
-        rows: month
-            .days
-            .iter()
-            .map(|(day, (quantity, coverage))| MeterDay {
-                day: day_title(*day),
-                quantity: figures::quantity(*quantity, meter),
-                known: figures::known(*coverage),
-            })
-            .collect(),
-        resources: shown.iter().map(|row| resource_row(look, row, meter, month.sum)).collect(),
+        rows: days,
+        resources,
         resources_all: all,
-        resources_elsewhere: (shown.len() < all).then(|| figures::quantity(elsewhere, meter)),
+        resources_elsewhere: elsewhere,
         earlier: (0 < from).then(|| at(from.saturating_sub(RESOURCES_SHOWN))),
         later: (from + shown.len() < all).then(|| at(from + RESOURCES_SHOWN)),
+    }
+}
+
+fn meter_day(day: Date, (quantity, coverage): (u128, Coverage), meter: MeterName) -> MeterDay {
+    MeterDay {
+        day: day_title(day),
+        quantity: figures::quantity(quantity, meter),
+        known: figures::known(coverage),
     }
 }
 

@@ -334,17 +334,21 @@ fn line_page(layout: Layout, line: &Line, found: &[ResourceUsage], from: usize) 
     let elsewhere = now - shown.iter().map(|usage| u128::from(usage.quantity)).sum::<u128>();
     let at = |from: usize| format!("{}?from={from}", line.path);
     let shares: Vec<ShareRow> = line.siblings().map(|(n, sibling)| share(line, n + 1, sibling)).collect();
+    let mut rows: Vec<ResourceRow> = shown.iter().map(|usage| resource_row(line, usage)).collect();
+    let mut elsewhere = (shown.len() < all).then(|| figures::quantity(elsewhere, meter));
+    let mut sum = figures::quantity(now, meter);
+    figures::align(rows.iter_mut().map(|row| &mut row.quantity).chain(&mut elsewhere).chain([&mut sum]));
     LinePage {
         layout,
         head: line.head(),
         sentence: line.line.why.clone(),
         steps: steps(&line.line),
-        rows: shown.iter().map(|usage| resource_row(line, usage)).collect(),
+        rows,
         resources: all,
-        elsewhere: (shown.len() < all).then(|| figures::quantity(elsewhere, meter)),
+        elsewhere,
         earlier: (0 < from).then(|| at(from.saturating_sub(RESOURCES_SHOWN))),
         later: (from + shown.len() < all).then(|| at(from + RESOURCES_SHOWN)),
-        sum: figures::quantity(now, meter),
+        sum,
         known: figures::known(coverage),
         shares: if shares.len() < 2 { Vec::new() } else { shares },
         changed: (now != billed).then(|| Changed {
@@ -457,6 +461,22 @@ fn windows_page(
     let day = days.get(&here).unwrap_or(&nothing);
     let sum: u128 = days.values().map(|day| day.quantity).sum();
     let coverage = days.values().fold(Coverage::default(), |sum, day| figures::add(sum, day.coverage));
+    let mut rows: Vec<WindowRow> =
+        day.windows.iter().map(|window| window_row(line, resource, *window)).collect();
+    let mut day_rows: Vec<DayRow> = days
+        .iter()
+        .map(|(date, day)| DayRow {
+            title: date.strftime("%a %-d %b").to_string(),
+            path: step(date).0,
+            is_here: *date == here,
+            quantity: figures::quantity(day.quantity, meter),
+            known: figures::known(day.coverage),
+        })
+        .collect();
+    let (mut sum, mut day_sum) = (figures::quantity(sum, meter), figures::quantity(day.quantity, meter));
+    let columns =
+        rows.iter_mut().map(|row| &mut row.quantity).chain(day_rows.iter_mut().map(|row| &mut row.quantity));
+    figures::align(columns.chain([&mut sum, &mut day_sum]));
     Some(WindowsPage {
         layout,
         head: line.head(),
@@ -465,20 +485,11 @@ fn windows_page(
         day: day_title(here),
         previous: days.range(..here).next_back().map(|(day, _)| step(day)),
         next: days.range(here..).find(|(day, _)| **day != here).map(|(day, _)| step(day)),
-        rows: day.windows.iter().map(|window| window_row(line, resource, *window)).collect(),
-        day_sum: figures::quantity(day.quantity, meter),
+        rows,
+        day_sum,
         day_known: figures::known(day.coverage),
-        days: days
-            .iter()
-            .map(|(date, day)| DayRow {
-                title: day_title(*date),
-                path: step(date).0,
-                is_here: *date == here,
-                quantity: figures::quantity(day.quantity, meter),
-                known: figures::known(day.coverage),
-            })
-            .collect(),
-        sum: figures::quantity(sum, meter),
+        days: day_rows,
+        sum,
         known: figures::known(coverage),
     })
 }
