@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
+pub use thirtyfour::Key;
+use thirtyfour::LoggingPrefsLogLevel;
 use thirtyfour::prelude::*;
 use tokio::runtime::Runtime;
 
@@ -74,9 +76,11 @@ impl Browser {
         ] {
             capabilities.add_arg(argument)?;
         }
+        capabilities.set_browser_log_level(LoggingPrefsLogLevel::All)?;
         let url = format!("http://127.0.0.1:{port}");
         let driver = browser.runtime.block_on(WebDriver::new(url, capabilities));
-        browser.driver = Some(driver.context("the browser does not start; run testbed/install-packages test")?);
+        browser.driver =
+            Some(driver.context("the browser does not start; run testbed/install-packages test")?);
         browser.show_as(width, height, theme)?;
         Ok(browser)
     }
@@ -95,6 +99,36 @@ impl Browser {
                 { "name": "prefers-reduced-motion", "value": "reduce" },
             ] }),
         )
+    }
+
+    /// Presses a key, wherever the focus is.
+    pub fn press(&self, key: Key) -> Result<()> {
+        let keys = self.driver().action_chain().key_down(key.clone()).key_up(key);
+        self.wait_for_driver(keys.perform())
+    }
+
+    /// Types a text, wherever the focus is.
+    pub fn type_text(&self, text: &str) -> Result<()> {
+        self.wait_for_driver(self.driver().action_chain().send_keys(text).perform())
+    }
+
+    /// What the browser complained of since it was asked last: errors and warnings of scripts, of the content security
+    /// policy, and files that are not there.
+    pub fn complaints(&self) -> Result<Vec<String>> {
+        let log = self.wait_for_driver(self.driver().browser_log())?;
+        let is_complaint = |level: &str| level == "SEVERE" || level == "WARNING";
+        Ok(log.into_iter().filter(|line| is_complaint(&line.level)).map(|line| line.message).collect())
+    }
+
+    /// The value of a cookie of the page's; `None` without one.
+    pub fn cookie(&self, name: &str) -> Result<Option<String>> {
+        let cookies = self.wait_for_driver(self.driver().get_all_cookies())?;
+        Ok(cookies.into_iter().find(|cookie| cookie.name == name).map(|cookie| cookie.value))
+    }
+
+    /// Forgets all cookies: it is nobody again.
+    pub fn forget(&self) -> Result<()> {
+        self.devtools("Network.clearBrowserCookies", json!({}))
     }
 
     /// Goes to an address and waits for the page.
@@ -172,30 +206,35 @@ impl Browser {
         std::fs::write(path, png).with_context(|| format!("cannot write {}", path.display()))
     }
 
-    /// What axe-core finds wrong on the page, by all its rules for WCAG 2.2 A and AA and its best practices.
+    /// What axe-core finds wrong on the page, by all its rules for WCAG 2.2 A and AA (the size of targets, which is off
+    /// by default, with them) and its best practices.
     ///
     /// # Errors
     /// axe-core is not installed.
     pub fn axe(&self) -> Result<Vec<Finding>> {
-        let path = python_tools()?.join(AXE);
-        let axe = std::fs::read_to_string(&path)
-            .with_context(|| format!("{} is missing: run testbed/install-packages test", path.display()))?;
-        // Through the debugger: the page's own content security policy would refuse it as a script element.
-        self.devtools("Runtime.evaluate", json!({ "expression": axe }))?;
-        let run = "axe.run(document, { resultTypes: ['violations'] }).then(found => JSON.stringify(found.violations))";
+        if self.run("return typeof axe === 'object';")? != Value::Bool(true) {
+            let path = python_tools()?.join(AXE);
+            let axe = std::fs::read_to_string(&path)
+                .with_context(|| format!("{} is missing: run testbed/install-packages test", path.display()))?;
+            // Through the debugger: the page's own content security policy would refuse it as a script element. What it
+            // evaluates to cannot be carried over.
+            self.devtools("Runtime.evaluate", json!({ "expression": format!("{axe};0") }))?;
+        }
+        let run = "axe.run(document, { resultTypes: ['violations'], rules: { 'target-size': { enabled: true } } })\
+                   .then(found => JSON.stringify(found.violations))";
         let answer = self.ask_devtools(
             "Runtime.evaluate",
             json!({ "expression": run, "awaitPromise": true, "returnByValue": true }),
         )?;
-        let text = answer["result"]["value"].as_str().context("axe-core gave no answer")?;
+        let text = answer["result"]["value"].as_str();
+        let text = text.with_context(|| format!("axe-core gave no answer: {answer}"))?;
         let violations: Vec<Value> = serde_json::from_str(text)?;
         Ok(violations.iter().map(finding).collect())
     }
 
     /// Whether the page is wider than the window: then a person has to scroll sideways.
     pub fn is_too_wide(&self) -> Result<bool> {
-        let script =
-            "return document.documentElement.scrollWidth > document.documentElement.clientWidth;";
+        let script = "return document.documentElement.scrollWidth > document.documentElement.clientWidth;";
         Ok(self.run(script)? == Value::Bool(true))
     }
 
@@ -291,5 +330,8 @@ fn finding(violation: &Value) -> Finding {
         .take(5)
         .map(|node| format!("{} {}", node["target"], text(&node["failureSummary"]).replace('\n', " ")))
         .collect();
-    Finding { rule: text(&violation["id"]), what: format!("{}: {}", text(&violation["help"]), places.join("; ")) }
+    Finding {
+        rule: text(&violation["id"]),
+        what: format!("{}: {}", text(&violation["help"]), places.join("; ")),
+    }
 }

@@ -6,7 +6,9 @@
 mod claims;
 mod invoices;
 pub mod judge;
+mod mail;
 pub mod money;
+mod portal;
 mod report;
 mod scenario;
 mod show;
@@ -141,6 +143,8 @@ fn play(options: &Options, stage: &mut Stage, interrupt: &Interrupt, show: &Show
     let weir = stage.start_weir(options, interrupt)?;
     show.note(&format!("Weir answers at {}", weir.url()));
     set_up_tenants(&weir, options)?;
+    mail::set_up_tenants(&weir)?;
+    portal::add_users(&weir)?;
 
     let from = whole_second_before(Timestamp::now());
     show.step(&format!("three guests at work, metered for {} s", options.metered.as_secs()));
@@ -151,17 +155,29 @@ fn play(options: &Options, stage: &mut Stage, interrupt: &Interrupt, show: &Show
 
     show.step("one invoice per tenant, for exactly that time");
     let invoices = invoices::issue(&weir, from, to, &options.output)?;
+    show.step("the mail that is due: budgets crossed, invoices with their PDF");
+    let mut checks = mail::collect(&platform.smtp, &invoices, &options.output)?;
+    interrupt.check()?;
+    show.step("the portal, looked at with a browser; capacity as a PDF");
+    checks.extend(portal::look(&weir, &records, &invoices, &options.output)?);
+    let capacity = options.output.join("capacity.pdf");
+    weir.run(&[
+        "capacity",
+        "--output",
+        capacity.to_str().context("the output directory's name is not UTF-8")?,
+    ])?;
     show.step("comparing every figure");
     let now = Timestamp::now();
     let truths: Vec<_> = records.iter().map(|record| record.truth(&platform.watcher, now)).collect();
     let claims = Claims::collect(&weir, &records, from, to, &invoices)?;
-    let report = Report::new(&report::Facts {
+    let report = Report::new(report::Facts {
         weir_version: weir.version()?,
         period: (from, to),
         records: &records,
         truths: &truths,
         claims: &claims,
         invoices: &invoices,
+        checks,
         took: started.elapsed(),
     })?;
     report.write(&options.output.join("report.json"))?;
@@ -195,8 +211,13 @@ fn conclude(options: &Options, report: &Report) -> Result<bool> {
     }
     println!();
     println!("invoices    {}", report.documents().join("\n            "));
+    println!("pictures    {}", options.output.join("portal-*.png").display());
+    println!("mail        {}", options.output.join("mail-*.eml").display());
+    println!("capacity    {}", options.output.join("capacity.pdf").display());
     println!("report      {}", options.output.join("report.json").display());
+    let users: Vec<_> = portal::USERS.iter().map(|(name, ..)| *name).collect();
     println!("look again  make up DATA={}", options.data.display());
+    println!("            and log in as {}, with the password \"{}\"", users.join(", "), portal::PASSWORD);
     Ok(offending.is_empty())
 }
 

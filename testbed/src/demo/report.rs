@@ -24,6 +24,7 @@ pub(super) struct Facts<'a> {
     pub(super) truths: &'a [Vec<MeterTruth>],
     pub(super) claims: &'a Claims,
     pub(super) invoices: &'a [Issued],
+    pub(super) checks: Vec<Check>,
     pub(super) took: Duration,
 }
 
@@ -39,6 +40,7 @@ pub(super) struct Report {
     pub(super) guests: Vec<GuestReport>,
     pub(super) tenants: Vec<TenantReport>,
     pub(super) invoices: Vec<InvoiceReport>,
+    pub(super) checks: Vec<Check>,
 }
 
 /// One guest.
@@ -94,14 +96,29 @@ pub(super) struct InvoiceReport {
     pub(super) files: Vec<String>,
 }
 
+/// What else was compared: mail, and what the portal says.
+#[derive(Debug, Serialize)]
+pub(super) struct Check {
+    pub(super) what: String,
+    pub(super) right: bool,
+    pub(super) problem: Option<String>,
+}
+
+impl Check {
+    /// Whether `what` is so; `problem` is kept only if not.
+    pub(super) fn new(what: String, right: bool, problem: &str) -> Self {
+        Self { what, right, problem: (!right).then(|| problem.to_owned()) }
+    }
+}
+
 /// How money is compared.
 const MONEY_RULE: &str = "quantity = base quantity in the priced unit, 6 decimals, half to even; amount = quantity x unit price, \
     rounded half away from zero to the currency's exponent; lines add up to the subtotal; subtotal + tax = total; \
     shares of the instances add up to the lines";
 
 impl Report {
-    pub(super) fn new(facts: &Facts<'_>) -> Result<Self> {
-        let guests: Vec<_> = (0..facts.records.len()).map(|index| guest(facts, index)).collect();
+    pub(super) fn new(facts: Facts<'_>) -> Result<Self> {
+        let guests: Vec<_> = (0..facts.records.len()).map(|index| guest(&facts, index)).collect();
         let tenants = tenants(&guests, facts.invoices);
         let invoices: Vec<_> = facts.invoices.iter().map(invoice).collect();
         let mut report = Self {
@@ -114,6 +131,7 @@ impl Report {
             guests,
             tenants,
             invoices,
+            checks: facts.checks,
         };
         report.right = report.offending().is_empty();
         Ok(report)
@@ -144,13 +162,17 @@ impl Report {
         let invoices = self.invoices.iter().flat_map(|invoice| {
             invoice.problems.iter().map(|problem| format!("{}: {problem}", invoice.number))
         });
-        meters.chain(tenants).chain(invoices).collect()
+        let checks = self
+            .checks
+            .iter()
+            .filter_map(|check| check.problem.as_ref().map(|problem| format!("{}: {problem}", check.what)));
+        meters.chain(tenants).chain(invoices).chain(checks).collect()
     }
 
     pub(super) fn comparisons(&self) -> usize {
         let meters: usize = self.guests.iter().map(|guest| guest.meters.len()).sum();
         let lines: usize = self.invoices.iter().map(|invoice| invoice.lines).sum();
-        meters + self.tenants.len() + lines + self.invoices.len()
+        meters + self.tenants.len() + lines + self.invoices.len() + self.checks.len()
     }
 
     pub(super) fn documents(&self) -> Vec<String> {

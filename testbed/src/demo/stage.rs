@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 
+use super::mail;
 use super::show::Show;
 use super::weir::Weir;
 use super::{Interrupt, Options};
@@ -23,6 +24,7 @@ use crate::lifecycle::Watcher;
 use crate::lock::Lock;
 use crate::network::{self, Network};
 use crate::process::virsh;
+use crate::smtp::SmtpServer;
 
 /// Everything that the demo makes in libvirt begins with this.
 pub(super) const PREFIX: &str = "weir-demo";
@@ -43,6 +45,7 @@ pub(super) struct Platform {
     pub(super) watcher: Watcher,
     pub(super) server: FileServer,
     pub(super) network: Network,
+    pub(super) smtp: SmtpServer,
 }
 
 /// Everything that must be taken down at the end.
@@ -109,9 +112,10 @@ impl Stage {
     pub(super) fn set_up(&mut self) -> Result<Arc<Platform>> {
         let network = Network::create(PREFIX)?;
         let server = FileServer::start(network.host_address())?;
+        let smtp = mail::start(&self.data)?;
         let watcher = Watcher::start()?;
         self.processes.watcher = i32::try_from(watcher.pid()).ok();
-        let platform = Arc::new(Platform { watcher, server, network });
+        let platform = Arc::new(Platform { watcher, server, network, smtp });
         self.platform = Some(Arc::clone(&platform));
         self.remember()?;
         Ok(platform)
@@ -120,7 +124,11 @@ impl Stage {
     /// Starts Weir and waits until it answers.
     pub(super) fn start_weir(&mut self, options: &Options, interrupt: &Interrupt) -> Result<Arc<Weir>> {
         let config = self.data.join("weir.toml");
-        fs::write(&config, configuration()).with_context(|| format!("cannot write {}", config.display()))?;
+        let mut text = configuration();
+        if let Some(platform) = &self.platform {
+            text.push_str(&mail::configuration(&platform.smtp, &self.data));
+        }
+        fs::write(&config, text).with_context(|| format!("cannot write {}", config.display()))?;
         let mut weir = Weir::spawn(&options.weir, &self.data, &config, &self.weir_log)?;
         self.processes.weir = i32::try_from(weir.pid()).ok();
         self.remember()?;
@@ -302,9 +310,13 @@ fn clear_output(output: &Path) -> Result<()> {
     for entry in fs::read_dir(output)? {
         let path = entry?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let document =
-            name.starts_with("INV-") && [".pdf", ".html", ".json"].iter().any(|end| name.ends_with(end));
-        if document || name == "report.json" || name == "weir.log" {
+        let is_made = |begin: &str, ends: &[&str]| {
+            name.starts_with(begin) && ends.iter().any(|end| name.ends_with(end))
+        };
+        let document = is_made("INV-", &[".pdf", ".html", ".json"])
+            || is_made("portal-", &[".png"])
+            || is_made("mail-", &[".eml"]);
+        if document || ["report.json", "weir.log", "capacity.pdf"].contains(&name) {
             fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
         }
     }

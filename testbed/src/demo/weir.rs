@@ -1,6 +1,7 @@
 //! The binary under test: started, asked and stopped as its user does it, by command line and JSON only.
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -86,15 +87,27 @@ impl Weir {
 
     /// One command, as typed.
     pub(super) fn run(&self, args: &[&str]) -> Result<String> {
-        let output = Command::new(&self.binary)
+        self.run_with(args, "")
+    }
+
+    /// One command, as typed, and what is typed into it.
+    pub(super) fn run_with(&self, args: &[&str], input: &str) -> Result<String> {
+        let mut process = Command::new(&self.binary)
             .arg("--data")
             .arg(&self.data)
             .args(args)
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             // In a group of its own, like the server: a Ctrl-C between two steps must not leave half of one.
             .process_group(0)
-            .output()
+            .spawn()
             .with_context(|| format!("cannot start {}", self.binary.display()))?;
+        if let Some(mut stdin) = process.stdin.take() {
+            // A command that does not ask may have ended by now.
+            let _ = stdin.write_all(input.as_bytes());
+        }
+        let output = process.wait_with_output()?;
         let line = args.join(" ");
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
