@@ -10,7 +10,7 @@ use lettre::message::{Body, Mailbox, Message, MultiPart, SinglePart};
 use uuid::Uuid;
 
 use crate::letters::{Attachment, Letter};
-use crate::text::one_line;
+use crate::text::{NAME_MAX, one_line};
 
 /// Longest address (RFC 5321, 4.5.3.1: 64 + 1 + 255), with a name before it.
 const RECIPIENT_MAX: usize = 512;
@@ -100,7 +100,9 @@ fn mailbox(recipient: &str) -> Result<Mailbox, MessageError> {
     if recipient.chars().any(char::is_control) || RECIPIENT_MAX < recipient.len() {
         return Err(error());
     }
-    recipient.parse().map_err(|_| error())
+    let mut mailbox: Mailbox = recipient.parse().map_err(|_| error())?;
+    mailbox.name = mailbox.name.map(|name| one_line(&name, NAME_MAX)).filter(|name| !name.is_empty());
+    Ok(mailbox)
 }
 
 /// Quoted-printable throughout: no line is too long for any server, and no byte is over 127.

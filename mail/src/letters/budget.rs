@@ -13,6 +13,8 @@ use crate::text::{NAME_MAX, one_line};
 
 /// Signs of the bar in the plain text.
 const BAR_SIGNS: usize = 40;
+/// What is more is said no more exactly: the amounts say it.
+const PERCENT_MAX: i128 = 999;
 /// From here on a letter is a warning.
 const HIGH_PERCENT: u32 = 80;
 /// From here on nothing is left.
@@ -56,7 +58,7 @@ struct View {
     budget: String,
     /// `18.80 EUR left`, `2.10 EUR more than the budget`, or that it is just spent.
     balance: String,
-    /// In whole percent, rounded down.
+    /// In whole percent, rounded down; `over 999` beyond that.
     percent: String,
     /// Of the bar's length, at most 100.
     bar_percent: u32,
@@ -143,7 +145,7 @@ fn view(notice: &BudgetNotice, portal_url: Option<&str>) -> Result<View, LetterE
         spent: notice.spent.to_string(),
         budget: notice.budget.to_string(),
         balance: balance(notice)?,
-        percent: percent.to_string(),
+        percent: if PERCENT_MAX < percent { format!("over {PERCENT_MAX}") } else { percent.to_string() },
         bar_percent,
         bar: format!("{}{}", "#".repeat(filled), "-".repeat(BAR_SIGNS - filled)),
         day,

@@ -93,6 +93,11 @@ fn view(document: &InvoiceDocument, number: &str, portal_url: Option<&str>) -> V
 }
 
 impl View {
+    /// The period with the zone in which it is meant.
+    fn dated_period(&self) -> String {
+        format!("{} ({})", self.period, self.time_zone)
+    }
+
     /// Subtotal, tax and total as rows of text, the amounts under each other.
     fn text_sums(&self) -> String {
         let rows =

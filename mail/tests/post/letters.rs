@@ -1,13 +1,11 @@
 //! What letters say and how they arrive: read back by an independent parser from what a real server took.
 
-mod support;
-
+use crate::support::{Office, at, budget_about, issued, noon, parsed};
 use billing::{Currency, InvoiceDocument, Money};
 use mail::letters::{self, BudgetNotice};
 use mail_parser::MimeHeaders;
 use proptest::prelude::*;
 use serde_json::json;
-use support::{Office, at, budget_about, issued, noon, parsed};
 use testbed::smtp::Behaviour;
 
 fn notice(tenant: &str, threshold_percent: u32, spent: &str) -> BudgetNotice {

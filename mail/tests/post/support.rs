@@ -1,7 +1,5 @@
 //! A post office for tests: a database with a tenant, a real SMTP server, and mails about made-up events.
 
-#![expect(dead_code, reason = "each test program uses a part of it")]
-
 use std::time::Duration;
 
 use billing::{InvoiceDocument, InvoiceStatus};

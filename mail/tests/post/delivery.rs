@@ -1,16 +1,14 @@
 //! Delivery against a real SMTP server that behaves like servers do: nothing is lost, nothing is sent twice without
 //! need.
 
-mod support;
-
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::support::{Office, message_id, noon};
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use mail::outbox::{self, State};
 use mail::{Retry, Smtp, SmtpSettings, Tls, deliver_due};
 use migrations::Scope;
-use support::{Office, message_id, noon};
 use testbed::smtp::{Behaviour, SmtpServer, received_in};
 
 /// A mail meets `behaviour`, waits with a text that has `says`, and is sent once when the server has come to its senses.
@@ -328,6 +326,19 @@ async fn a_tenant_without_an_address_keeps_its_mail_waiting_until_it_has_one() {
     office.letters.recipient = Some("ops@alder.example".into());
     office.deliver_at_last(mail_id).await;
     assert_eq!(office.received().len(), 1);
+}
+
+#[tokio::test]
+async fn an_address_that_is_not_ascii_is_reached_where_the_server_can() {
+    let mut office = Office::open(Behaviour::Normal).await;
+    office.letters.recipient = Some("J\u{202e}örg <jörg@alder.example>".into());
+    office.put_budget().await;
+    assert_eq!(office.pass(&office.smtp(), noon()).await.sent, 1);
+    let [mail] = &office.received()[..] else { panic!("one mail") };
+    assert_eq!(mail.envelope.to, ["jörg@alder.example"]);
+    let parsed = crate::support::parsed(&mail.eml);
+    let to = parsed.to().and_then(|to| to.first()).expect("a recipient");
+    assert_eq!((to.name(), to.address()), (Some("Jörg"), Some("jörg@alder.example")));
 }
 
 #[tokio::test]
