@@ -214,8 +214,9 @@ impl Browser {
     pub fn axe(&self) -> Result<Vec<Finding>> {
         if self.run("return typeof axe === 'object';")? != Value::Bool(true) {
             let path = python_tools()?.join(AXE);
-            let axe = std::fs::read_to_string(&path)
-                .with_context(|| format!("{} is missing: run testbed/install-packages test", path.display()))?;
+            let axe = std::fs::read_to_string(&path).with_context(|| {
+                format!("{} is missing: run testbed/install-packages test", path.display())
+            })?;
             // Through the debugger: the page's own content security policy would refuse it as a script element. What it
             // evaluates to cannot be carried over.
             self.devtools("Runtime.evaluate", json!({ "expression": format!("{axe};0") }))?;

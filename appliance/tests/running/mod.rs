@@ -1,4 +1,6 @@
-//! A `weir up` of a test: started on a free port, asked through its own command line, ended for sure.
+//! A `weir up` of a test: started on a free port, asked through its own command line and over HTTP, ended for sure.
+
+#![expect(dead_code, reason = "each test program uses its part of it")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -17,6 +19,28 @@ pub struct Weir {
     child: Child,
     address: String,
     data_dir: PathBuf,
+}
+
+/// An answer over HTTP.
+pub struct Reply {
+    pub status: u16,
+    /// The lines before the body.
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// A header's value; empty without one.
+    pub fn header(&self, name: &str) -> &str {
+        let named = |line: &&str| {
+            line.split_once(':').is_some_and(|(known, _)| known.trim().eq_ignore_ascii_case(name))
+        };
+        self.head.lines().find(named).and_then(|line| line.split_once(':')).map_or("", |(_, value)| value.trim())
+    }
 }
 
 /// Runs the binary to its end.
@@ -42,7 +66,13 @@ pub fn is_alive(pid: i32) -> bool {
 impl Weir {
     /// Starts it and waits until it says that it is up.
     pub fn start(data_dir: &Path, flags: &[&str]) -> Self {
+        Self::start_with(data_dir, flags, &[])
+    }
+
+    /// The same with settings: variables of its environment.
+    pub fn start_with(data_dir: &Path, flags: &[&str], settings: &[(&str, &str)]) -> Self {
         let mut command = command();
+        command.envs(settings.iter().copied());
         command.args(["up", "--listen", "127.0.0.1:0", "--data"]).arg(data_dir).args(flags);
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
@@ -54,6 +84,16 @@ impl Weir {
 
     pub fn data_dir(&self) -> &Path {
         &self.data_dir
+    }
+
+    /// Where its pages and its API are.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Where it listens: `127.0.0.1:40123`.
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     /// Runs a command against it.
@@ -75,9 +115,46 @@ impl Weir {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
+    /// The answer to a command that must succeed and reads its standard input.
+    pub fn ask_with(&self, arguments: &[&str], input: &str) -> Value {
+        let mut command = command();
+        command.arg("--data").arg(&self.data_dir).arg("--json").args(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {error}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// The answer to any request, to the portal's address or another one of its.
+    pub fn request(
+        &self,
+        address: &str,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Reply {
+        let mut socket = TcpStream::connect(address).unwrap();
+        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str(&format!("Content-Length: {}\r\n\r\n{body}", body.len()));
+        socket.write_all(head.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        socket.read_to_end(&mut answer).unwrap();
+        let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").expect("an answer has a head");
+        let head = String::from_utf8_lossy(&answer[..end]).into_owned();
+        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
+        Reply { status, head, body: answer[end + 4..].to_vec() }
+    }
+
     /// Status and body of a page.
     pub fn get(&self, path: &str) -> (u16, String) {
-        let mut socket = TcpStream::connect(&self.address).unwrap();
+        let mut socket = TcpStream::connect(self.address()).unwrap();
         write!(socket, "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address).unwrap();
         let mut answer = String::new();
         socket.read_to_string(&mut answer).unwrap();
