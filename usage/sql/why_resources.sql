@@ -22,12 +22,16 @@ WITH period AS MATERIALIZED (
     SELECT d.kind, d.resource, d.device, u.quantity, u.measured_us, u.estimated_us, u.missing_us, 1
     FROM cut c
     JOIN usage_day d ON d.tenant_id = $1 AND d.meter = $2 AND d.day = c.day
-    JOIN usage_record u
-        ON u.tenant_id = $1 AND u.resource = d.resource AND u.device = d.device AND u.meter = $2
-        AND (c.day::timestamp AT TIME ZONE c.time_zone) - INTERVAL '3 hours' <= u.window_start
-        AND u.window_start < ((c.day + 1)::timestamp AT TIME ZONE c.time_zone) + INTERVAL '3 hours'
-        AND $3 <= u.window_start AND u.window_end <= $4
-        AND (u.window_start AT TIME ZONE c.time_zone)::date = c.day
+    -- OFFSET keeps this a look-up for each resource: the planner would rather read all that the tenant ever used.
+    CROSS JOIN LATERAL (
+        SELECT r.quantity, r.measured_us, r.estimated_us, r.missing_us
+        FROM usage_record r
+        WHERE r.tenant_id = $1 AND r.resource = d.resource AND r.device = d.device AND r.meter = $2
+          AND GREATEST($3, (c.day::timestamp AT TIME ZONE c.time_zone) - INTERVAL '3 hours') <= r.window_start
+          AND r.window_start < LEAST($4, ((c.day + 1)::timestamp AT TIME ZONE c.time_zone) + INTERVAL '3 hours')
+          AND r.window_end <= $4 AND (r.window_start AT TIME ZONE c.time_zone)::date = c.day
+        OFFSET 0
+    ) u
 )
 SELECT x.kind, x.resource, x.device, sum(x.quantity)::text AS quantity, sum(x.measured_us)::bigint AS measured_us,
        sum(x.estimated_us)::bigint AS estimated_us, sum(x.missing_us)::bigint AS missing_us,

@@ -11,3 +11,14 @@ async fn both_ways_of_the_bench_store_all_rows() {
     assert_eq!(count(&db, migrations::Scope::Provider, "visible_instance_reading").await, 40_000);
     println!("{} rows/s of {} rows/s bare", rate.rows_per_second(), bare.rows_per_second());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_history_that_is_loaded_is_whole() {
+    let db = migrations::testing::database().await;
+    let until = "2026-11-01T12:00:00Z".parse().unwrap();
+    let records = usage::bench::load_history(&db, 2, 6, 10, until).await.unwrap();
+    assert_eq!(records, 6 * 11 * 10 * 24);
+    assert_eq!(crate::days::differences(&db).await, [""; 0]);
+    let nodes = usage::capacity::nodes(&db).await.unwrap();
+    assert_eq!((nodes.len(), nodes[0].days.len()), (1, 10));
+}

@@ -37,7 +37,7 @@ const DIFFERENCES: &str = "
     UNION ALL SELECT 'total not kept ' || x::text FROM (TABLE told_in_total EXCEPT TABLE kept_in_total) x
     UNION ALL SELECT 'total not told ' || x::text FROM (TABLE kept_in_total EXCEPT TABLE told_in_total) x";
 
-async fn differences(db: &Database) -> Vec<String> {
+pub async fn differences(db: &Database) -> Vec<String> {
     query(db, Scope::Provider, DIFFERENCES).await.iter().map(|row| row.get("line")).collect()
 }
 
