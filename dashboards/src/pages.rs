@@ -6,6 +6,7 @@
 
 mod bill;
 mod budget;
+mod capacity;
 mod conflict;
 mod figures;
 mod instance;
@@ -25,6 +26,7 @@ use actix_web::web::ServiceConfig;
 /// Adds the routes of every page.
 pub(crate) fn routes(config: &mut ServiceConfig) {
     budget::routes(config);
+    capacity::routes(config);
     instance::routes(config);
     instances::routes(config);
     invoices::routes(config);

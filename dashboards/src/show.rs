@@ -136,6 +136,17 @@ pub(crate) fn quantity(value: Decimal, decimals: u32) -> String {
     }
 }
 
+/// A quantity with exactly `decimals` decimals, so that the points of a column stand under each other.
+pub(crate) fn quantity_in_column(value: Decimal, decimals: u32) -> String {
+    let rounded =
+        value.round_dp_with_strategy(decimals, rust_decimal::RoundingStrategy::MidpointAwayFromZero);
+    let width = usize::try_from(decimals).unwrap_or(0);
+    match rounded.is_zero() && !value.is_zero() {
+        true => format!("< {}", Decimal::new(1, decimals)),
+        false => grouped(&format!("{rounded:.width$}")),
+    }
+}
+
 /// A whole number, grouped.
 pub(crate) fn whole(value: u128) -> String {
     grouped(&value.to_string())
@@ -207,6 +218,9 @@ mod tests {
             (quantity(Decimal::ZERO, 3), "0"),
             (quantity(decimal("12.500"), 3), "12.5"),
             (quantity(decimal("-1234.5"), 1), "\u{2212}1,234.5"),
+            (quantity_in_column(decimal("675.8"), 3), "675.800"),
+            (quantity_in_column(decimal("1234.56789"), 3), "1,234.568"),
+            (quantity_in_column(decimal("0.00001"), 3), "< 0.001"),
             (whole(0), "0"),
             (whole(33_554_432), "33,554,432"),
             (kib(2 << 20), "2\u{a0}GiB"),

@@ -49,7 +49,7 @@
 
   // Steps of an axis of bytes are powers of two, so that its labels are round.
   const BYTE_STEPS = Array.from({ length: 41 }, (_, power) => 2 ** power);
-  const HEIGHT = 184;
+  const HEIGHT = 168;
   const DAY = 86400;
 
   // ---- instants, in the zone that the server names ------------------------------------------------------------------
@@ -119,8 +119,8 @@
           y: { range: (_, _least, most) => [0, most > 0 ? most * 1.08 : 1] },
         },
         axes: [
-          { ...axis, space: 72, values: (_, at, _axis, _space, step) => at.map((second) => tick(second, this.data.time_zone, step)) },
-          { ...axis, size: 76, space: 36, values: (_, at) => at.map(this.kind.tick), ...(this.kind.tick === bytesPerSecond ? { incrs: BYTE_STEPS } : {}) },
+          { ...axis, size: 30, space: 72, values: (_, at, _axis, _space, step) => at.map((second) => tick(second, this.data.time_zone, step)) },
+          { ...axis, size: 74, space: 34, values: (_, at) => at.map(this.kind.tick), ...(this.kind.tick === bytesPerSecond ? { incrs: BYTE_STEPS } : {}) },
         ],
         series: [{}, ...this.kind.series.map(curve)],
         hooks: { setCursor: [(chart) => this.say(chart.cursor.idx)] },

@@ -2,15 +2,18 @@
 //! owe so far, and whether metering works. Planners: instances and nodes, and no money.
 
 mod pace;
+mod planner;
 mod provider;
 mod tenant;
 
-use actix_web::{HttpResponse, web};
-use metering::InstanceState;
-use migrations::{Database, Scope};
-use usage::registry;
+use std::collections::HashMap;
 
-use crate::show;
+use actix_web::{HttpResponse, web};
+use metering::{InstanceState, TenantId};
+use migrations::{Database, Scope};
+use usage::registry::{self, Tenant};
+
+use crate::show::{self, Clock};
 use crate::site::{PageError, Site, Viewer};
 
 /// How many of the last invoices are shown.
@@ -22,6 +25,9 @@ struct Count {
     running: String,
 }
 
+/// The clocks of tenants: their months are shown as theirs.
+struct Clocks(HashMap<TenantId, Clock>);
+
 /// An invoice of the short list.
 struct InvoiceRow {
     number: String,
@@ -32,6 +38,17 @@ struct InvoiceRow {
     total: String,
 }
 
+impl Clocks {
+    fn of<'a>(tenants: impl IntoIterator<Item = &'a Tenant>) -> Self {
+        Self(tenants.into_iter().map(|tenant| (tenant.id, Clock::of_zone(&tenant.time_zone))).collect())
+    }
+
+    /// UTC for a tenant that nobody knows.
+    fn of_tenant(&self, tenant: TenantId) -> Clock {
+        self.0.get(&tenant).cloned().unwrap_or_else(Clock::utc)
+    }
+}
+
 pub(crate) fn routes(config: &mut web::ServiceConfig) {
     config.service(web::resource("/").route(web::get().to(overview)).route(web::head().to(overview)));
 }
@@ -40,7 +57,7 @@ async fn overview(site: web::Data<Site>, viewer: Viewer) -> Result<HttpResponse,
     match (&viewer.tenant, viewer.principal.is_planner()) {
         (Some(tenant), _) => tenant::overview(&site, &viewer, tenant).await,
         (None, false) => provider::overview(&site, &viewer).await,
-        (None, true) => provider::planner_overview(&site, &viewer).await,
+        (None, true) => planner::overview(&site, &viewer).await,
     }
 }
 
@@ -52,13 +69,13 @@ async fn count(database: &Database, scope: Scope) -> Result<Count, PageError> {
 }
 
 /// The invoices that were issued last, as far as the viewer sees them.
-async fn last_invoices(site: &Site, viewer: &Viewer) -> Result<Vec<InvoiceRow>, PageError> {
+async fn last_invoices(site: &Site, viewer: &Viewer, clocks: &Clocks) -> Result<Vec<InvoiceRow>, PageError> {
     let found = billing::invoices::list(&site.database, viewer.scope(), LAST_INVOICES).await?;
     let rows = found.into_iter().map(|invoice| InvoiceRow {
         path: format!("/tenants/{}/invoices/{}", invoice.tenant, invoice.number),
         number: invoice.number,
         tenant: invoice.tenant.to_string(),
-        month: viewer.clock.span(invoice.service_period),
+        month: clocks.of_tenant(invoice.tenant_id).span(invoice.service_period),
         status: invoice.status.as_str(),
         total: show::money(invoice.total),
     });

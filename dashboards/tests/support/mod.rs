@@ -135,7 +135,7 @@ pub async fn session(database: &TestDatabase, name: &str, role: Role, tenant: Op
     client
         .execute(
             "INSERT INTO user_account (user_id, name, display_name, role, tenant_id, password_hash, created_at, \
-             password_changed_at) VALUES ($1, $2, $3, $4, $5, 'none', $6, $6)",
+             password_changed_at) VALUES ($1, $2, $3, $4, $5, '$argon2id$none', $6, $6)",
             &[&user, &name, &format!("<i>{name}</i>"), &role.as_str(), &tenant, &now],
         )
         .await

@@ -25,6 +25,7 @@ pub async fn world(database: &Database, now: Timestamp) -> World {
     let acme = tenant(database, "acme", "ACME Web & Sons", "Europe/Berlin").await;
     let globex = tenant(database, "globex", "Globex", "UTC").await;
     let tokyo = tenant(database, "tokyo", "Tokyo <b>Labs</b>", "Asia/Tokyo").await;
+    come_early(database, now).await;
     let (euro, yen) = (plan(database, PLAN).await, plan(database, YEN_PLAN).await);
     user(database, "admin", "Administrator", Role::Provider, None).await;
     user(database, "planner", "Capacity planner", Role::Planner, None).await;
@@ -53,6 +54,15 @@ impl World {
         rate(database, &self.globex, &self.plan, now).await;
         rate(database, &self.tokyo, &self.yen, now).await;
     }
+}
+
+/// The tenants came half a year ago.
+async fn come_early(database: &Database, now: Timestamp) {
+    let mut session = database.session().await.unwrap();
+    let transaction = session.begin(Scope::Provider).await.unwrap();
+    let then = now - SignedDuration::from_hours(180 * 24);
+    transaction.execute("UPDATE tenant SET created_at = $1", &[&then]).await.unwrap();
+    transaction.commit().await.unwrap();
 }
 
 async fn limits(database: &Database, world: &World, now: Timestamp) {

@@ -1,5 +1,5 @@
 //! The provider's overview: what the running month comes to, by currency and by tenant, and whether metering works. Amounts
-//! in different currencies are never added. The planner's: instances and nodes, without money.
+//! in different currencies are never added.
 
 use actix_web::HttpResponse;
 use askama::Template;
@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use metering::TenantId;
 use usage::registry::{self, Node};
 
-use super::{Count, InvoiceRow, count, last_invoices};
+use super::{Clocks, Count, InvoiceRow, count, last_invoices};
 use crate::show::{self, Moment};
 use crate::site::{Layout, PageError, Site, Viewer, html, now};
 
@@ -38,18 +38,6 @@ struct ProviderOverview {
     invoices: Vec<InvoiceRow>,
 }
 
-/// `templates/overview_planner.html`
-#[derive(Template)]
-#[template(path = "overview_planner.html")]
-struct PlannerOverview {
-    layout: Layout,
-    as_of: Moment,
-    instances: Count,
-    nodes: Vec<NodeRow>,
-    behind: Vec<String>,
-    warnings: Vec<String>,
-}
-
 /// The running month of all tenants in one currency.
 struct Total {
     currency: &'static str,
@@ -60,16 +48,12 @@ struct Total {
 /// The running month of one tenant.
 struct DraftRow {
     tenant: String,
-    from: String,
+    /// `November 2026`, in the tenant's zone.
+    month: String,
+    zone: String,
     total: String,
     computed_at: Moment,
     is_late: bool,
-}
-
-/// A node.
-struct NodeRow {
-    name: String,
-    last_observed_at: Option<Moment>,
 }
 
 pub(super) async fn overview(site: &Site, viewer: &Viewer) -> Result<HttpResponse, PageError> {
@@ -84,10 +68,12 @@ pub(super) async fn overview(site: &Site, viewer: &Viewer) -> Result<HttpRespons
         let by_amount = b.total.amount().cmp(&a.total.amount());
         a.total.currency().code().cmp(b.total.currency().code()).then(by_amount)
     });
+    let clocks = Clocks::of(&tenants);
     let more = found.len().saturating_sub(TENANTS_MAX);
     let rows = found.into_iter().take(TENANTS_MAX).map(|draft| DraftRow {
         tenant: draft.tenant.to_string(),
-        from: viewer.clock.moment(draft.period.start()).shown,
+        month: clocks.of_tenant(draft.tenant_id).span(draft.period),
+        zone: clocks.of_tenant(draft.tenant_id).zone_name().to_owned(),
         total: show::money(draft.total),
         is_late: DRAFT_AGE_MAX <= now.duration_since(draft.computed_at),
         computed_at: viewer.clock.moment(draft.computed_at),
@@ -105,26 +91,7 @@ pub(super) async fn overview(site: &Site, viewer: &Viewer) -> Result<HttpRespons
         warnings: site.live.warnings(),
         drafts: rows.collect(),
         more,
-        invoices: last_invoices(site, viewer).await?,
-    })
-}
-
-pub(super) async fn planner_overview(site: &Site, viewer: &Viewer) -> Result<HttpResponse, PageError> {
-    let now = now();
-    let nodes = registry::nodes(&site.database, viewer.scope()).await?;
-    html(&PlannerOverview {
-        layout: viewer.layout("/"),
-        as_of: viewer.clock.moment_with_zone(now),
-        instances: count(&site.database, viewer.scope()).await?,
-        behind: behind(site, &nodes, &[], now),
-        warnings: site.live.warnings(),
-        nodes: nodes
-            .into_iter()
-            .map(|node| NodeRow {
-                name: node.name,
-                last_observed_at: node.last_observed_at.map(|at| viewer.clock.moment(at)),
-            })
-            .collect(),
+        invoices: last_invoices(site, viewer, &clocks).await?,
     })
 }
 
@@ -151,7 +118,7 @@ fn totals(drafts: &[DraftSummary]) -> Vec<Total> {
 }
 
 /// What is later than it should be, in sentences.
-fn behind(site: &Site, nodes: &[Node], drafts: &[DraftSummary], now: Timestamp) -> Vec<String> {
+pub(super) fn behind(site: &Site, nodes: &[Node], drafts: &[DraftSummary], now: Timestamp) -> Vec<String> {
     let mut late = Vec::new();
     for node in nodes {
         match node.last_observed_at.map(|at| now.duration_since(at)) {

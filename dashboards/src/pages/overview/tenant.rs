@@ -10,7 +10,7 @@ use rust_decimal::{Decimal, RoundingStrategy};
 use usage::registry::Tenant;
 
 use super::pace::{self, Pace};
-use super::{Count, InvoiceRow, count, last_invoices};
+use super::{Clocks, Count, InvoiceRow, count, last_invoices};
 use crate::show::{self, Moment};
 use crate::site::{Layout, PageError, Site, Viewer, html, now};
 
@@ -83,7 +83,7 @@ pub(super) async fn overview(
         budget: budget.and_then(|budget| bar(budget.amount, spent)),
         running_month: draft.map(|draft| running_month(viewer, tenant, draft)),
         instances: count(database, scope).await?,
-        invoices: last_invoices(site, viewer).await?,
+        invoices: last_invoices(site, viewer, &Clocks::of([tenant])).await?,
     })
 }
 
@@ -132,7 +132,7 @@ fn meters(document: &InvoiceDocument) -> Vec<MeterRow> {
     let rows = found.into_iter().map(|(meter, quantity, unit, amount)| MeterRow {
         title: meter.meter().title.clone(),
         description: &meter.meter().description,
-        quantity: show::quantity(quantity, DECIMALS),
+        quantity: show::quantity_in_column(quantity, DECIMALS),
         unit: unit.to_owned(),
         amount: amount.map(show::money),
     });
