@@ -150,7 +150,15 @@ fn play(options: &Options, stage: &mut Stage, interrupt: &Interrupt, show: &Show
     show.step(&format!("three guests at work, metered for {} s", options.metered.as_secs()));
     let meter_until = Instant::now() + options.metered;
     let set = scenario::Set { weir: &weir, image: &image, platform: &platform, interrupt, meter_until };
-    let records = scenario::play(&set, show)?;
+    let (records, at_work) = std::thread::scope(|scope| {
+        let look = scope.spawn(|| {
+            interrupt.sleep(options.metered / 2)?;
+            portal::look_at_work(&weir, &options.output)
+        });
+        (scenario::play(&set, show), look.join())
+    });
+    let records = records?;
+    at_work.map_err(|_| anyhow::anyhow!("looking at the portal panicked"))??;
     let to = whole_second_after(Timestamp::now());
 
     show.step("one invoice per tenant, for exactly that time");
@@ -158,7 +166,7 @@ fn play(options: &Options, stage: &mut Stage, interrupt: &Interrupt, show: &Show
     show.step("the mail that is due: budgets crossed, invoices with their PDF");
     let mut checks = mail::collect(&platform.smtp, &invoices, &options.output)?;
     interrupt.check()?;
-    show.step("the portal, looked at with a browser; capacity as a PDF");
+    show.step("the portal, looked at with a browser");
     checks.extend(portal::look(&weir, &records, &invoices, &options.output)?);
     let capacity = options.output.join("capacity.pdf");
     weir.run(&[
