@@ -25,8 +25,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("{name}: view {seen:.1?}, PDF {:.1?}, {} bytes", start.elapsed() - seen, pdf.len());
         fs::write(out.join(format!("{name}.pdf")), pdf)?;
         fs::write(out.join(format!("{name}.json")), serde_json::to_string_pretty(&view)?)?;
-        if name == "house" {
-            fs::write(out.join("charts.html"), page(&view)?)?;
+        if name == "house" || name == "restless" {
+            fs::write(out.join(format!("{name}-charts.html")), page(&view)?)?;
         }
     }
     Ok(())

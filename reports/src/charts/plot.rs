@@ -16,6 +16,9 @@ const AHEAD_MAX: f64 = 1.5;
 /// Share of the width below which a date between the first and the last would touch them.
 const DATES_APART: f64 = 0.33;
 
+/// So many days after a date with its year, another date needs a year, too.
+const YEAR_FROM_DAYS: f64 = 300.0;
+
 /// A place: from the left and from the bottom, 0 to 1.
 type Place = [f64; 2];
 
@@ -141,22 +144,22 @@ fn broken(points: &[(Date, f64)]) -> impl Iterator<Item = &[(Date, f64)]> {
     points.chunk_by(|(a, _), (b, _)| a.tomorrow().is_ok_and(|next| next == *b))
 }
 
-/// The first day, the last one and the end of what is shown, as far as they have room. Only a year that is new is said.
+/// The first day, the last one and the end of what is shown, as far as they have room.
 fn dates(first: Date, last: Date, ahead: f64, width: f64) -> Vec<Tick> {
     #[expect(clippy::cast_possible_truncation, reason = "at most a few hundred days")]
     let end = last.checked_add((ahead as i64).days()).unwrap_or(last);
     let at = |day: Date| rounded(days(first, day) / width);
-    let written = |day: Date, year: i16| {
-        let format = if day.year() == year { "%-d %b" } else { "%-d %b %Y" };
+    let written = |day: Date, with_year: bool| {
+        let format = if with_year { "%-d %b %Y" } else { "%-d %b" };
         Tick { at: at(day), text: day.strftime(format).to_string() }
     };
-    let mut ticks = vec![written(first, 0)];
-    let has_room = DATES_APART <= at(last) && at(last) <= 1.0 - DATES_APART;
-    if ahead > 0.0 && has_room {
-        ticks.push(written(last, first.year()));
+    let far = |day: Date| days(first, day) > YEAR_FROM_DAYS;
+    let mut ticks = vec![written(first, true)];
+    if ahead > 0.0 && DATES_APART <= at(last) && at(last) <= 1.0 - DATES_APART && !far(last) {
+        ticks.push(written(last, false));
     }
     if first < end {
-        ticks.push(written(end, if has_room { last.year() } else { first.year() }));
+        ticks.push(written(end, far(end)));
     }
     ticks
 }

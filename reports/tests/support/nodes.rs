@@ -94,7 +94,7 @@ pub fn house() -> Vec<NodeCapacity> {
     let new = node("rack2-a", 64, 512, 20_480, 3, &empty);
     let mut silent = node("rack0-old", 8, 64, 512, 50, &STEADY);
     for day in &mut silent.days {
-        day.day = day.day - 25.days();
+        day.day -= 25.days();
     }
     silent.last_observed_at = Some(now() - 600.hours());
     vec![growing, crowded, new, silent]
@@ -111,9 +111,9 @@ pub fn hostile() -> Vec<NodeCapacity> {
     names.map(|name| node(name, 4, 16, 100, 12, &STEADY)).to_vec()
 }
 
-/// As many nodes as a large house has.
+/// More nodes than a page has room for.
 pub fn many() -> Vec<NodeCapacity> {
-    (1..=60).map(|at| node(&format!("compute-{at:03}"), 64, 512, 8_192, 90, &STEADY)).collect()
+    (1..=24).map(|at| node(&format!("compute-{at:03}"), 64, 512, 8_192, 90, &STEADY)).collect()
 }
 
 /// A first look: one node, some minutes old.
@@ -130,6 +130,18 @@ pub fn newborn() -> Vec<NodeCapacity> {
     vec![newborn]
 }
 
+/// A node whose use goes up and down a lot, so that its trends are uncertain.
+pub fn restless() -> Vec<NodeCapacity> {
+    let mut node = node("restless", 16, 64, 1_000, 21, &STEADY);
+    for (at, day) in node.days.iter_mut().enumerate() {
+        let swing = [0.0, 9.0, 4.0, 13.0, 2.0, 11.0, 6.0][at % 7];
+        day.allocated_memory_kib += (swing * GIB as f64) as u64;
+        day.used_memory_kib += (swing * 1.4 * GIB as f64) as u64;
+        day.used_cpu += swing * 0.6;
+    }
+    vec![node]
+}
+
 /// All of them.
 pub fn all() -> Vec<(&'static str, Vec<NodeCapacity>)> {
     vec![
@@ -137,6 +149,7 @@ pub fn all() -> Vec<(&'static str, Vec<NodeCapacity>)> {
         ("hostile", hostile()),
         ("many", many()),
         ("newborn", newborn()),
+        ("restless", restless()),
         ("single", vec![node("rack1-a", 32, 256, 4_096, 41, &STEADY)]),
         ("unread", vec![node("unread", 0, 0, 0, 0, &STEADY)]),
         ("none", Vec::new()),
