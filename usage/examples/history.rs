@@ -1,12 +1,14 @@
-//! How long the statements behind pages take over a long past: a private PostgreSQL, `load_history`, each asked some
+//! How long the statements behind pages take over a long past: a private PostgreSQL as Weir runs it, `load_history`, each asked some
 //! times. `cargo run -p usage --example history -- TENANTS INSTANCES DAYS`. It judges nothing.
 
+use std::os::unix::fs::PermissionsExt;
 use std::time::Instant;
 
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use metering::{MeterName, Resource, TenantId, Window, WindowLength};
-use migrations::Scope;
+use migrations::cluster::{ClusterOptions, PrivateCluster};
+use migrations::{Database, PoolLimits, Scope};
 use usage::days::DayQuery;
 use usage::registry::{InstanceCursor, InstanceQuery};
 use usage::{UsageSettings, bench, capacity, days, readings, records, registry, why};
@@ -33,31 +35,22 @@ async fn main() {
     let [tenants, instances, days_back] = args[..] else {
         panic!("say how many tenants, instances and days");
     };
-    let db = migrations::testing::database().await;
+    let folder = tempfile::Builder::new().prefix("weir-history-").tempdir_in("/var/tmp").expect("a folder");
+    // PostgreSQL's user must be able to pass.
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o711)).expect("permissions");
+    let cluster = PrivateCluster::start(ClusterOptions::new(folder.path())).await.expect("a cluster");
+    migrations::migrate(cluster.url()).await.expect("migrated");
+    let db = Database::connect(cluster.url(), PoolLimits::default()).await.expect("connected");
     let until: Timestamp = "2026-11-21T00:00:00Z".parse().expect("an instant");
     let started = Instant::now();
     let loaded = bench::load_history(&db, tenants, instances, days_back, until).await.expect("loaded");
     println!("{loaded} usage records in {:.1} s", started.elapsed().as_secs_f64());
-    let owner = db.owner_client().await;
-    owner.batch_execute("VACUUM ANALYZE").await.expect("vacuumed");
-    let sizes = owner
-        .query_one(
-            "SELECT pg_size_pretty(pg_total_relation_size('usage_record')),
-                    pg_size_pretty(pg_total_relation_size('usage_day')), (SELECT count(*) FROM usage_day)",
-            &[],
-        )
-        .await
-        .expect("sizes");
-    println!(
-        "usage_record {}, usage_day {} ({} rows)",
-        sizes.get::<_, String>(0),
-        sizes.get::<_, String>(1),
-        sizes.get::<_, i64>(2)
-    );
     ask_all(&db, until).await;
+    db.close();
+    cluster.stop().await;
 }
 
-async fn ask_all(db: &migrations::Database, until: Timestamp) {
+async fn ask_all(db: &Database, until: Timestamp) {
     let settings =
         UsageSettings { window: WindowLength::HOUR, tolerance: std::time::Duration::from_secs(150) };
     let tenant = registry::find_tenant(db, Scope::Provider, "bench-0001").await.expect("the first one");

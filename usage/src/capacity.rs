@@ -127,8 +127,9 @@ pub async fn nodes(db: &Database) -> Result<Vec<NodeCapacity>, UsageError> {
         };
         nodes.push(node(row, last_observed_at, &readings)?);
     }
-    let since = latest.map_or(Date::MIN, |at| date(at).saturating_sub(DAYS_SHOWN.days()));
-    let mut days = days(&transaction, since).await?;
+    // Nothing was ever read: no day either. (The calendar's first day is none of PostgreSQL's.)
+    let Some(latest) = latest else { return Ok(nodes) };
+    let mut days = days(&transaction, date(latest).saturating_sub(DAYS_SHOWN.days())).await?;
     transaction.commit().await?;
     for node in &mut nodes {
         node.days = days.remove(&node.node_id.uuid()).unwrap_or_default();
