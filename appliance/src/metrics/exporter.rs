@@ -28,8 +28,10 @@ fn labels_of(id: InstanceId, names: &Names) -> Labels {
 fn instances(readings: &Readings, names: &Names) -> Vec<Family> {
     let mut cpu = Family::counter("libvirt_domain_info_cpu_time_seconds", "CPU time that the guest has used");
     let mut vcpus = Family::gauge("libvirt_domain_info_virtual_cpus", "Virtual CPUs of the guest");
-    let mut memory = Family::gauge("libvirt_domain_info_memory_usage_bytes", "Memory that the guest holds, in bytes");
-    let mut state = Family::gauge("libvirt_domain_info_vstate", "State of the guest, as virDomainState numbers it");
+    let mut memory =
+        Family::gauge("libvirt_domain_info_memory_usage_bytes", "Memory that the guest holds, in bytes");
+    let mut state =
+        Family::gauge("libvirt_domain_info_vstate", "State of the guest, as virDomainState numbers it");
     for reading in &readings.instances {
         let labels = labels_of(reading.instance_id, names);
         cpu.add(labels.clone(), Value::Real(seconds(reading.registers.cpu_ns)));

@@ -1,6 +1,7 @@
 //! Metric families as plain data, and how they are written: OpenMetrics 1.0 by prometheus-client, and the older
 //! Prometheus text 0.0.4 made from it. It does not know where figures come from.
 
+use std::collections::HashMap;
 use std::fmt::{self, Write};
 
 use prometheus_client::collector::Collector;
@@ -60,7 +61,7 @@ impl Family {
         Self { name, help, kind: Kind::Gauge, samples: Vec::new() }
     }
 
-    /// Adds a sample.
+    /// Adds a sample. Of two with the same labels the later one holds ([`write`]).
     pub fn add(&mut self, labels: Labels, value: Value) {
         self.samples.push((labels, value));
     }
@@ -78,7 +79,15 @@ impl Family {
             Kind::Gauge => MetricType::Gauge,
         };
         let mut family = encoder.encode_descriptor(self.name, self.help, None, kind)?;
-        for (labels, value) in &self.samples {
+        // A series that stands there twice is refused by Prometheus. A disk that was detached and attached again between
+        // two looks has two readings.
+        let last: HashMap<&Labels, usize> =
+            self.samples.iter().enumerate().map(|(at, (labels, _))| (labels, at)).collect();
+        let is_last = |at: usize, labels: &Labels| last.get(labels) == Some(&at);
+        for (at, (labels, value)) in self.samples.iter().enumerate() {
+            if !is_last(at, labels) {
+                continue;
+            }
             let mut sample = family.encode_family(labels)?;
             match (self.kind, value) {
                 (Kind::Counter, Value::Whole(n)) => sample.encode_counter::<NoLabelSet, _, u64>(n, None)?,
@@ -92,11 +101,15 @@ impl Family {
 }
 
 impl Form {
-    /// The form for an `Accept` header: OpenMetrics for those that name it (Prometheus does), text for the rest.
+    /// The form for an `Accept` header: OpenMetrics for those that name it (Prometheus does) and like it no less than
+    /// text, text for the rest.
     #[must_use]
     pub fn asked(accept: &str) -> Self {
-        let named = accept.split(',').any(|part| part.trim().starts_with("application/openmetrics-text"));
-        if named { Self::OpenMetrics } else { Self::Text }
+        let liking = |kind: &str| accept.split(',').filter_map(|range| liking(range, kind)).max();
+        match liking("application/openmetrics-text") {
+            Some(open) if 0 < open && liking("text/plain").unwrap_or(0) <= open => Self::OpenMetrics,
+            _ => Self::Text,
+        }
     }
 
     /// The media type.
@@ -124,12 +137,29 @@ pub fn write(families: Vec<Family>, form: Form) -> Result<String, fmt::Error> {
     }
 }
 
+/// How much a part of an `Accept` header likes the media type, in thousandths; `None`: it does not name it
+/// (RFC 9110, 12.4.2: three decimals at most, and 1 without a word).
+fn liking(range: &str, kind: &str) -> Option<u16> {
+    let mut words = range.split(';').map(str::trim);
+    if !words.next()?.eq_ignore_ascii_case(kind) {
+        return None;
+    }
+    let Some(quality) = words.find_map(|word| word.strip_prefix("q=")) else { return Some(1_000) };
+    let (whole, decimals) = quality.split_once('.').unwrap_or((quality, ""));
+    let thousandths = format!("{decimals:0<3}");
+    let value = whole.parse::<u16>().ok()?.checked_mul(1_000)?.checked_add(thousandths.parse().ok()?)?;
+    Some(value.min(1_000))
+}
+
 #[derive(Debug)]
 struct Families(Vec<Family>);
 
 impl Collector for Families {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        self.0.iter().filter(|family| !family.samples.is_empty()).try_for_each(|family| family.encode(&mut encoder))
+        self.0
+            .iter()
+            .filter(|family| !family.samples.is_empty())
+            .try_for_each(|family| family.encode(&mut encoder))
     }
 }
 
@@ -166,7 +196,11 @@ mod tests {
     fn families() -> Vec<Family> {
         let mut bytes = Family::counter("weir_test_bytes", "Bytes");
         bytes.add(vec![("instance", "a\"b\\c\nd".to_owned())], Value::Whole(u64::MAX));
-        vec![bytes, Family::gauge("weir_up", "Whether").with(Value::Real(0.5)), Family::gauge("weir_none", "No")]
+        vec![
+            bytes,
+            Family::gauge("weir_up", "Whether").with(Value::Real(0.5)),
+            Family::gauge("weir_none", "No"),
+        ]
     }
 
     #[test]
@@ -174,6 +208,23 @@ mod tests {
         let text = write(families(), Form::Text).unwrap();
         assert_eq!(text.lines().count(), 6, "{text}");
         assert!(text.contains(r#"{instance="a\"b\\c\nd"} 18446744073709551615"#), "{text}");
+    }
+
+    #[test]
+    fn a_disk_that_was_read_twice_is_not_two_series() {
+        let mut bytes = Family::counter("weir_test_bytes", "Bytes");
+        for (disk, value) in [("vda", 7), ("vdb", 8), ("vda", 9)] {
+            bytes.add(vec![("target_device", disk.to_owned())], Value::Whole(value));
+        }
+        let text = write(vec![bytes], Form::Text).unwrap();
+        let samples: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        assert_eq!(
+            samples,
+            [
+                r#"weir_test_bytes_total{target_device="vdb"} 8"#,
+                r#"weir_test_bytes_total{target_device="vda"} 9"#
+            ]
+        );
     }
 
     #[test]
@@ -189,6 +240,11 @@ mod tests {
     fn the_form_is_the_one_that_is_asked_for() {
         for (accept, form) in [
             ("application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5", Form::OpenMetrics),
+            ("application/openmetrics-text;version=1.0.0;q=0.5,*/*;q=0.1", Form::OpenMetrics),
+            ("application/openmetrics-text;q=0.2,text/plain;q=0.8", Form::Text),
+            ("application/openmetrics-text;q=0", Form::Text),
+            ("application/openmetrics-text;q=x", Form::Text),
+            ("application/openmetrics-text;q=99999999999", Form::Text),
             ("text/plain", Form::Text),
             ("*/*", Form::Text),
             ("", Form::Text),

@@ -22,12 +22,14 @@ use crate::parts::Parts;
 
 /// Adds `/metrics` for those who show a token (or a session) of the provider's or a planner's.
 pub fn configure(config: &mut web::ServiceConfig) {
-    config.service(web::resource("/metrics").route(web::get().to(for_signed_in)));
+    let read = web::get().to(for_signed_in);
+    config.service(web::resource("/metrics").route(read).route(web::head().to(for_signed_in)));
 }
 
 /// Adds `/metrics` for everybody who reaches the listener, without amounts of money.
 pub fn configure_open(config: &mut web::ServiceConfig) {
-    config.service(web::resource("/metrics").route(web::get().to(for_everybody)));
+    let read = web::get().to(for_everybody);
+    config.service(web::resource("/metrics").route(read).route(web::head().to(for_everybody)));
 }
 
 async fn for_signed_in(request: HttpRequest, parts: web::Data<Parts>, who: SignedIn) -> HttpResponse {

@@ -21,18 +21,23 @@ pub struct Process {
 /// Registers of what is held, by instance and volume, and the node.
 #[must_use]
 pub fn readings(readings: &Readings, names: &Names, node: &str) -> Vec<Family> {
-    let mut running = Family::counter("weir_instance_running_seconds", "Time that the instance was seen to run");
+    let mut running =
+        Family::counter("weir_instance_running_seconds", "Time that the instance was seen to run");
     let mut vcpu = Family::counter("weir_instance_vcpu_seconds", "vCPUs held times the time they were held");
-    let mut memory = Family::counter("weir_instance_memory_byte_seconds", "Memory held times the time it was held");
+    let mut memory =
+        Family::counter("weir_instance_memory_byte_seconds", "Memory held times the time it was held");
     for reading in &readings.instances {
-        let name = names.get(&reading.instance_id).cloned().unwrap_or_else(|| reading.instance_id.to_string());
+        let name =
+            names.get(&reading.instance_id).cloned().unwrap_or_else(|| reading.instance_id.to_string());
         let labels: Labels = vec![("instance_name", name), ("uuid", reading.instance_id.to_string())];
         running.add(labels.clone(), Value::Real(thousandth(reading.registers.running_ms)));
         vcpu.add(labels.clone(), Value::Real(thousandth(reading.registers.vcpu_ms)));
         memory.add(labels, Value::Whole(reading.registers.memory_kib_s.saturating_mul(1_024)));
     }
-    let mut storage = Family::counter("weir_volume_provisioned_byte_seconds", "Size of the volume times its age");
-    let mut capacity = Family::gauge("weir_volume_capacity_bytes", "Size of the volume, as the guest sees it");
+    let mut storage =
+        Family::counter("weir_volume_provisioned_byte_seconds", "Size of the volume times its age");
+    let mut capacity =
+        Family::gauge("weir_volume_capacity_bytes", "Size of the volume, as the guest sees it");
     for reading in readings.volumes.iter().filter(|reading| reading.exists) {
         let labels: Labels = vec![("uuid", reading.volume_id.to_string())];
         storage.add(labels.clone(), Value::Whole(reading.registers.provisioned_kib_s.saturating_mul(1_024)));
@@ -48,7 +53,10 @@ fn of_node(reading: &NodeReading, node: &str) -> Vec<Family> {
     let figures = [
         (Family::gauge("weir_node_cpus", "Processors of the node"), Value::Whole(u64::from(reading.cpus))),
         (
-            Family::counter("weir_node_cpu_busy_seconds", "Time that the node's processors were busy, since boot"),
+            Family::counter(
+                "weir_node_cpu_busy_seconds",
+                "Time that the node's processors were busy, since boot",
+            ),
             Value::Real(thousandth(reading.cpu_busy_ms)),
         ),
         (Family::gauge("weir_node_memory_bytes", "Memory of the node"), bytes(reading.memory_total_kib)),
@@ -87,12 +95,17 @@ pub fn process(process: &Process, now: Timestamp) -> Vec<Family> {
         Family::gauge("weir_database_up", "Whether the database answers").with(yes(process.is_database_up)),
     ];
     if let Some((waiting, refused)) = process.mail {
-        families.push(Family::gauge("weir_mail_waiting", "Mails that wait to be sent").with(Value::Whole(waiting)));
-        families.push(Family::gauge("weir_mail_refused", "Mails that the server refused").with(Value::Whole(refused)));
+        families.push(
+            Family::gauge("weir_mail_waiting", "Mails that wait to be sent").with(Value::Whole(waiting)),
+        );
+        families.push(
+            Family::gauge("weir_mail_refused", "Mails that the server refused").with(Value::Whole(refused)),
+        );
     }
     let Some(collector) = &process.collector else { return families };
     families.push(
-        Family::gauge("libvirt_up", "Whether the last look could read libvirt").with(yes(collector.is_connected)),
+        Family::gauge("libvirt_up", "Whether the last look could read libvirt")
+            .with(yes(collector.is_connected)),
     );
     families.push(
         Family::gauge("weir_spool_batches", "Batches of readings that are not in the database yet")
@@ -101,7 +114,8 @@ pub fn process(process: &Process, now: Timestamp) -> Vec<Family> {
     if let Some(at) = collector.last_observed_at {
         let age = now.duration_since(at).as_secs_f64().max(0.0);
         families.push(
-            Family::gauge("weir_collector_look_age_seconds", "Age of the readings shown here").with(Value::Real(age)),
+            Family::gauge("weir_collector_look_age_seconds", "Age of the readings shown here")
+                .with(Value::Real(age)),
         );
     }
     families
@@ -110,10 +124,13 @@ pub fn process(process: &Process, now: Timestamp) -> Vec<Family> {
 /// What each tenant owes for the running month so far. For the provider's eyes.
 #[must_use]
 pub fn money(drafts: &[DraftSummary]) -> Vec<Family> {
-    let mut amount =
-        Family::gauge("weir_tenant_month_to_date_amount", "What the invoice of the running month would be, with tax");
+    let mut amount = Family::gauge(
+        "weir_tenant_month_to_date_amount",
+        "What the invoice of the running month would be, with tax",
+    );
     for draft in drafts {
-        let labels = vec![("tenant", draft.tenant.to_string()), ("currency", draft.total.currency().to_string())];
+        let labels =
+            vec![("tenant", draft.tenant.to_string()), ("currency", draft.total.currency().to_string())];
         // For charts: an amount of money is exact in the portal, the API and the documents.
         amount.add(labels, Value::Real(draft.total.amount().to_string().parse().unwrap_or(f64::NAN)));
     }
