@@ -98,7 +98,7 @@ struct Pass<'a> {
 /// The conversation with the server.
 enum State<'a> {
     NotYet,
-    Open(Line<'a>),
+    Open(Box<Line<'a>>),
     /// There is none, and none is tried in this pass.
     Away(Fault),
 }
@@ -177,7 +177,7 @@ impl Pass<'_> {
     async fn send(&mut self, mail: &Addressed) -> Result<(), Fault> {
         if let State::NotYet = self.line {
             match Line::open(self.smtp).await {
-                Ok(line) => self.line = State::Open(line),
+                Ok(line) => self.line = State::Open(Box::new(line)),
                 Err(fault) => self.line = State::Away(fault),
             }
         }
