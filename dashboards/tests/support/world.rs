@@ -8,7 +8,7 @@ use metering::InstanceState;
 use migrations::{Database, Scope};
 use usage::registry::Tenant;
 
-use super::node::{Guest, Node};
+use super::node::{Guest, Node, instance_id};
 use super::{PLAN, YEN_PLAN, invoice, month, plan, rate, tenant, usage_settings, user};
 
 pub struct World {
@@ -28,7 +28,7 @@ pub async fn world(database: &Database, now: Timestamp) -> World {
     come_early(database, now).await;
     let (euro, yen) = (plan(database, PLAN).await, plan(database, YEN_PLAN).await);
     user(database, "admin", "Administrator", Role::Provider, None).await;
-    user(database, "planner", "Capacity planner", Role::Planner, None).await;
+    user(database, "planner", "Pat", Role::Planner, None).await;
     user(database, "ada", "Ada", Role::Tenant, Some(acme.id)).await;
     user(database, "kim", "Kim <i>O'Neil</i>", Role::Tenant, Some(tokyo.id)).await;
     let born_at = month(&acme, now, 1).start() - SignedDuration::from_hours(26);
@@ -43,6 +43,7 @@ pub async fn world(database: &Database, now: Timestamp) -> World {
     }
     let world = World { acme, globex, tokyo, plan: euro, yen, node };
     limits(database, &world, now).await;
+    usage::capacity::roll_up(database, now).await.unwrap();
     world.rate(database, now).await;
     world
 }
@@ -70,6 +71,12 @@ async fn limits(database: &Database, world: &World, now: Timestamp) {
     budget::set(database, Scope::Provider, world.acme.id, amount, None, now).await.unwrap();
     let limits = quota::Limits { instances: Some(10), vcpus: Some(24), memory_kib: Some(64 << 20) };
     quota::set(database, world.acme.id, &limits, None, now).await.unwrap();
+    let guests = world.node.guests.iter().enumerate();
+    let held = guests.filter(|(_, guest)| guest.tenant.as_deref() == Some("acme")).map(|(number, guest)| {
+        let (vcpus, memory_kib) = (guest.vcpus, guest.memory_kib);
+        quota::Existing { instance_id: instance_id(number), tenant_id: world.acme.id, vcpus, memory_kib }
+    });
+    quota::reconcile(database, &held.collect::<Vec<_>>(), now, now).await.unwrap();
 }
 
 fn guests() -> Vec<Guest> {

@@ -142,7 +142,7 @@ pub(super) fn figures(chart: &Chart, clock: &Clock) -> Vec<Figure> {
         figure(
             "disk",
             "Disk",
-            "bytes per second, all disks",
+            "bytes/s, all disks",
             &["read", "written"],
             &[&chart.disk_read_bytes_s, &chart.disk_write_bytes_s],
             show::bytes_per_second,
@@ -150,7 +150,7 @@ pub(super) fn figures(chart: &Chart, clock: &Clock) -> Vec<Figure> {
         figure(
             "network",
             "Network",
-            "bytes per second, all NICs",
+            "bytes/s, all NICs",
             &["received", "sent"],
             &[&chart.net_rx_bytes_s, &chart.net_tx_bytes_s],
             show::bytes_per_second,

@@ -35,12 +35,19 @@ struct RunningMonth {
     total: String,
     /// `12.00 EUR + 2.28 EUR VAT`.
     made_of: String,
-    /// `about 120.00 EUR`; `None` when it is too early to say.
-    forecast: Option<String>,
+    /// `None` when it is too early to say.
+    forecast: Option<Forecast>,
     /// `1 December 2026`.
     ends: String,
     meters: Vec<MeterRow>,
     subtotal: String,
+}
+
+/// What the month will come to.
+struct Forecast {
+    /// `about` or `at least`.
+    word: &'static str,
+    amount: String,
 }
 
 /// What one meter comes to.
@@ -91,8 +98,8 @@ fn running_month(viewer: &Viewer, tenant: &Tenant, draft: Draft) -> RunningMonth
     let Draft { document, computed_at } = draft;
     let forecast = match pace::of(&document, tenant.created_at, computed_at) {
         Pace::TooEarly => None,
-        Pace::About(money) => Some(format!("about {}", show::money(money))),
-        Pace::AtLeast(money) => Some(format!("at least {}", show::money(money))),
+        Pace::About(money) => Some(Forecast { word: "about", amount: show::money_about(money) }),
+        Pace::AtLeast(money) => Some(Forecast { word: "at least", amount: show::money_about(money) }),
     };
     RunningMonth {
         as_of: viewer.clock.moment_with_zone(computed_at),
