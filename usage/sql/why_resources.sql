@@ -1,6 +1,7 @@
 -- What tenant $1 used of meter $2 in the windows of [$3, $4), by resource: its whole days as they are summed, and of a day
 -- that is cut its records. An instant begins a day when the one just before it is of another date.
-WITH period AS MATERIALIZED (
+-- What the index is to serve is computed beforehand: under row-level security it is asked for plain comparisons only.
+WITH bounds AS MATERIALIZED (
     SELECT t.time_zone, x.first_day, x.end_day,
            (($3::timestamptz - INTERVAL '1 microsecond') AT TIME ZONE t.time_zone)::date = x.first_day AS is_first_cut,
            (($4::timestamptz - INTERVAL '1 microsecond') AT TIME ZONE t.time_zone)::date = x.end_day AS is_end_cut
@@ -8,16 +9,23 @@ WITH period AS MATERIALIZED (
     CROSS JOIN LATERAL (SELECT ($3::timestamptz AT TIME ZONE t.time_zone)::date AS first_day,
                                ($4::timestamptz AT TIME ZONE t.time_zone)::date AS end_day) x
     WHERE t.tenant_id = $1
+), period AS MATERIALIZED (
+    SELECT b.first_day + b.is_first_cut::integer AS first_whole_day, b.end_day FROM bounds b
 ), cut AS MATERIALIZED (
-    SELECT p.first_day AS day, p.time_zone FROM period p WHERE p.is_first_cut
-    UNION
-    SELECT p.end_day, p.time_zone FROM period p WHERE p.is_end_cut
+    SELECT x.day, x.time_zone,
+           GREATEST($3::timestamptz, (x.day::timestamp AT TIME ZONE x.time_zone) - INTERVAL '3 hours') AS starts,
+           LEAST($4::timestamptz, ((x.day + 1)::timestamp AT TIME ZONE x.time_zone) + INTERVAL '3 hours') AS ends
+    FROM (
+        SELECT b.first_day AS day, b.time_zone FROM bounds b WHERE b.is_first_cut
+        UNION
+        SELECT b.end_day, b.time_zone FROM bounds b WHERE b.is_end_cut
+    ) x
 ), parts AS (
     SELECT d.kind, d.resource, d.device, d.quantity, d.measured_us, d.estimated_us, d.missing_us, d.records
     FROM period p
     JOIN usage_day d
         ON d.tenant_id = $1 AND d.meter = $2
-        AND p.first_day + p.is_first_cut::integer <= d.day AND d.day < p.end_day
+        AND p.first_whole_day <= d.day AND d.day < p.end_day
     UNION ALL
     SELECT d.kind, d.resource, d.device, u.quantity, u.measured_us, u.estimated_us, u.missing_us, 1
     FROM cut c
@@ -27,9 +35,8 @@ WITH period AS MATERIALIZED (
         SELECT r.quantity, r.measured_us, r.estimated_us, r.missing_us
         FROM usage_record r
         WHERE r.tenant_id = $1 AND r.resource = d.resource AND r.device = d.device AND r.meter = $2
-          AND GREATEST($3, (c.day::timestamp AT TIME ZONE c.time_zone) - INTERVAL '3 hours') <= r.window_start
-          AND r.window_start < LEAST($4, ((c.day + 1)::timestamp AT TIME ZONE c.time_zone) + INTERVAL '3 hours')
-          AND r.window_end <= $4 AND (r.window_start AT TIME ZONE c.time_zone)::date = c.day
+          AND c.starts <= r.window_start AND r.window_start < c.ends AND r.window_end <= $4
+          AND (r.window_start AT TIME ZONE c.time_zone)::date = c.day
         OFFSET 0
     ) u
 )
