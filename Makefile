@@ -6,12 +6,13 @@ export CARGO_TERM_COLOR ?= auto
 DATA ?=
 LISTEN ?=
 
-.PHONY: help demo up build test bench lint clean
+.PHONY: help demo up build test fuzz bench lint clean
 
 help:
 	@echo "make demo               meter and bill three real guests; about four minutes once built"
 	@echo "make up [DATA=dir]      run Weir on this machine: http://127.0.0.1:8080"
 	@echo "make test               every test, on real guests, a real PostgreSQL, and the demo"
+	@echo "make fuzz               five minutes of odd requests to the API; make test does one"
 	@echo "make bench              what Weir costs, as ratios to the limits of this machine"
 	@echo "make lint               formatting, clippy, licences"
 
@@ -37,6 +38,10 @@ test:
 	else cargo test --locked --workspace --all-targets --no-fail-fast; fi
 	cargo test --locked --workspace --doc
 	target/debug/weir-demo
+
+fuzz:
+	@testbed/install-packages build run test
+	WEIR_FUZZ_SECONDS=300 cargo test --locked -p appliance --test api fuzz -- --nocapture
 
 bench:
 	@testbed/install-packages build run test

@@ -74,7 +74,7 @@ impl Call {
         if let Some(caller) = &caller {
             rules.access.check(caller, !request.method().is_safe())?;
         }
-        let path = path_of(&request).await?;
+        let path = path_of(&request)?;
         let query = query_of(&request, &rules.query)?;
         let body = match *request.method() {
             Method::GET | Method::HEAD => Bytes::new(),
@@ -291,9 +291,16 @@ fn has_nul(value: &serde_json::Value) -> bool {
     }
 }
 
-async fn path_of(request: &HttpRequest) -> Result<BTreeMap<String, String>, Problem> {
-    let path = web::Path::<BTreeMap<String, String>>::extract(request).await;
-    let path = path.map_err(|_| Problem::not_found("page"))?.into_inner();
+/// The parts of the path that the route names, decoded.
+fn path_of(request: &HttpRequest) -> Result<BTreeMap<String, String>, Problem> {
+    // The router has decoded all but these, so that a slash in a name is no border; the sign itself comes last.
+    let decoded = |part: &str| {
+        [("%2F", "/"), ("%2f", "/"), ("%2B", "+"), ("%2b", "+"), ("%25", "%")]
+            .iter()
+            .fold(part.to_owned(), |part, (code, sign)| part.replace(code, sign))
+    };
+    let path: BTreeMap<String, String> =
+        request.match_info().iter().map(|(name, part)| (name.to_owned(), decoded(part))).collect();
     if path.values().any(|part| part.contains('\0')) {
         return Err(Problem::not_found("thing"));
     }

@@ -193,3 +193,81 @@ fn method(method: &Method) -> HttpMethod {
         _ => HttpMethod::Get,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    fn parsed() -> Value {
+        serde_json::from_str(&TEXT).unwrap()
+    }
+
+    #[test]
+    fn the_document_changes_only_when_somebody_means_it() {
+        // As it was last agreed on: programs of others rely on it.
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/api/openapi.json");
+        let agreed = std::fs::read_to_string(&file).unwrap();
+        if agreed.trim_end() == TEXT.trim_end() {
+            return;
+        }
+        if std::env::var_os("WEIR_AGREE").is_some() {
+            std::fs::write(&file, format!("{}\n", TEXT.trim_end())).unwrap();
+        } else {
+            let line = agreed.lines().zip(TEXT.lines()).position(|(agreed, now)| agreed != now);
+            panic!(
+                "the API's document differs from {} at line {:?}; if that is meant, run the test with WEIR_AGREE=1 and commit the file",
+                file.display(),
+                line.map(|line| line + 1)
+            );
+        }
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere_and_no_schema_is_left_over() {
+        let document = parsed();
+        let schemas = document["components"]["schemas"].as_object().unwrap();
+        let mut used = BTreeSet::new();
+        references(&document, &mut used);
+        let known: BTreeSet<String> = schemas.keys().cloned().collect();
+        assert_eq!(used, known);
+    }
+
+    #[test]
+    fn every_operation_is_documented_with_its_problems_and_is_named_once() {
+        let mut ids = BTreeSet::new();
+        for operation in routes::operations() {
+            assert!(ids.insert(operation.id), "{} is the id of two operations", operation.id);
+            assert!(!operation.summary.is_empty() && !operation.summary.ends_with('.'), "{}", operation.id);
+            let method = operation.method.as_str().to_lowercase();
+            let described = &parsed()["paths"][operation.path][&method];
+            assert_eq!(described["operationId"], operation.id);
+            let responses = described["responses"].as_object().unwrap();
+            assert!(responses.contains_key("503") && responses.contains_key("500"), "{}", operation.id);
+            let needs_sign_in = operation.access != Access::Public;
+            assert_eq!(responses.contains_key("401"), needs_sign_in, "{}", operation.id);
+            for (status, response) in responses {
+                let is_refusal = status.starts_with('4') || status.starts_with('5');
+                let is_problem = response["content"].get(problem::MEDIA_TYPE).is_some();
+                assert_eq!(is_refusal, is_problem, "{} {status}", operation.id);
+            }
+        }
+    }
+
+    fn references(value: &Value, found: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(fields) => {
+                if let Some(name) = fields.get("$ref").and_then(Value::as_str) {
+                    found.insert(name.rsplit('/').next().unwrap().to_owned());
+                }
+                fields.values().for_each(|value| references(value, found));
+            }
+            Value::Array(items) => items.iter().for_each(|value| references(value, found)),
+            _ => {}
+        }
+    }
+}

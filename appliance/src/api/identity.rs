@@ -15,9 +15,8 @@ pub enum Access {
     Public,
     /// Whoever is signed in.
     Everyone,
-    /// Whoever is signed in, with their own things: a planner, who changes nothing else, may change these.
-    Own,
-    /// Whoever has logged in at the portal: a token cannot make further ones.
+    /// Whoever has logged in at the portal: with a token that was stolen nobody makes further ones, or takes away others.
+    /// A planner, who changes nothing else, has tokens too.
     InPerson,
     /// Provider and tenants: money is not for planners.
     Money,
@@ -42,8 +41,9 @@ impl Access {
         match self {
             Self::Public => "For everybody, without signing in.",
             Self::Everyone => "For everybody who is signed in.",
-            Self::Own => "For everybody who is signed in, about themselves.",
-            Self::InPerson => "For whoever has logged in at the portal: a token cannot make further tokens.",
+            Self::InPerson => {
+                "For whoever has logged in at the portal: tokens are made and revoked by people, not by tokens."
+            }
             Self::Money => "For the provider and for tenants: planners see no money.",
             Self::Operators => "For the provider and planners.",
             Self::Provider => "For the provider.",
@@ -53,7 +53,7 @@ impl Access {
     /// Whether somebody who is signed in may be refused for who they are.
     #[must_use]
     pub const fn refuses_somebody(self) -> bool {
-        !matches!(self, Self::Public | Self::Everyone | Self::Own)
+        !matches!(self, Self::Public | Self::Everyone)
     }
 
     /// Refuses those whom it is not for, and changes by those who may only read.
@@ -77,8 +77,7 @@ impl Access {
             }
             _ => {}
         }
-        let is_own = matches!(self, Self::Own | Self::InPerson) && caller.is_in_person;
-        if !is_change || who.may_write || is_own {
+        if !is_change || who.may_write || self == Self::InPerson {
             return Ok(());
         }
         Err(Problem::forbidden(match who.is_planner() {

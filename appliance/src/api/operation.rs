@@ -15,6 +15,7 @@ use utoipa::openapi::{KnownFormat, Ref, RefOr, Required, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::call::{Call, Rules};
+use super::cursor;
 use super::identity::Access;
 use super::page;
 use super::problem::{Kind, Problem};
@@ -156,7 +157,11 @@ impl Operation {
             .minimum(Some(1))
             .maximum(Some(page::LIMIT_MAX))
             .default(Some(page::LIMIT_DEFAULT.into()));
-        let cursor = ObjectBuilder::new().schema_type(Type::String);
+        let cursor = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .min_length(Some(1))
+            .max_length(Some(cursor::CURSOR_MAX))
+            .pattern(Some("^[A-Za-z0-9_-]+$"));
         let mut paged = self.query(parameter("limit", limit.into(), "How many items.")).query(parameter(
             "cursor",
             cursor.into(),

@@ -33,7 +33,7 @@ pub fn operations() -> Vec<Operation> {
             "Your API tokens",
             list_tokens,
         )
-        .access(Access::Own)
+        .access(Access::Everyone)
         .lists::<TokenBody>("The newest first, revoked and expired ones too."),
         Operation::new(
             Method::POST,
@@ -56,7 +56,7 @@ pub fn operations() -> Vec<Operation> {
             revoke_token,
         )
         .saying("It opens nothing from this moment on.")
-        .access(Access::Own),
+        .access(Access::InPerson),
     ]
 }
 

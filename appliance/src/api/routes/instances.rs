@@ -6,7 +6,7 @@ use std::time::Duration;
 use actix_web::HttpResponse;
 use actix_web::http::Method;
 use billing::quota::QuotaError;
-use compute::{ByteSize, ComputeError, ErrorKind, InstanceRef, InstanceSpec};
+use compute::{Boot, ByteSize, ComputeError, ErrorKind, InstanceRef, InstanceSpec};
 use jiff::{SignedDuration, Timestamp};
 use metering::{InstanceId, InstanceState, TenantId};
 use serde::{Deserialize, Serialize};
@@ -102,7 +102,8 @@ pub fn operations() -> Vec<Operation> {
         .query(instant("from", "The beginning; an hour before `to`, if it is left out."))
         .query(instant("to", "The end; now, if it is left out."))
         .query(parameter("points", points_schema(), "How many points at most; 300, if it is left out."))
-        .answers::<ChartBody>("The curves."),
+        .answers::<ChartBody>("The curves.")
+        .refuses(&[Kind::Unprocessable]),
         Operation::new(
             Method::GET,
             "/v1/images",
@@ -140,11 +141,28 @@ async fn create(call: Call) -> Result<HttpResponse, Problem> {
     let new: NewInstance = call.body()?;
     let tenant = owner_to_be(&call, new.tenant.as_deref()).await?;
     let spec = spec(&call, new, &tenant)?;
-    let parts = Arc::clone(&call.parts);
+    let (parts, boot) = (Arc::clone(&call.parts), spec.boot.clone());
     // In a task of its own: a caller that hangs up leaves nothing half made, and nothing held for it.
     let made = tokio::spawn(async move { instances::create(&parts, &tenant, spec).await }).await;
-    let made = made.map_err(|error| Problem::internal(&error))??;
+    let made = made.map_err(|error| Problem::internal(&error))?.map_err(|error| refusal(error, &boot))?;
     Ok(call.created(format!("/v1/instances/{}", made.instance_id), &InstanceBody::from(&made)))
+}
+
+/// Why an instance was not made. What is wrong with an image's files is the provider's to mend, and their paths are not
+/// for tenants.
+fn refusal(error: InstanceError, boot: &Boot) -> Problem {
+    let files: Vec<String> = match boot {
+        Boot::Image(file) => vec![file.display().to_string()],
+        Boot::Kernel { kernel, initrd, .. } => {
+            vec![kernel.display().to_string(), initrd.display().to_string()]
+        }
+    };
+    match &error {
+        InstanceError::Compute(ComputeError::Invalid(why)) if files.iter().any(|file| why.contains(file)) => {
+            Problem::unavailable("the image", &error)
+        }
+        _ => error.into(),
+    }
 }
 
 /// Who will pay: a tenant's user's own tenant, or the one that the provider names.
@@ -234,7 +252,7 @@ async fn chart(call: Call) -> Result<HttpResponse, Problem> {
         None => to.checked_sub(CHART_SPAN).unwrap_or(Timestamp::MIN),
     };
     if to <= from {
-        return Err(Problem::query("to", "to must be after from"));
+        return Err(Problem::new(Kind::Unprocessable, "to must be after from").at("query", "to"));
     }
     let points: u32 = call.parsed("points", "300")?.unwrap_or(CHART_POINTS);
     if points == 0 || charts::POINTS_MAX < points as usize {

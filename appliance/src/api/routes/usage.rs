@@ -30,6 +30,7 @@ const GROUPS: [(&str, GroupBy); 3] =
     [("day", GroupBy::Day), ("resource", GroupBy::Resource), ("meter", GroupBy::Meter)];
 
 pub fn operations() -> Vec<Operation> {
+    let meters: Vec<&str> = catalog().iter().map(|meter| meter.name.as_str()).collect();
     vec![
         Operation::new(Method::GET, "/v1/usage", "getUsage", Tag::Usage, "What was used", get)
             .saying(
@@ -37,12 +38,12 @@ pub fn operations() -> Vec<Operation> {
             )
             .query(text("tenant", "Only this tenant's, by name or id."))
             .query(id("resource", "Only this instance's (with its devices) or volume's."))
-            .query(text("meter", "Only this meter."))
+            .query(one_of("meter", &meters, "Only this meter."))
             .query(day("from", "The first day.").required(utoipa::openapi::Required::True))
             .query(day("to", "The day after the last; at most 366 days after `from`.").required(utoipa::openapi::Required::True))
             .query(one_of("group_by", &GROUPS.map(|(word, _)| word), "By what; by meter, if it is left out."))
             .lists::<UsageItem>("What was used; what was not used is left out.")
-            .refuses(&[Kind::NotFound]),
+            .refuses(&[Kind::NotFound, Kind::Unprocessable]),
         Operation::new(Method::GET, "/v1/meters", "listMeters", Tag::Usage, "The meters", list_meters)
             .lists::<MeterBody>("Those that you may see, in the order of an invoice."),
     ]
@@ -109,11 +110,13 @@ fn span(call: &Call) -> Result<(Date, Date), Problem> {
     };
     let (from, to) = (day("from")?, day("to")?);
     if to <= from {
-        return Err(Problem::query("to", format!("to is {to}; it must be after from, {from}")));
+        let detail = format!("to is {to}; it must be after from, {from}");
+        return Err(Problem::new(Kind::Unprocessable, detail).at("query", "to"));
     }
     let days = from.until(to).map_or(i32::MAX, |span| span.get_days());
     if DAYS_MAX < days {
-        return Err(Problem::query("to", format!("that is {days} days; ask for {DAYS_MAX} at once at most")));
+        let detail = format!("that is {days} days; ask for {DAYS_MAX} at once at most");
+        return Err(Problem::new(Kind::Unprocessable, detail).at("query", "to"));
     }
     Ok((from, to))
 }

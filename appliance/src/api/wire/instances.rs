@@ -8,7 +8,7 @@ use usage::registry;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::present;
+use super::{present_whole, whole, whole_or_null};
 
 /// What an instance is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -68,12 +68,15 @@ pub struct NewInstance {
     #[schema(example = "debian-12")]
     pub image: String,
     /// Its vCPUs.
+    #[serde(deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 128, example = 2)]
     pub vcpus: u32,
     /// Its memory in MiB.
+    #[serde(deserialize_with = "whole")]
     #[schema(minimum = 16, maximum = 4_194_304, example = 2048)]
     pub memory_mib: u64,
     /// The size of its disk in MiB; the image's size, if it is left out.
+    #[serde(default, deserialize_with = "whole_or_null")]
     #[schema(minimum = 1, maximum = 67_108_864, example = 10_240)]
     pub disk_mib: Option<u64>,
     /// The network of its NIC; none, if it is left out. Tenants may choose `default`.
@@ -87,11 +90,11 @@ pub struct NewInstance {
 
 /// How an instance is to be stopped.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct StopRequest {
     /// How long the guest may take to shut down by itself, in seconds, before its process is ended. 30, if it is left
     /// out.
-    #[serde(deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present_whole")]
     #[schema(minimum = 0, maximum = 60, default = 30, nullable = false)]
     pub grace_seconds: Option<u64>,
 }

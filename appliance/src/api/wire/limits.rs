@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Money;
 use super::invoices::InvoiceBody;
+use super::{Money, whole_or_null};
 
 /// What a tenant may hold at once, and what it holds.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -27,12 +27,15 @@ pub struct QuotaBody {
 #[schema(as = Limits)]
 pub struct LimitsBody {
     /// Instances.
+    #[serde(default, deserialize_with = "whole_or_null")]
     #[schema(maximum = 1_000_000, example = 10)]
     pub instances: Option<u32>,
     /// vCPUs of all of them together.
+    #[serde(default, deserialize_with = "whole_or_null")]
     #[schema(maximum = 1_000_000, example = 32)]
     pub vcpus: Option<u32>,
     /// Memory of all of them together, in KiB.
+    #[serde(default, deserialize_with = "whole_or_null")]
     #[schema(maximum = 1_125_899_906_842_624_u64, example = 67_108_864)]
     pub memory_kib: Option<u64>,
 }

@@ -99,6 +99,48 @@ pub fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     T::deserialize(deserializer).map(Some)
 }
 
+/// A whole number. JSON knows no other numbers than numbers, so `2.0` is one (and JSON Schema says so, too).
+///
+/// # Errors
+/// It is none, or too large.
+pub fn whole<'de, T: TryFrom<u64>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    whole_of(&serde_json::Number::deserialize(deserializer)?)
+}
+
+/// A whole number, or `null`.
+///
+/// # Errors
+/// As [`whole`].
+pub fn whole_or_null<'de, T: TryFrom<u64>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    Option::<serde_json::Number>::deserialize(deserializer)?.as_ref().map(whole_of).transpose()
+}
+
+/// A whole number that may be absent (`None`) and never `null`.
+///
+/// # Errors
+/// As [`whole`].
+pub fn present_whole<'de, T: TryFrom<u64>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    whole(deserializer).map(Some)
+}
+
+fn whole_of<T: TryFrom<u64>, E: serde::de::Error>(number: &serde_json::Number) -> Result<T, E> {
+    /// Beyond it a double has no whole numbers of its own.
+    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+    let exact = number.as_f64().filter(|value| value.fract() == 0.0 && (0.0..=EXACT_MAX).contains(value));
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "whole, and between 0 and 2^53"
+    )]
+    let whole = number.as_u64().or(exact.map(|value| value as u64));
+    let whole = whole.and_then(|whole| T::try_from(whole).ok());
+    whole.ok_or_else(|| E::custom(format!("invalid value: {number} is no whole number that is allowed here")))
+}
+
 /// What a kind of problem means.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct ProblemPage {
@@ -111,4 +153,36 @@ pub struct ProblemPage {
     pub status: u16,
     /// How it is mended.
     pub remedy: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Deserialize)]
+    struct Size {
+        #[serde(default, deserialize_with = "whole_or_null")]
+        vcpus: Option<u32>,
+    }
+
+    #[test]
+    fn a_whole_number_is_one_however_it_is_written() {
+        for (text, expected) in [
+            ("2", Some(Some(2))),
+            ("2.0", Some(Some(2))),
+            ("2e0", Some(Some(2))),
+            ("4294967295", Some(Some(u32::MAX))),
+            ("null", Some(None)),
+            ("2.5", None),
+            ("-1", None),
+            ("-1.0", None),
+            ("4294967296", None),
+            ("1e300", None),
+            ("true", None),
+            ("\"2\"", None),
+        ] {
+            let size: Result<Size, _> = serde_json::from_str(&format!("{{\"vcpus\":{text}}}"));
+            assert_eq!(size.ok().map(|size| size.vcpus), expected, "{text}");
+        }
+    }
 }

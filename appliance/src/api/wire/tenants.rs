@@ -61,33 +61,33 @@ pub struct NewTenant {
 }
 
 /// A change of a tenant: what is left out stays as it is.
-#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct TenantPatch {
     /// Its name on invoices.
-    #[serde(deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present")]
     #[schema(min_length = 1, max_length = 200, example = "Acme & Sons", nullable = false)]
     pub display_name: Option<String>,
     /// The price plan that it is on; null: none.
-    #[serde(deserialize_with = "given")]
+    #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<String>)]
     pub plan: Option<Option<String>>,
     /// Its postal address, line by line.
-    #[serde(deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present")]
     #[schema(max_items = 10, nullable = false)]
     pub address: Option<Vec<Line>>,
     /// The number under which the tax office knows it; null: none.
-    #[serde(deserialize_with = "given")]
+    #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 64, example = "DE123456789")]
     pub tax_number: Option<Option<String>>,
     /// Where its mail goes; null: to the provider.
-    #[serde(deserialize_with = "given")]
+    #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<String>, min_length = 3, max_length = 254, example = "billing@acme.example")]
     pub email: Option<Option<String>>,
 }
 
 /// A line of an address.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(transparent)]
 #[schema(max_length = 200, example = "1 Main Street")]
 pub struct Line(pub String);

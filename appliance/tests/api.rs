@@ -1,0 +1,21 @@
+//! The API of a running Weir, as programs and those who attack them use it. libvirt's test driver stands in for the
+//! hypervisor; real guests are the demo's business.
+
+#[path = "api/bad_input.rs"]
+mod bad_input;
+#[path = "api/changes.rs"]
+mod changes;
+#[path = "api/client.rs"]
+mod client;
+#[path = "api/document.rs"]
+mod document;
+#[path = "api/fuzz.rs"]
+mod fuzz;
+#[path = "api/seed.rs"]
+mod seed;
+#[path = "api/walls.rs"]
+mod walls;
+#[path = "api/why.rs"]
+mod why;
+
+mod running;
