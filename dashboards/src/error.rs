@@ -23,9 +23,6 @@ pub(crate) enum PageError {
     /// The address or the form is not right. The sentence says how to mend it, and is shown.
     #[error("the request is not right")]
     BadRequest(String),
-    /// Somebody else changed the same thing meanwhile. The sentence is shown.
-    #[error("the thing was changed meanwhile")]
-    Conflict(String),
     /// The database does not do its part.
     #[error("the database could not be asked")]
     Database(#[source] Source),
@@ -61,7 +58,6 @@ impl PageError {
             }
             Self::Forbidden(sentence) => ("Not for this account", (*sentence).to_owned()),
             Self::BadRequest(sentence) => ("That address or form is not right", sentence.clone()),
-            Self::Conflict(sentence) => ("Changed meanwhile", sentence.clone()),
             Self::Database(_) => (
                 "The database does not answer",
                 "Readings are kept meanwhile. Try again in a moment.".to_owned(),
@@ -79,7 +75,6 @@ impl actix_web::ResponseError for PageError {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
-            Self::Conflict(_) => StatusCode::CONFLICT,
             Self::Database(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }

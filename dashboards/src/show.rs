@@ -125,6 +125,14 @@ pub(crate) fn money(money: Money) -> String {
     }
 }
 
+/// The same without coins where they would pretend to a precision that a forecast has not: from a hundred on.
+pub(crate) fn money_about(value: Money) -> String {
+    if value.amount().abs() < Decimal::ONE_HUNDRED {
+        return money(value);
+    }
+    format!("{}\u{a0}{}", quantity(value.amount(), 0), value.currency())
+}
+
 /// A quantity with at most `decimals` decimals, grouped, rounded half away from zero; for overviews. Documents show
 /// every digit.
 pub(crate) fn quantity(value: Decimal, decimals: u32) -> String {
@@ -239,6 +247,10 @@ mod tests {
             |text: &str| Money::exact(text.parse().unwrap(), billing::Currency::EUR).map(money).unwrap();
         assert_eq!(euros("1234.5"), "1,234.50\u{a0}EUR");
         assert_eq!(euros("-0.01"), "\u{2212}0.01\u{a0}EUR");
+        let about =
+            |text: &str| money_about(Money::exact(text.parse().unwrap(), billing::Currency::EUR).unwrap());
+        assert_eq!(about("99.99"), "99.99\u{a0}EUR");
+        assert_eq!(about("12229.50"), "12,230\u{a0}EUR");
     }
 
     #[test]

@@ -9,7 +9,6 @@ use actix_web::http::header;
 use actix_web::{FromRequest, HttpRequest, HttpResponse, dev, web};
 use askama::Template;
 use jiff::Timestamp;
-use metering::TenantId;
 use migrations::{Database, Scope};
 use usage::registry::{self, Tenant};
 
@@ -75,8 +74,11 @@ pub(crate) struct UserBadge {
     pub belongs_to: String,
 }
 
-/// The pages that the navigation leads to, in its order, and who finds them there.
-const NAV: [(&str, &str, fn(&Principal) -> bool); 8] = [
+/// A page that the navigation leads to: its path, its name, and who finds it there.
+type NavPage = (&'static str, &'static str, fn(&Principal) -> bool);
+
+/// All of them, in order.
+const NAV: [NavPage; 8] = [
     ("/", "Overview", |_| true),
     ("/instances", "Instances", |_| true),
     ("/usage", "Usage", Principal::sees_money),
@@ -91,11 +93,6 @@ impl Viewer {
     /// What the database shows them.
     pub(crate) fn scope(&self) -> Scope {
         self.principal.scope()
-    }
-
-    /// The tenant whose user it is.
-    pub(crate) fn tenant_id(&self) -> Option<TenantId> {
-        self.principal.tenant_id()
     }
 
     /// The frame of the page that `here` (a path of the navigation) leads to.

@@ -74,6 +74,7 @@
       this.kind = KINDS[figure.dataset.chart];
       this.plot = figure.querySelector(".plot");
       this.now = figure.querySelector(".now");
+      this.when = figure.querySelector(".when");
       this.rows = figure.querySelector("tbody");
       new ResizeObserver(() => this.uplot?.setSize(this.size())).observe(this.plot);
     }
@@ -137,8 +138,9 @@
         key.className = at === 0 ? "key" : "key b";
         return [key, `${label} ${this.kind.show(columns[at][step])}\u2002`];
       });
-      const time = instant(this.data.at[step], this.data.time_zone).split(" ")[1];
-      this.now.replaceChildren(...parts, `at ${time}`);
+      this.now.replaceChildren(...parts);
+      const at = instant(this.data.at[step], this.data.time_zone);
+      this.when.textContent = this.data.to - this.data.from < DAY ? at.slice(11) : at.slice(0, 16);
     }
 
     // The table behind the chart: the same figures, the latest first, without the steps that nobody read.
