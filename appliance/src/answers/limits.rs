@@ -25,6 +25,7 @@ pub async fn value(parts: &Parts, request: LimitRequest) -> Result<Value> {
                 quota::held(db, Scope::Provider, tenant.id).await?,
             );
             let limit = |limit: Option<u64>| limit.map_or_else(|| "unlimited".to_owned(), |n| n.to_string());
+            let memory = |kib: u64| ByteSize::from_bytes(kib.saturating_mul(1_024)).to_string();
             Ok(json!({
                 "tenant": tenant.name,
                 "instances": { "held": held.instances, "allowed": quota.instances },
@@ -32,14 +33,14 @@ pub async fn value(parts: &Parts, request: LimitRequest) -> Result<Value> {
                 "memory_kib": { "held": held.memory_kib, "allowed": quota.memory_kib },
                 "revision": quota.revision,
                 "message": format!(
-                    "{} holds {} of {} instances, {} of {} vCPUs, {} of {} KiB of memory.",
+                    "{} holds {} of {} instances, {} of {} vCPUs, {} of {} of memory.",
                     tenant.name,
                     held.instances,
                     limit(quota.instances.map(u64::from)),
                     held.vcpus,
                     limit(quota.vcpus.map(u64::from)),
-                    held.memory_kib,
-                    limit(quota.memory_kib),
+                    memory(held.memory_kib),
+                    quota.memory_kib.map_or_else(|| "unlimited".to_owned(), memory),
                 ),
             }))
         }

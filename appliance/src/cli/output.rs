@@ -82,122 +82,131 @@ pub fn document(bytes: &[u8], is_pdf: bool, output: Option<&Path>) -> Result<()>
 fn in_words(request: &Request, answer: &Value) -> String {
     match request {
         Request::Status {} => status(answer),
-        Request::TenantList {} => list(
-            &answer["tenants"],
-            &[
-                ("NAME", "name", false),
-                ("CALLED", "display_name", false),
-                ("TIME ZONE", "time_zone", false),
-                ("PLAN", "plan", false),
-                ("ID", "tenant_id", false),
-            ],
-            "No tenants yet. Add one: weir tenant create NAME --plan PLAN",
-        ),
-        Request::Account(AccountRequest::UserList {}) => list(
-            &answer["users"],
-            &[
-                ("NAME", "name", false),
-                ("CALLED", "display_name", false),
-                ("ROLE", "role", false),
-                ("TENANT", "tenant", false),
-                ("DISABLED", "disabled_at", false),
-            ],
-            "No users yet. Add the first: weir user create NAME --role provider",
-        ),
-        Request::Account(AccountRequest::TokenList { .. }) => list(
-            &answer["tokens"],
-            &[
-                ("NAME", "name", false),
-                ("BEGINS", "prefix", false),
-                ("MAY", "may", false),
-                ("LAST USED", "last_used_at", false),
-                ("EXPIRES", "expires_at", false),
-                ("REVOKED", "revoked_at", false),
-                ("ID", "token_id", false),
-            ],
-            "No tokens. Make one: weir token create USER --name WHAT-FOR",
-        ),
-        Request::Mail(MailRequest::List {}) => list(
-            &answer["mail"],
-            &[
-                ("ABOUT", "about", false),
-                ("TENANT", "tenant", false),
-                ("TO", "recipient", false),
-                ("STATE", "state", false),
-                ("TRIED", "attempts", true),
-                ("LAST ERROR", "last_error", false),
-                ("ID", "mail_id", false),
-            ],
-            "No mail yet. See whether it works: weir mail test ADDRESS",
-        ),
-        Request::Capacity {} => list(
-            &answer["rows"],
-            &[
-                ("NODE", "node", false),
-                ("WHAT", "what", false),
-                ("PHYSICAL", "physical", false),
-                ("ALLOCATED", "allocated", false),
-                ("USED", "used", false),
-                ("FULL", "forecast", false),
-            ],
-            "No node has reported yet.",
-        ),
-        Request::PlanList {} => list(
-            &answer["plans"],
-            &[
-                ("NAME", "name", false),
-                ("CURRENCY", "currency", false),
-                ("REVISION", "revision", true),
-                ("APPLIED", "applied_at", false),
-            ],
+        Request::InvoiceIssue { .. } => issued(answer),
+        Request::ReadingShow { .. } => serde_json::to_string_pretty(answer).unwrap_or_default(),
+        _ => match table_of(request) {
+            Some((key, columns, when_empty)) => list(&answer[key], columns, when_empty),
+            None => answer["message"].as_str().unwrap_or("Done.").to_owned(),
+        },
+    }
+}
+
+/// The lists: under which key their rows are, their columns, and what to say when there is none.
+fn table_of(request: &Request) -> Option<(&'static str, &'static [Column], &'static str)> {
+    Some(match request {
+        Request::TenantList {} => {
+            ("tenants", &TENANT_COLUMNS, "No tenants yet. Add one: weir tenant create NAME --plan PLAN")
+        }
+        Request::Account(AccountRequest::UserList {}) => {
+            ("users", &USER_COLUMNS, "No users yet. Add the first: weir user create NAME --role provider")
+        }
+        Request::Account(AccountRequest::TokenList { .. }) => {
+            ("tokens", &TOKEN_COLUMNS, "No tokens. Make one: weir token create USER --name WHAT-FOR")
+        }
+        Request::Mail(MailRequest::List {}) => {
+            ("mail", &MAIL_COLUMNS, "No mail yet. See whether it works: weir mail test ADDRESS")
+        }
+        Request::Capacity {} => ("rows", &CAPACITY_COLUMNS, "No node has reported yet."),
+        Request::PlanList {} => (
+            "plans",
+            &PLAN_COLUMNS,
             "No plans yet. Store one: weir plan apply FILE.toml (see billing/plans/)",
         ),
-        Request::InstanceList { .. } => list(
-            &answer["instances"],
-            &[
-                ("NAME", "name", false),
-                ("TENANT", "tenant", false),
-                ("CLAIMS", "claims", false),
-                ("STATE", "state", false),
-                ("NODE", "node", false),
-                ("LAST READING", "last_observed_at", false),
-                ("ID", "instance_id", false),
-            ],
+        Request::InstanceList { .. } => (
+            "instances",
+            &INSTANCE_COLUMNS,
             "No instances. Make one (weir instance create), or start any libvirt guest: it will be metered.",
         ),
-        Request::NodeList {} => list(
-            &answer["nodes"],
-            &[
-                ("NAME", "name", false),
-                ("LAST READING", "last_observed_at", false),
-                ("BATCHES", "last_seq", true),
-                ("ID", "node_id", false),
-            ],
-            "No node has reported yet.",
-        ),
-        Request::InvoiceList { .. } => list(
-            &answer["invoices"],
+        Request::NodeList {} => ("nodes", &NODE_COLUMNS, "No node has reported yet."),
+        Request::InvoiceList { .. } => (
+            "invoices",
             &INVOICE_COLUMNS,
             "No invoices yet. Issue last month's: weir invoice issue --period YYYY-MM",
         ),
-        Request::InvoiceIssue { .. } => issued(answer),
-        Request::UsageShow { .. } => list(
-            &answer["records"],
-            &[
-                ("RESOURCE", "resource", false),
-                ("NAME", "name", false),
-                ("DEVICE", "device", false),
-                ("METER", "meter", false),
-                ("QUANTITY", "quantity", true),
-                ("UNIT", "unit", false),
-                ("MISSING MS", "missing_ms", true),
-            ],
-            "No usage in that time.",
-        ),
-        Request::ReadingShow { .. } => serde_json::to_string_pretty(answer).unwrap_or_default(),
-        _ => answer["message"].as_str().unwrap_or("Done.").to_owned(),
-    }
+        Request::UsageShow { .. } => ("records", &USAGE_COLUMNS, "No usage in that time."),
+        _ => return None,
+    })
 }
+
+const TENANT_COLUMNS: [Column; 6] = [
+    ("NAME", "name", false),
+    ("CALLED", "display_name", false),
+    ("TIME ZONE", "time_zone", false),
+    ("PLAN", "plan", false),
+    ("MAIL", "email", false),
+    ("ID", "tenant_id", false),
+];
+
+const USER_COLUMNS: [Column; 5] = [
+    ("NAME", "name", false),
+    ("CALLED", "display_name", false),
+    ("ROLE", "role", false),
+    ("TENANT", "tenant", false),
+    ("DISABLED", "disabled_at", false),
+];
+
+const TOKEN_COLUMNS: [Column; 7] = [
+    ("NAME", "name", false),
+    ("BEGINS", "prefix", false),
+    ("MAY", "may", false),
+    ("LAST USED", "last_used_at", false),
+    ("EXPIRES", "expires_at", false),
+    ("REVOKED", "revoked_at", false),
+    ("ID", "token_id", false),
+];
+
+const MAIL_COLUMNS: [Column; 7] = [
+    ("ABOUT", "about", false),
+    ("TENANT", "tenant", false),
+    ("TO", "recipient", false),
+    ("STATE", "state", false),
+    ("TRIED", "attempts", true),
+    ("LAST ERROR", "last_error", false),
+    ("ID", "mail_id", false),
+];
+
+const CAPACITY_COLUMNS: [Column; 6] = [
+    ("NODE", "node", false),
+    ("WHAT", "what", false),
+    ("PHYSICAL", "physical", false),
+    ("ALLOCATED", "allocated", false),
+    ("USED", "used", false),
+    ("FULL", "forecast", false),
+];
+
+const PLAN_COLUMNS: [Column; 4] = [
+    ("NAME", "name", false),
+    ("CURRENCY", "currency", false),
+    ("REVISION", "revision", true),
+    ("APPLIED", "applied_at", false),
+];
+
+const INSTANCE_COLUMNS: [Column; 7] = [
+    ("NAME", "name", false),
+    ("TENANT", "tenant", false),
+    ("CLAIMS", "claims", false),
+    ("STATE", "state", false),
+    ("NODE", "node", false),
+    ("LAST READING", "last_observed_at", false),
+    ("ID", "instance_id", false),
+];
+
+const NODE_COLUMNS: [Column; 4] = [
+    ("NAME", "name", false),
+    ("LAST READING", "last_observed_at", false),
+    ("BATCHES", "last_seq", true),
+    ("ID", "node_id", false),
+];
+
+const USAGE_COLUMNS: [Column; 7] = [
+    ("RESOURCE", "resource", false),
+    ("NAME", "name", false),
+    ("DEVICE", "device", false),
+    ("METER", "meter", false),
+    ("QUANTITY", "quantity", true),
+    ("UNIT", "unit", false),
+    ("MISSING MS", "missing_ms", true),
+];
 
 const INVOICE_COLUMNS: [Column; 6] = [
     ("NUMBER", "number", false),
