@@ -77,7 +77,7 @@ async fn instance(
     let instance = find(&site, &viewer, &id).await?;
     let (from, to) = range.until(now());
     let database = &site.database;
-    let chart = charts::of_instance(database, viewer.scope(), instance.id, from, to, TABLE_STEPS).await?;
+    let chart = chart_of(&site, &viewer, instance.id, (from, to), TABLE_STEPS).await?;
     let registers = registers::of(database, &viewer, &instance).await?;
     let figures = chart::figures(&chart, &viewer.clock);
     html(&page(&viewer, instance, range, figures, registers))
@@ -124,10 +124,24 @@ async fn chart_json(
     let range = Range::parse(asked.range.as_deref())?;
     let instance = find(&site, &viewer, &id).await?;
     let (from, to) = range.until(now());
-    let chart =
-        charts::of_instance(&site.database, viewer.scope(), instance.id, from, to, CHART_STEPS).await?;
+    let chart = chart_of(&site, &viewer, instance.id, (from, to), CHART_STEPS).await?;
     let json = ChartJson::new(&chart, range, (from, to), viewer.clock.zone_name());
     Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, NO_STORE)).json(json))
+}
+
+/// The chart between two instants. Its last step is still running: it is known until now, and no further.
+async fn chart_of(
+    site: &Site,
+    viewer: &Viewer,
+    id: InstanceId,
+    (from, to): (Timestamp, Timestamp),
+    steps: usize,
+) -> Result<charts::Chart, PageError> {
+    let mut chart = charts::of_instance(&site.database, viewer.scope(), id, from, to, steps).await?;
+    for at in &mut chart.at {
+        *at = (*at).min(to);
+    }
+    Ok(chart)
 }
 
 /// The instance of that id; names are not unique, so they lead nowhere here.
