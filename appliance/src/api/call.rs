@@ -275,7 +275,7 @@ fn check_no_nul(body: &[u8]) -> Result<(), Problem> {
     }
     let value: serde_json::Value = serde_json::from_slice(body).map_err(|error| refused_json(&error))?;
     if has_nul(&value) {
-        return Err(Problem::new(Kind::InvalidBody, "a text holds the character U+0000: leave it out"));
+        return Err(Problem::new(Kind::Unprocessable, "a text holds the character U+0000: leave it out"));
     }
     Ok(())
 }
@@ -323,8 +323,9 @@ fn query_of(request: &HttpRequest, known: &[String]) -> Result<BTreeMap<String, 
             let detail = format!("there is no parameter {:?} (known: {known})", cut(&name));
             return Err(Problem::query(&name, detail));
         }
-        if value.contains('\0') || value.contains('\u{fffd}') {
-            return Err(Problem::query(&name, format!("{name} holds bytes that are no text")));
+        if value.contains('\0') {
+            let detail = format!("{name} holds the character U+0000: leave it out");
+            return Err(Problem::new(Kind::Unprocessable, detail).at("query", &name));
         }
         if query.insert(name.clone(), value).is_some() {
             return Err(Problem::query(&name, format!("{name} is given twice; give it once")));

@@ -312,6 +312,10 @@ impl Operation {
         if self.path.contains('{') {
             kinds.push(Kind::NotFound);
         }
+        let has_query = self.parameters.iter().any(|parameter| parameter.parameter_in == ParameterIn::Query);
+        if has_query || self.body.is_some() {
+            kinds.push(Kind::Unprocessable);
+        }
         if is_change {
             kinds.extend([Kind::TooSlow, Kind::TooLarge, Kind::MalformedJson, Kind::InvalidBody]);
         }

@@ -190,6 +190,13 @@ impl Kind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     kind: Kind,
+    /// Apart: most results hold none, and should not have to make room for one.
+    more: Box<More>,
+}
+
+/// What there is to say beyond the kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct More {
     detail: String,
     place: Option<Place>,
     breaches: Vec<Breach>,
@@ -263,7 +270,8 @@ impl Problem {
         } else {
             detail
         };
-        Self { kind, detail, place: None, breaches: Vec::new(), allow: None }
+        let more = More { detail, place: None, breaches: Vec::new(), allow: None };
+        Self { kind, more: Box::new(more) }
     }
 
     /// There is no such thing, or it is not the caller's: nobody learns which.
@@ -299,7 +307,7 @@ impl Problem {
     #[must_use]
     pub fn at(mut self, part: &str, name: &str) -> Self {
         let name = name.chars().take(80).collect();
-        self.place = Some(Place { part: part.to_owned(), name: Some(name), line: None, column: None });
+        self.more.place = Some(Place { part: part.to_owned(), name: Some(name), line: None, column: None });
         self
     }
 
@@ -307,14 +315,14 @@ impl Problem {
     #[must_use]
     pub fn in_body(mut self, line: usize, column: usize) -> Self {
         let place = Place { part: "body".to_owned(), name: None, line: Some(line), column: Some(column) };
-        self.place = Some(place);
+        self.more.place = Some(place);
         self
     }
 
     /// A quota that would be exceeded so.
     #[must_use]
     pub fn with_breaches(mut self, breaches: Vec<Breach>) -> Self {
-        self.breaches = breaches;
+        self.more.breaches = breaches;
         self
     }
 
@@ -322,7 +330,9 @@ impl Problem {
     #[must_use]
     pub fn method(allow: &str) -> Self {
         let detail = format!("use one of: {allow}");
-        Self { allow: Some(allow.to_owned()), ..Self::new(Kind::MethodNotAllowed, detail) }
+        let mut problem = Self::new(Kind::MethodNotAllowed, detail);
+        problem.more.allow = Some(allow.to_owned());
+        problem
     }
 
     /// What kind it is.
@@ -336,9 +346,9 @@ impl Problem {
             kind: self.kind.reference(),
             title: self.kind.title().to_owned(),
             status: self.kind.status().as_u16(),
-            detail: self.detail.clone(),
-            place: self.place.clone(),
-            breaches: self.breaches.clone(),
+            detail: self.more.detail.clone(),
+            place: self.more.place.clone(),
+            breaches: self.more.breaches.clone(),
         }
     }
 
@@ -347,7 +357,7 @@ impl Problem {
     pub fn example(kind: Kind) -> Value {
         let mut problem = Self::new(kind, kind.remedy());
         if kind == Kind::QuotaExceeded {
-            problem.breaches = vec![Breach { what: "vcpus".to_owned(), used: 6, asked: 4, allowed: 8 }];
+            problem.more.breaches = vec![Breach { what: "vcpus".to_owned(), used: 6, asked: 4, allowed: 8 }];
         }
         serde_json::to_value(problem.shown()).unwrap_or_default()
     }
@@ -355,7 +365,7 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.detail)
+        f.write_str(&self.more.detail)
     }
 }
 
@@ -373,7 +383,7 @@ impl ResponseError for Problem {
         if self.kind == Kind::NotSignedIn {
             answer.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"Weir\""));
         }
-        if let Some(allow) = self.allow.as_deref().and_then(|allow| HeaderValue::from_str(allow).ok()) {
+        if let Some(allow) = self.more.allow.as_deref().and_then(|allow| HeaderValue::from_str(allow).ok()) {
             answer.insert_header((header::ALLOW, allow));
         }
         answer.body(body)
@@ -399,7 +409,7 @@ mod tests {
     #[test]
     fn a_refusal_never_repeats_a_huge_request() {
         let problem = Problem::new(Kind::InvalidBody, "x".repeat(100_000));
-        assert!(problem.detail.len() < 1_000);
+        assert!(problem.more.detail.len() < 1_000);
     }
 
     #[test]

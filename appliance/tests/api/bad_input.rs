@@ -25,7 +25,6 @@ fn malformed_huge_deep_and_surprising_bodies_are_refused_with_the_place() {
         ("{}", "invalid-body"),
         ("{\"name\":7}", "invalid-body"),
         ("{\"name\":\"a\",\"name\":\"b\"}", "invalid-body"),
-        ("{\"name\":\"nul\",\"display_name\":\"a\\u0000b\"}", "invalid-body"),
         ("{\"name\":\"a\",\"colour\":\"red\"}", "invalid-body"),
     ] {
         let problem = send(body.to_owned(), "application/json");
@@ -46,6 +45,8 @@ fn malformed_huge_deep_and_surprising_bodies_are_refused_with_the_place() {
         .request(Method::POST, &cloud.provider, "/v1/tenants")
         .header("Content-Type", "application/json");
     cloud.send(bytes.body(vec![b'"', 0xff, 0xfe, b'"'])).refused(400, "malformed-json");
+    send("{\"name\":\"nul\",\"display_name\":\"a\\u0000b\"}".to_owned(), "application/json")
+        .refused(422, "unprocessable");
     // Nothing of that was carried out.
     assert_eq!(cloud.get(&cloud.provider, "/v1/tenants").fine(200)["items"].as_array().unwrap().len(), 2);
     // Whoever takes no body is sent none.
@@ -63,8 +64,6 @@ fn odd_paths_and_parameters_are_refused_by_name() {
         ("/v1/instances?limit=1000", "limit"),
         ("/v1/instances?limit=1&limit=2", "limit"),
         ("/v1/instances?state=asleep", "state"),
-        ("/v1/instances?search=%00", "search"),
-        ("/v1/instances?search=%ff", "search"),
         ("/v1/instances?colour=red", "colour"),
         ("/v1/usage?from=2026-11-01", "to"),
         ("/v1/usage?from=20261101&to=2026-12-01", "from"),
@@ -78,6 +77,8 @@ fn odd_paths_and_parameters_are_refused_by_name() {
             "{path}"
         );
     }
+    cloud.get(&cloud.provider, "/v1/instances?search=%00").refused(422, "unprocessable");
+    assert_eq!(cloud.get(&cloud.provider, "/v1/instances?search=%ff").fine(200)["items"], json!([]));
     for path in ["/v1/usage?from=2026-11-01&to=2026-11-01", "/v1/usage?from=1026-11-01&to=2026-11-01"] {
         let problem = cloud.get(&cloud.provider, path).refused(422, "unprocessable");
         assert_eq!(problem["place"]["name"], "to", "{path}");
