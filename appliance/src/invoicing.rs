@@ -50,7 +50,30 @@ pub struct Bill {
 /// # Errors
 /// The tenant has no plan, or the period is none.
 pub async fn gather(parts: &Parts, tenant: Tenant, asked: &PeriodRequest) -> Result<Bill> {
-    let (zone, period) = period_of(&tenant, asked)?;
+    let (_, plan, period, pieces) = cut(parts, &tenant, asked).await?;
+    let usage = records::usage_of(&parts.database, tenant.id, &pieces, parts.usage, Timestamp::now()).await?;
+    Ok(Bill { tenant, plan, period, usage })
+}
+
+/// The same for a month that still runs: from the sums by day, which is a hundredth of the work.
+///
+/// # Errors
+/// The tenant has no plan, or the period is none.
+pub async fn gather_running(parts: &Parts, tenant: Tenant, month: &str) -> Result<Bill> {
+    let asked = PeriodRequest::Month(month.to_owned());
+    let (zone, plan, period, pieces) = cut(parts, &tenant, &asked).await?;
+    let now = Timestamp::now();
+    let usage = records::usage_by_days(&parts.database, tenant.id, &zone, &pieces, parts.usage, now).await?;
+    Ok(Bill { tenant, plan, period, usage })
+}
+
+/// The period, and its pieces between changes of prices.
+async fn cut(
+    parts: &Parts,
+    tenant: &Tenant,
+    asked: &PeriodRequest,
+) -> Result<(TimeZone, PricePlan, Window, Vec<Window>)> {
+    let (zone, period) = period_of(tenant, asked)?;
     let Some(plan_name) = &tenant.plan_name else {
         bail!("tenant {0} has no price plan; give it one: weir tenant set-plan {0} PLAN", tenant.name);
     };
@@ -61,9 +84,7 @@ pub async fn gather(parts: &Parts, tenant: Tenant, asked: &PeriodRequest) -> Res
         billing::period::check_aligned(period, &cuts, &zone, parts.usage.window)?;
     }
     let pieces = period.split_at(&cuts);
-    let now = Timestamp::now();
-    let usage = records::usage_of(&parts.database, tenant.id, &pieces, parts.usage, now).await?;
-    Ok(Bill { tenant, plan, period, usage })
+    Ok((zone, plan, period, pieces))
 }
 
 /// What became of a bill.

@@ -10,7 +10,6 @@ use metering::Window;
 use tracing::{error, info, warn};
 use usage::registry::Tenant;
 
-use crate::control::request::PeriodRequest;
 use crate::invoicing;
 use crate::parts::Parts;
 
@@ -53,7 +52,7 @@ async fn rate_months_of(parts: &Parts, tenant: Tenant, now: Timestamp) -> Result
 
 async fn rate_month(parts: &Parts, tenant: Tenant, month: &str, now: Timestamp) -> Result<()> {
     let (tenant_id, name) = (tenant.id, tenant.name.clone());
-    let bill = invoicing::gather(parts, tenant, &PeriodRequest::Month(month.to_owned())).await?;
+    let bill = invoicing::gather_running(parts, tenant, month).await?;
     let document = invoicing::preview(parts, &bill)?;
     drafts::put(&parts.database, tenant_id, &document, now).await?;
     let noted = budget::note(&parts.database, tenant_id, document.service_period, document.total, now).await;

@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use metering::{Coverage, MeterName, Resource, ResourceKind, TenantId, UsageRecord, Window, WindowLength};
 use migrations::{Database, Scope, Transaction};
 use tokio_postgres::Row;
@@ -35,6 +37,33 @@ pub async fn usage_of(
     settings: UsageSettings,
     now: Timestamp,
 ) -> Result<Vec<UsageRecord>, UsageError> {
+    gather(db, tenant_id, pieces, None, settings, now).await
+}
+
+/// The same figures, faster: pieces that consist of whole days of the tenant's `zone` are taken from the sums by day, which
+/// derivation keeps equal to the records. For what is shown while a month runs; invoices are rated from the records.
+///
+/// # Errors
+/// The database fails.
+pub async fn usage_by_days(
+    db: &Database,
+    tenant_id: TenantId,
+    zone: &TimeZone,
+    pieces: &[Window],
+    settings: UsageSettings,
+    now: Timestamp,
+) -> Result<Vec<UsageRecord>, UsageError> {
+    gather(db, tenant_id, pieces, Some(zone), settings, now).await
+}
+
+async fn gather(
+    db: &Database,
+    tenant_id: TenantId,
+    pieces: &[Window],
+    zone: Option<&TimeZone>,
+    settings: UsageSettings,
+    now: Timestamp,
+) -> Result<Vec<UsageRecord>, UsageError> {
     // Nobody's rows can be seen by the provider alone.
     let scope =
         if tenant_id == TenantId::UNASSIGNED { Scope::Provider } else { Scope::Tenant(tenant_id.uuid()) };
@@ -42,14 +71,27 @@ pub async fn usage_of(
     let mut sums = Sums::new();
     let transaction = session.begin(scope).await?;
     for (n, piece) in pieces.iter().enumerate() {
-        if let Some(whole) = whole_windows(*piece, settings.window) {
-            add_records(&transaction, tenant_id, whole, n, &mut sums).await?;
-        }
+        let rows =
+            match (zone.and_then(|zone| whole_days(*piece, zone)), whole_windows(*piece, settings.window)) {
+                (Some((from, to)), _) => {
+                    let statement = transaction.prepare_cached(sql!("usage_of_days")).await?;
+                    transaction.query(&statement, &[&tenant_id.uuid(), &from, &to]).await?
+                }
+                (None, Some(whole)) => {
+                    let statement = transaction.prepare_cached(sql!("usage_of")).await?;
+                    transaction.query(&statement, &[&tenant_id.uuid(), &whole.start(), &whole.end()]).await?
+                }
+                (None, None) => continue,
+            };
+        add_rows(&rows, n, &mut sums)?;
     }
     transaction.commit().await?;
     // The readings next to an edge may be another tenant's: what is derived from them is not.
     let transaction = session.begin(Scope::Provider).await?;
     for (n, piece) in pieces.iter().enumerate() {
+        if zone.is_some_and(|zone| whole_days(*piece, zone).is_some()) {
+            continue;
+        }
         for edge in edges(*piece, settings.window) {
             add_edge(&transaction, tenant_id, edge, n, &mut sums, settings, now).await?;
         }
@@ -80,6 +122,15 @@ pub async fn unassigned(
     usage_of(db, TenantId::UNASSIGNED, pieces, settings, now).await
 }
 
+/// The days of `zone` that a piece consists of, the last excluded; `None` when it begins or ends within one.
+fn whole_days(piece: Window, zone: &TimeZone) -> Option<(Date, Date)> {
+    let midnight = |at: Timestamp| {
+        let day = at.to_zoned(zone.clone()).date();
+        (day.to_zoned(zone.clone()).ok()?.timestamp() == at).then_some(day)
+    };
+    Some((midnight(piece.start())?, midnight(piece.end())?))
+}
+
 /// The part of a piece that consists of whole usage windows.
 pub(crate) fn whole_windows(piece: Window, length: WindowLength) -> Option<Window> {
     let first = length.window_of(piece.start());
@@ -98,16 +149,8 @@ pub(crate) fn edges(piece: Window, length: WindowLength) -> Vec<Window> {
     }
 }
 
-async fn add_records(
-    transaction: &Transaction<'_>,
-    tenant_id: TenantId,
-    whole: Window,
-    n: usize,
-    sums: &mut Sums,
-) -> Result<(), UsageError> {
-    let statement = transaction.prepare_cached(sql!("usage_of")).await?;
-    let rows = transaction.query(&statement, &[&tenant_id.uuid(), &whole.start(), &whole.end()]).await?;
-    for row in &rows {
+fn add_rows(rows: &[Row], n: usize, sums: &mut Sums) -> Result<(), UsageError> {
+    for row in rows {
         let (resource, meter) = (resource(row)?, meter(row)?);
         let figure = |column| unsigned("usage_record", column, row.try_get(column)?);
         let coverage = Coverage {

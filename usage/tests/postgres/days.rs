@@ -90,6 +90,30 @@ async fn the_day_on_which_clocks_are_set_back_has_twenty_five_hours() {
     assert_eq!(differences(&db).await, [""; 0]);
 }
 
+/// The running month is rated from the days, an invoice from the records: they must never say different things.
+#[tokio::test]
+async fn days_and_records_say_the_same_of_a_month_in_which_clocks_are_set_back() {
+    let db = migrations::testing::database().await;
+    let berlin = tenant_in(&db, "berlin", "Europe/Berlin").await;
+    let (mut node, id) = (Node::new(&db), instance_id());
+    let second = |text: &str| text.parse::<Timestamp>().unwrap().as_second() - at(0).as_second();
+    let mut batch = hourly(&mut node, id, second("2026-10-23T21:00:00Z"), 75);
+    batch.instances = vec![facts(id, "web", Some("berlin"))];
+    node.ingestor.ingest(&batch, at(3 * 86_400)).await.unwrap();
+    derive(&db, 3 * 86_400).await;
+    let zone = jiff::tz::TimeZone::get("Europe/Berlin").unwrap();
+    let (month, next) = (second("2026-09-30T22:00:00Z"), second("2026-10-31T23:00:00Z"));
+    let within = second("2026-10-25T11:00:00Z");
+    for pieces in [vec![window(month, next)], vec![window(month, within), window(within, next)]] {
+        let now = at(3 * 86_400);
+        let by_records = usage::records::usage_of(&db, berlin.id, &pieces, settings(), now).await.unwrap();
+        let by_days =
+            usage::records::usage_by_days(&db, berlin.id, &zone, &pieces, settings(), now).await.unwrap();
+        assert_eq!(by_days, by_records);
+        assert!(!by_days.is_empty());
+    }
+}
+
 #[tokio::test]
 async fn what_changes_hands_in_mid_day_is_in_the_days_of_both_and_of_nobody_else() {
     let db = migrations::testing::database().await;
