@@ -18,6 +18,7 @@ use running::{Reply, Weir};
 use testbed::guest::{DiskSpec, Guest, GuestSpec};
 use testbed::network::Network;
 use testbed::orders::{MIB, Order, Orders};
+use testbed::process::virsh;
 use testbed::{daemons, unique_name};
 
 /// What the guest writes.
@@ -41,6 +42,7 @@ fn a_real_guests_figure_in_prometheus_is_never_another_than_on_the_page_and_on_t
     let token = a_provider_and_its_tenant(&up);
     let prometheus = Prometheus::start(up.address(), &token);
     let network = Network::create(&unique_name("weirt-metrics")).unwrap();
+    let hostile = Hostile::define();
     let guest = start_guest(&network);
     guest.wait_for("WEIR all done", GUEST_PATIENCE).unwrap();
     // It does nothing from here on. What QEMU does for those who look is CPU time still.
@@ -60,12 +62,57 @@ fn a_real_guests_figure_in_prometheus_is_never_another_than_on_the_page_and_on_t
             && register(&page, "cpu_ns") == cpu_ns
     });
     up.wait_until("the API has the same", || billed(&up, &token, guest.uuid()) == written.to_string());
+    hostile.is_text(&up, &session, &prometheus);
     let text = metrics(&up, &token, "text/plain");
     promtool_accepts(&text.text());
     dashboard::every_panel_is_answered(&prometheus, &text.text());
-    drop(guest);
-    drop(network);
     assert!(up.stop().success());
+}
+
+/// An instance that never runs, with a name to break things with.
+struct Hostile {
+    name: String,
+    uuid: String,
+}
+
+impl Hostile {
+    fn define() -> Self {
+        let name = format!("{}{HOSTILE}", unique_name("weirt-metrics"));
+        let escaped = name.replace('&', "&amp;").replace('<', "&lt;");
+        let uuid = uuid::Uuid::new_v4().to_string();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let xml = format!(
+            "<domain type='qemu'><name>{escaped}</name><uuid>{uuid}</uuid><memory>65536</memory><vcpu>1</vcpu>\
+             <os><type arch='x86_64' machine='pc'>hvm</type></os></domain>"
+        );
+        std::fs::write(file.path(), xml).unwrap();
+        virsh(&["define", file.path().to_str().unwrap()]).unwrap();
+        Self { name, uuid }
+    }
+
+    /// It is one series, whose label is the name; and words on the page.
+    fn is_text(&self, up: &Weir, session: &str, prometheus: &Prometheus) {
+        let mut series = serde_json::Value::Null;
+        up.wait_until("the hostile name is scraped", || {
+            series = prometheus.query(&format!("libvirt_domain_info_vstate{{uuid=\"{}\"}}", self.uuid));
+            series[0].is_object()
+        });
+        assert_eq!(
+            (&series[0]["metric"]["domain"], &series[0]["value"][1]),
+            (&self.name.clone().into(), &"5".into())
+        );
+        assert_eq!(series.as_array().unwrap().len(), 1);
+        let page = page_of(up, session, &self.uuid);
+        assert!(page.contains("\\n&#60;b&#62;&#38;") && !page.contains("<b>&"), "{page}");
+    }
+}
+
+impl Drop for Hostile {
+    fn drop(&mut self) {
+        if let Err(error) = virsh(&["undefine", &self.uuid]) {
+            eprintln!("metrics: {error:#}");
+        }
+    }
 }
 
 /// Returns a token of the provider's.
@@ -110,9 +157,9 @@ fn page_of(up: &Weir, session: &str, instance: &str) -> String {
 
 /// What the page's table says of a register.
 fn register(page: &str, name: &str) -> Option<u64> {
-    let (_, rest) = page.split_once(&format!(">{name}</th>"))?;
-    let (cell, _) = rest.split_once("</td>")?;
-    let (_, shown) = cell.split_once('>')?;
+    let (_, rest) = page.split_once(&format!(">{name}<"))?;
+    let (_, cell) = rest.split_once("<td")?;
+    let shown = cell.split(['<', '>']).nth(1)?;
     let digits: String = shown.chars().filter(char::is_ascii_digit).collect();
     digits.parse().ok()
 }
@@ -138,28 +185,26 @@ fn metrics(up: &Weir, token: &str, accept: &str) -> Reply {
 fn a_tenant_never_reads_the_figures_of_all_and_a_planner_never_money() {
     let cloud = Cloud::make();
     let dir = tempfile::tempdir().unwrap();
-    let libvirt = a_node_with_hostile_names(dir.path());
     let open = free_address();
     let up = Weir::start_with(
-        &dir.path().join("data"),
-        &["--database-url", cloud.database.owner_url(), "--libvirt-uri", &libvirt],
+        dir.path(),
+        &["--database-url", cloud.database.owner_url()],
         &[("WEIR__METRICS__LISTEN", &open), ("WEIR__COLLECTOR__READING_INTERVAL", "1s")],
     );
     let (admin, planner, ada) = (token(&up, "admin"), token(&up, "planner"), token(&up, "ada"));
     up.wait_until("the first look", || {
-        metrics(&up, &admin, "").text().contains("libvirt_domain_info_vstate")
+        let answer = metrics(&up, &admin, "");
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.text().contains("weir_node_cpus")
     });
     only_those_who_may(&up, &ada);
     in_the_form_that_is_asked_for(&up, &admin);
-    names_are_text(&metrics(&up, &admin, "text/plain").text());
     let everybodys = up.request(&open, "GET", "/metrics", &[], "");
     assert_eq!((everybodys.status, everybodys.header("content-type")), (200, TEXT));
     assert_eq!(up.request(&open, "GET", "/", &[], "").status, 404, "nothing else is open there");
     for without_money in [metrics(&up, &planner, "text/plain").text(), everybodys.text()] {
-        assert!(
-            without_money.contains("weir_node_cpus") && !without_money.contains("_amount"),
-            "{without_money}"
-        );
+        let has_money = without_money.contains("_amount");
+        assert!(without_money.contains("weir_node_cpus") && !has_money, "{without_money}");
         promtool_accepts(&without_money);
     }
     money_is_the_portals(&up, &cloud, &metrics(&up, &admin, "text/plain").text());
@@ -200,15 +245,6 @@ fn in_the_form_that_is_asked_for(up: &Weir, token: &str) {
     assert!([404, 405].contains(&post.status), "{}", post.head);
 }
 
-fn names_are_text(text: &str) {
-    promtool_accepts(text);
-    let label = format!("domain=\"{}\"", HOSTILE.replace('\\', "\\\\").replace('"', "\\\""));
-    let series: Vec<&str> =
-        text.lines().filter(|line| line.starts_with("libvirt_domain_info_vstate{")).collect();
-    assert_eq!(series.len(), 2, "{text}");
-    assert!(series.iter().any(|line| line.contains(&label) && line.ends_with("} 1")), "{series:?}");
-}
-
 /// What each tenant owes so far: the same in the figures, on the provider's page, and in the database.
 fn money_is_the_portals(up: &Weir, cloud: &Cloud, text: &str) {
     let cookie = format!("weir_session={}", cloud.another_admin());
@@ -223,20 +259,6 @@ fn money_is_the_portals(up: &Weir, cloud: &Cloud, text: &str) {
         assert_eq!(format!("{value:.2}"), amount, "{tenant}");
         assert!(page.contains(&amount), "{tenant}: {amount} is not in {page}");
     }
-}
-
-/// libvirt's test driver with two instances of its own, one of which has a name to break things with.
-fn a_node_with_hostile_names(dir: &std::path::Path) -> String {
-    let escaped = HOSTILE.replace('&', "&amp;").replace('<', "&lt;");
-    let instance = |name: &str, last: u8| {
-        format!(
-            "<domain type='test'><name>{name}</name><uuid>6e0de000-0000-4000-8000-00000000000{last}</uuid>\
-             <memory>65536</memory><vcpu>1</vcpu><os><type>hvm</type></os></domain>"
-        )
-    };
-    let path = dir.join("node.xml");
-    std::fs::write(&path, format!("<node>{}{}</node>", instance(&escaped, 1), instance("plain", 2))).unwrap();
-    format!("test://{}", path.display())
 }
 
 /// An address that was free a moment ago.

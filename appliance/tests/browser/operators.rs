@@ -77,7 +77,7 @@ fn sees_capacity(planner: &Visitor<'_>) {
         planner.goto("/capacity");
         let trends =
             planner.run("return [...document.querySelectorAll('.trend p')].map(p => p.innerText).join(' ');");
-        trends.as_str().is_some_and(|trends| trends.contains("Full in "))
+        trends.as_str().is_some_and(|trends| trends.contains("Full in about ") && trends.contains(" days"))
     };
     planner.site.up.wait_until("the days until full are said", says_when);
     let pdf = planner.read("/capacity.pdf", &planner.session());

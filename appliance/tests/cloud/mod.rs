@@ -8,6 +8,7 @@ mod support;
 use accounts::Role;
 use billing::{Currency, Money, PricePlan, budget, drafts, quota};
 use jiff::{SignedDuration, Timestamp};
+use metering::InstanceId;
 use metering::InstanceState::{Paused, Running, Stopped};
 use migrations::testing::TestDatabase;
 use migrations::{Database, Scope};
@@ -17,7 +18,6 @@ use tokio::runtime::Runtime;
 use usage::registry::Tenant;
 
 pub use support::PASSWORD;
-pub use support::node::instance_id;
 
 /// An instance's name that would be markup, were it not text.
 pub const MARKUP: &str = "batch <b onclick=\"alert(1)\">'jobs'</b> & co";
@@ -31,6 +31,11 @@ pub struct Cloud {
     /// The number of acme's invoice of the last month.
     pub number: String,
     runtime: Runtime,
+}
+
+/// The id of an instance by its number.
+pub fn instance_id(number: usize) -> InstanceId {
+    support::node::instance_id(number)
 }
 
 impl Cloud {
@@ -77,7 +82,7 @@ async fn fill(database: &TestDatabase, now: Timestamp) -> String {
     number
 }
 
-/// Readings by the hour since before the last month, and by the minute of the last two hours.
+/// Readings by two hours, which is no gap yet, since before the last month, and by the minute of the last two hours.
 async fn history(database: Database, acme: &Tenant, now: Timestamp) -> Node {
     let guests = vec![
         Guest::new("web-1", Some("acme"), 2, 4_096, Running),
@@ -96,7 +101,7 @@ async fn history(database: Database, acme: &Tenant, now: Timestamp) -> Node {
     let born_at = month(acme, now, 1).start() - SignedDuration::from_hours(26);
     let mut node = Node::new(database, guests, born_at);
     let hour = usage_settings().window.window_of(now - SignedDuration::from_hours(2)).start();
-    node.look(born_at, hour, SignedDuration::from_hours(1)).await;
+    node.look(born_at, hour, SignedDuration::from_hours(2)).await;
     node.look(hour, now, SignedDuration::from_mins(1)).await;
     node
 }

@@ -39,7 +39,11 @@ impl Reply {
         let named = |line: &&str| {
             line.split_once(':').is_some_and(|(known, _)| known.trim().eq_ignore_ascii_case(name))
         };
-        self.head.lines().find(named).and_then(|line| line.split_once(':')).map_or("", |(_, value)| value.trim())
+        self.head
+            .lines()
+            .find(named)
+            .and_then(|line| line.split_once(':'))
+            .map_or("", |(_, value)| value.trim())
     }
 }
 
@@ -84,11 +88,6 @@ impl Weir {
 
     pub fn data_dir(&self) -> &Path {
         &self.data_dir
-    }
-
-    /// Where its pages and its API are.
-    pub fn address(&self) -> &str {
-        &self.address
     }
 
     /// Where it listens: `127.0.0.1:40123`.

@@ -118,7 +118,8 @@ impl Node {
             memory_total_kib: 128 << 20,
             memory_used_kib: memory + (4 << 20) + seconds,
             storage_total_kib: 2 << 30,
-            storage_used_kib: (300 << 20) + seconds * 9,
+            // Full in some months.
+            storage_used_kib: (300 << 20) + seconds * 150,
             rx_bytes: seconds * 90_000,
             tx_bytes: seconds * 70_000,
         });
