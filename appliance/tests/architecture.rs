@@ -12,7 +12,10 @@ const ARROWS: [(&str, &[&str]); 13] = [
     ("metering", &[]),
     ("migrations", &[]),
     ("testbed", &[]),
-    ("weir-bench", &["migrations", "collector", "usage", "testbed"]),
+    (
+        "weir-bench",
+        &["metering", "migrations", "accounts", "collector", "usage", "billing", "dashboards", "testbed"],
+    ),
     ("collector", &["metering"]),
     ("compute", &["metering"]),
     ("usage", &["metering", "migrations"]),
@@ -66,7 +69,8 @@ fn dependencies_point_one_way() {
 fn only_the_front_knows_the_web_and_only_two_rooms_know_libvirt() {
     let metadata = MetadataCommand::new().no_deps().exec().unwrap();
     for (library, rooms) in [
-        ("actix-web", vec!["appliance", "dashboards"]),
+        // The bench serves the pages that it measures.
+        ("actix-web", vec!["appliance", "dashboards", "weir-bench"]),
         ("virt-sys", vec!["collector", "compute"]),
         ("virt", vec!["compute"]),
         ("typst", vec!["reports"]),
@@ -91,7 +95,14 @@ fn only_the_two_libvirt_modules_say_domain() {
     for (room, _) in ARROWS.into_iter().filter(|(room, _)| !["testbed", "weir-bench"].contains(room)) {
         for source in sources(&format!("{}/src", folder(room))) {
             let path = source.path.display().to_string();
-            if path.contains("collector/src/libvirt") || path.contains("compute/src/libvirt") {
+            // The exporters' label is called so, and so is a part of a mail address.
+            let may = [
+                "collector/src/libvirt",
+                "compute/src/libvirt",
+                "appliance/src/metrics/exporter.rs",
+                "mail/src/message.rs",
+            ];
+            if may.iter().any(|place| path.contains(place)) {
                 continue;
             }
             for word in ["domain", "Domain", "virt_sys", "virt"] {

@@ -1,10 +1,10 @@
 //! Ingest against bare binary COPY of the same rows into the same table.
 
 use anyhow::Result;
-use migrations::cluster::{ClusterOptions, PrivateCluster};
 use migrations::{Database, PoolLimits};
 use usage::bench::{bare_copy, ingest_rows};
 
+use crate::cluster::Cluster;
 use crate::report::{REPEATS, Report};
 
 /// Rows of a repeat: some seconds' worth, beyond what stays in shared buffers.
@@ -18,11 +18,8 @@ const BATCHES: [usize; 2] = [1_000, 10_000];
 /// PostgreSQL cannot be run.
 pub fn measure(report: &mut Report) -> Result<()> {
     tokio::runtime::Runtime::new()?.block_on(async {
-        // Below /var/tmp, which is on a disk where /tmp may not be, and where PostgreSQL's user may pass.
-        let folder = tempfile::Builder::new().prefix("weir-bench-").tempdir_in("/var/tmp")?;
-        make_passable(folder.path())?;
-        let cluster = PrivateCluster::start(ClusterOptions::new(folder.path())).await?;
-        let measured = measure_on(cluster.url(), report).await;
+        let cluster = Cluster::start(None).await?;
+        let measured = measure_on(cluster.server.url(), report).await;
         cluster.stop().await;
         measured
     })
@@ -46,9 +43,4 @@ async fn measure_on(url: &str, report: &mut Report) -> Result<()> {
         );
     }
     Ok(())
-}
-
-fn make_passable(folder: &std::path::Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    Ok(std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o711))?)
 }

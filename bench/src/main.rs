@@ -1,18 +1,62 @@
 #![doc = include_str!("../README.md")]
 
+mod cluster;
 mod ingest;
 mod looks;
+mod pages;
 mod report;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use clap::{Parser, ValueEnum};
 
+use crate::pages::Size;
 use crate::report::Report;
 
+/// Measures what Weir costs, each figure beside the limit of the same run, and judges none.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// Where bench.json goes
+    #[arg(default_value = "bench-out")]
+    output: PathBuf,
+    /// One part alone
+    #[arg(long, value_enum)]
+    only: Option<Section>,
+    /// Tenants that the pages are measured with
+    #[arg(long, default_value_t = 20)]
+    tenants: u32,
+    /// Instances of all of them together
+    #[arg(long, default_value_t = 1_000)]
+    instances: u32,
+    /// Days of their usage
+    #[arg(long, default_value_t = 60)]
+    days: u32,
+    /// Days of readings, one a minute, of five further instances, for the charts
+    #[arg(long, default_value_t = 31)]
+    reading_days: u32,
+    /// How often each page is asked for, in turn with its bare SQL
+    #[arg(long, default_value_t = 300)]
+    rounds: usize,
+    /// Keep what the pages are measured on in this directory, and use it where it is: loading takes minutes
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Also write how PostgreSQL carries out what each page asks, to explain.txt
+    #[arg(long)]
+    explain: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Section {
+    Ingest,
+    Pages,
+    Collector,
+}
+
 fn main() -> ExitCode {
-    match run() {
+    match run(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("weir-bench: {error:#}");
@@ -21,15 +65,31 @@ fn main() -> ExitCode {
     }
 }
 
-fn run() -> Result<()> {
-    let output = std::env::args_os().nth(1).map_or_else(|| PathBuf::from("bench-out"), PathBuf::from);
+fn run(arguments: &Arguments) -> Result<()> {
+    let is_wanted = |section| arguments.only.is_none_or(|only| only == section);
     let mut report = Report::default();
-    eprintln!("ingest: a private PostgreSQL of its own, fsync on");
-    ingest::measure(&mut report)?;
-    eprintln!("collector: real guests, paused");
-    looks::measure(&mut report)?;
-    report.write(&output)?;
+    if is_wanted(Section::Ingest) {
+        eprintln!("ingest: a private PostgreSQL of its own, fsync on");
+        ingest::measure(&mut report)?;
+    }
+    if is_wanted(Section::Pages) {
+        eprintln!("pages: {} instances, {} days of usage", arguments.instances, arguments.days);
+        let size = Size {
+            tenants: arguments.tenants,
+            instances: arguments.instances,
+            days: arguments.days,
+            reading_days: arguments.reading_days,
+            rounds: arguments.rounds,
+        };
+        let explain = arguments.explain.then(|| arguments.output.join("explain.txt"));
+        pages::measure(size, arguments.data.as_deref(), explain.as_deref(), &mut report)?;
+    }
+    if is_wanted(Section::Collector) {
+        eprintln!("collector: real guests, paused");
+        looks::measure(&mut report)?;
+    }
+    report.write(&arguments.output)?;
     println!("{}", report.table());
-    println!("{}", output.join("bench.json").display());
+    println!("{}", arguments.output.join("bench.json").display());
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Figures with the limits that they are compared to: a table for people, JSON for programs.
+//! Figures with the limits that they are compared to: tables for people, JSON for programs.
 
 use std::fs;
 use std::path::Path;
@@ -8,6 +8,8 @@ use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
 
+use crate::pages::Pages;
+
 /// How often each thing is measured, in turn with its limit; the median counts. Three are enough to see noise.
 pub const REPEATS: usize = 3;
 
@@ -15,6 +17,8 @@ pub const REPEATS: usize = 3;
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
     figures: Vec<Figure>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pages: Option<Pages>,
 }
 
 /// One measurement beside its limit.
@@ -53,6 +57,11 @@ impl Report {
         self.figures.push(Figure { name, unit, weir, limit, limit_is, ratio });
     }
 
+    /// Adds the pages.
+    pub fn add_pages(&mut self, pages: Pages) {
+        self.pages = Some(pages);
+    }
+
     /// Writes `bench.json` into `folder`.
     ///
     /// # Errors
@@ -66,26 +75,48 @@ impl Report {
 
     /// For people.
     pub fn table(&self) -> String {
-        let mut table = Table::new();
-        table.load_style(UTF8_FULL_CONDENSED);
-        table.set_header(["MEASURED", "UNIT", "WEIR (MIN / MEDIAN / MAX)", "LIMIT", "RATIO", "THE LIMIT IS"]);
-        for figure in &self.figures {
-            table.add_row([
+        let mut tables = Vec::new();
+        if !self.figures.is_empty() {
+            tables.push(self.figures_table());
+        }
+        tables.extend(self.pages.as_ref().map(Pages::table));
+        tables.join("\n")
+    }
+
+    fn figures_table(&self) -> String {
+        let rows = self.figures.iter().map(|figure| {
+            vec![
                 figure.name.clone(),
                 figure.unit.to_owned(),
                 format!("{:.1} / {:.1} / {:.1}", figure.weir.min, figure.weir.median, figure.weir.max),
                 format!("{:.1}", figure.limit.median),
                 format!("{:.2}", figure.ratio),
                 figure.limit_is.to_owned(),
-            ]);
-        }
-        for position in 2..5 {
-            if let Some(column) = table.column_mut(position) {
-                column.set_cell_alignment(CellAlignment::Right);
-            }
-        }
-        table.to_string()
+            ]
+        });
+        let header = ["MEASURED", "UNIT", "WEIR (MIN / MEDIAN / MAX)", "LIMIT", "RATIO", "THE LIMIT IS"];
+        table(&header, rows, 2..5)
     }
+}
+
+/// A table whose columns `figures` are set to the right.
+pub fn table(
+    header: &[&str],
+    rows: impl IntoIterator<Item = Vec<String>>,
+    figures: std::ops::Range<usize>,
+) -> String {
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED);
+    table.set_header(header.iter().copied());
+    for row in rows {
+        table.add_row(row);
+    }
+    for position in figures {
+        if let Some(column) = table.column_mut(position) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table.to_string()
 }
 
 impl Spread {
