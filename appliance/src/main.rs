@@ -1,12 +1,14 @@
 #![doc = include_str!("../README.md")]
 
 mod answers;
+mod api;
 mod cli;
 mod config;
 mod control;
 mod documents;
 mod instances;
 mod invoicing;
+mod metrics;
 mod parts;
 mod period;
 mod rate;

@@ -109,7 +109,9 @@ impl Front {
 /// The figures for Prometheus at an address of their own.
 fn open_metrics(parts: &Arc<Parts>, listener: TcpListener) -> Result<Server> {
     let shared = web::Data::from(Arc::clone(parts));
-    let server = HttpServer::new(move || App::new().app_data(shared.clone()).configure(crate::metrics::configure_open));
+    let server = HttpServer::new(move || {
+        App::new().app_data(shared.clone()).configure(crate::metrics::configure_open)
+    });
     Ok(server.workers(WORKERS).shutdown_timeout(SHUTDOWN_SECONDS).disable_signals().listen(listener)?.run())
 }
 

@@ -137,7 +137,9 @@ impl Listeners {
     fn bind(config: &Config) -> Result<Self> {
         let address = config.server.listen;
         let pages = listen(address).with_context(|| {
-            format!("the pages cannot be served on {address}; choose another address: --listen 127.0.0.1:PORT")
+            format!(
+                "the pages cannot be served on {address}; choose another address: --listen 127.0.0.1:PORT"
+            )
         })?;
         if !address.ip().is_loopback() {
             warn!(
