@@ -82,7 +82,11 @@ async fn view(site: &Site, viewer: &Viewer) -> Result<CapacityView, PageError> {
 fn node(view: NodeView) -> Node {
     let is_total = view.node_id.is_none();
     let resources = [&view.cpu, &view.memory, &view.storage].map(|resource| Resource {
-        allocated: gauge(resource.allocated.percent),
+        allocated: match &resource.overcommit {
+            // More vCPUs than cores are usual: the ratio is said, and what is used is what warns.
+            Some(_) => Gauge { level: "", ..gauge(resource.allocated.percent) },
+            None => gauge(resource.allocated.percent),
+        },
         used: resource.used.as_ref().map(|used| gauge(used.percent)),
         trends: resource.forecasts.iter().map(|forecast| trend(resource, forecast)).collect(),
         view: resource.clone(),

@@ -49,7 +49,7 @@ pub(super) fn look_at_work(weir: &Weir, output: &Path) -> Result<()> {
     browser.goto(&format!("{}/capacity", weir.url()))?;
     visitor.picture("portal-6-capacity", WIDE, Theme::Light)?;
     browser.goto(&format!("{}/instances", weir.url()))?;
-    browser.click("main tbody a[href*='/instances/']")?;
+    browser.follow("weir-demo-web")?;
     let address = browser.url()?;
     browser.goto(&format!("{}?range=15m", address.split('?').next().unwrap_or(&address)))?;
     browser.wait_for("the charts", "document.querySelectorAll('main canvas').length >= 3")?;
