@@ -7,8 +7,9 @@ mod family;
 mod own;
 
 use accounts::Principal;
-use actix_web::http::header;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::{FromRequest, HttpRequest, HttpResponse, ResponseError, web};
 use billing::drafts;
 use dashboards::auth::{SignedIn, problem};
 use jiff::Timestamp;
@@ -32,16 +33,37 @@ pub fn configure_open(config: &mut web::ServiceConfig) {
     config.service(web::resource("/metrics").route(read).route(web::head().to(for_everybody)));
 }
 
-async fn for_signed_in(request: HttpRequest, parts: web::Data<Parts>, who: SignedIn) -> HttpResponse {
+async fn for_signed_in(
+    request: HttpRequest,
+    parts: web::Data<Parts>,
+    who: Result<SignedIn, <SignedIn as FromRequest>::Error>,
+) -> HttpResponse {
+    let who = match who {
+        Ok(who) => who,
+        Err(refusal) => return refused(&refusal.error_response()),
+    };
     let Principal { user, .. } = &who.0;
     if user.tenant_id.is_some() {
         // Other tenants' instances are in there.
         return problem(
-            actix_web::http::StatusCode::FORBIDDEN,
+            StatusCode::FORBIDDEN,
             "these figures are of all tenants: use a token of the provider's or a planner's",
         );
     }
     answer(&request, families(&parts, who.0.sees_money()).await)
+}
+
+/// Whoever reads this is a program: it cannot do anything with the way to the log-in.
+fn refused(refusal: &HttpResponse) -> HttpResponse {
+    match refusal.status() {
+        status if status.is_redirection() || status == StatusCode::UNAUTHORIZED => {
+            let sentence = "show an API token of the provider's or a planner's: Authorization: Bearer weir_…";
+            let mut answer = problem(StatusCode::UNAUTHORIZED, sentence);
+            answer.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            answer
+        }
+        status => problem(status, status.canonical_reason().unwrap_or("refused")),
+    }
 }
 
 async fn for_everybody(request: HttpRequest, parts: web::Data<Parts>) -> HttpResponse {

@@ -73,13 +73,14 @@ fn sees_capacity(planner: &Visitor<'_>) {
     planner.goto("/capacity");
     planner.sees(&["node-1", "Allocated", "Used"]);
     // Weir sums up the nodes' days after its start.
-    let says_when = || {
+    let trends = "[...document.querySelectorAll('.trend p')].map(p => p.innerText).join(' ')";
+    planner.site.up.wait_until("the nodes' days are summed up", || {
         planner.goto("/capacity");
-        let trends =
-            planner.run("return [...document.querySelectorAll('.trend p')].map(p => p.innerText).join(' ');");
-        trends.as_str().is_some_and(|trends| trends.contains("Full in about ") && trends.contains(" days"))
-    };
-    planner.site.up.wait_until("the days until full are said", says_when);
+        planner.run(&format!("return !/0 of \\d+ complete days/.test({trends});")) == true
+    });
+    let said = planner.run(&format!("return {trends};"));
+    let says = |words: &str| said.as_str().is_some_and(|said| said.contains(words));
+    assert!(says("Full in about ") && says(" days"), "{said}");
     let pdf = planner.read("/capacity.pdf", &planner.session());
     assert!(pdf.status == 200 && pdf.body.starts_with(b"%PDF-"), "{}", pdf.head);
 }

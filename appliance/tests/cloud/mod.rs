@@ -73,6 +73,7 @@ async fn fill(database: &TestDatabase, now: Timestamp) -> String {
     user(database, "ada", "Ada <i>L.</i>", Role::Tenant, Some(acme.id)).await;
     let node = history(database.database(), &acme, now).await;
     node.derive(database, usage_settings(), now).await;
+    usage::capacity::roll_up(database, now).await.unwrap();
     let number = bill(database, &acme, &euro, now).await;
     bill(database, &globex, &euro, now).await;
     let amount = Money::exact("180.00".parse().unwrap(), Currency::EUR).unwrap();
