@@ -25,6 +25,9 @@ pub const MARKUP: &str = "batch <b onclick=\"alert(1)\">'jobs'</b> & co";
 pub const WEB: usize = 0;
 pub const BUILD: usize = 4;
 
+/// How long the node itself is read by the hour: a forecast needs a week of complete days, and a day is complete a day later.
+const OBSERVED: SignedDuration = SignedDuration::from_hours(12 * 24);
+
 /// The cloud. Users: `admin`, `planner`, `ada` of acme.
 pub struct Cloud {
     pub database: TestDatabase,
@@ -83,7 +86,8 @@ async fn fill(database: &TestDatabase, now: Timestamp) -> String {
     number
 }
 
-/// Readings by two hours, which is no gap yet, since before the last month, and by the minute of the last two hours.
+/// Readings by the hour since before the last month, and by the minute of the last two hours. A batch has one reading of the
+/// node itself: each look of the last days is a batch of its own, so that days of the node are observed.
 async fn history(database: Database, acme: &Tenant, now: Timestamp) -> Node {
     let guests = vec![
         Guest::new("web-1", Some("acme"), 2, 4_096, Running),
@@ -102,7 +106,12 @@ async fn history(database: Database, acme: &Tenant, now: Timestamp) -> Node {
     let born_at = month(acme, now, 1).start() - SignedDuration::from_hours(26);
     let mut node = Node::new(database, guests, born_at);
     let hour = usage_settings().window.window_of(now - SignedDuration::from_hours(2)).start();
-    node.look(born_at, hour, SignedDuration::from_hours(2)).await;
+    let mut at = hour - OBSERVED;
+    node.look(born_at, at, SignedDuration::from_hours(1)).await;
+    while at < hour {
+        node.look_at(&[at]).await;
+        at += SignedDuration::from_hours(1);
+    }
     node.look(hour, now, SignedDuration::from_mins(1)).await;
     node
 }
