@@ -220,6 +220,9 @@ async fn a_tenant_sets_its_own_budget_and_nobody_elses() {
         let answer = house.post(&house.ada, path, &form(amount, 1)).await;
         assert!(answer.status == 422 && answer.text().contains(said), "{amount}");
     }
+    // What is spent in another currency never reaches it: nobody would be warned.
+    let yen = house.post(&house.ada, path, "amount=5&currency=JPY&revision=1&back=budget").await;
+    assert!(yen.status == 422 && yen.text().contains("Prices are in EUR"), "{}", yen.status);
     // Of two who set it, the second is told, and so is who removes what was changed.
     assert_eq!(house.post(&house.admin, path, &form("200", 1)).await.status, 303);
     for stale in [form("300", 1), format!("{}&action=remove", form("", 1))] {
@@ -325,5 +328,23 @@ async fn tenants_are_listed_by_the_page_and_found_by_name() {
         &format!("/tenants?search={}", "x".repeat(300)),
     ] {
         assert_eq!(get(&house.database, &house.admin, bad).await.status, 400, "{bad}");
+    }
+}
+
+#[actix_web::test]
+async fn a_page_of_many_nodes_has_the_charts_of_all_together_and_leads_to_those_of_each() {
+    let database = migrations::testing::database().await;
+    usage::bench::load_history(&database, 1, 250, 2, Timestamp::now()).await.unwrap();
+    let planner = session(&database, "planner", Role::Planner, None).await;
+    let sections = |text: &str| text.matches("<section").count();
+    let page = get(&database, &planner, "/capacity").await.text();
+    assert_eq!(sections(&page), 1, "all nodes together");
+    assert!(page.contains("bench-kvm-003"));
+    let (_, link) = page.split_once("href=\"/capacity?node=").expect("a node of its own page");
+    let id = link.split(['#', '"']).next().unwrap();
+    let page = get(&database, &planner, &format!("/capacity?node={id}")).await.text();
+    assert!(sections(&page) == 1 && page.contains(&format!("<h2 id=\"node-{id}\">")), "{id}");
+    for nobodys in ["x", "0192f0c1-2222-7000-8000-00000000abcd"] {
+        assert_eq!(get(&database, &planner, &format!("/capacity?node={nobodys}")).await.status, 404);
     }
 }

@@ -4,11 +4,23 @@
 use actix_web::http::header;
 use actix_web::{HttpResponse, web};
 use askama::Template;
+use metering::NodeId;
 use reports::capacity::{self, CapacityView, ForecastView, NodeView, ResourceView};
 use reports::charts::{self, TrendChart};
+use serde::Deserialize;
 
 use crate::show::Clock;
 use crate::site::{Layout, NO_STORE, PageError, Site, Viewer, html, now};
+
+/// Nodes whose charts stand on one page, beside those of all together: two months of them are 35 KiB each, and a page has
+/// 200 KiB. With more nodes each has its charts on a page of its own.
+const NODES_SHOWN: usize = 2;
+
+/// `/capacity?node=...`
+#[derive(Deserialize)]
+struct Asked {
+    node: Option<String>,
+}
 
 /// `templates/capacity.html`
 #[derive(Template)]
@@ -23,6 +35,10 @@ struct CapacityPage {
 struct Node {
     view: NodeView,
     anchor: String,
+    /// Where its charts are.
+    path: String,
+    /// Whether they are on this page.
+    is_shown: bool,
     last_observed_at: Option<String>,
     is_total: bool,
     resources: Vec<Resource>,
@@ -56,12 +72,26 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
         .service(web::resource("/capacity.pdf").route(web::get().to(pdf)).route(web::head().to(pdf)));
 }
 
-async fn page(site: web::Data<Site>, viewer: Viewer) -> Result<HttpResponse, PageError> {
+async fn page(
+    site: web::Data<Site>,
+    viewer: Viewer,
+    asked: web::Query<Asked>,
+) -> Result<HttpResponse, PageError> {
     let view = view(&site, &viewer).await?;
+    let asked = asked.into_inner().node.filter(|node| !node.is_empty());
+    let asked = asked.map(|node| node.parse::<NodeId>().map_err(|_| PageError::NotFound)).transpose()?;
+    if asked.is_some_and(|asked| view.nodes.iter().all(|node| node.node_id != Some(asked))) {
+        return Err(PageError::NotFound);
+    }
+    let has_all = asked.is_none() && view.nodes.len() <= NODES_SHOWN;
     // One node is all of them.
     let total = view.total.clone().filter(|_| 1 < view.nodes.len());
-    let nodes = total.into_iter().chain(view.nodes.iter().cloned()).map(node).collect();
-    html(&CapacityPage { layout: viewer.layout("/capacity"), view, nodes })
+    let is_shown = |view: &NodeView| has_all || view.node_id == asked;
+    let nodes = total.into_iter().chain(view.nodes.iter().cloned()).map(|view| {
+        let is_shown = is_shown(&view);
+        node(view, is_shown)
+    });
+    html(&CapacityPage { layout: viewer.layout("/capacity"), nodes: nodes.collect(), view })
 }
 
 async fn pdf(site: web::Data<Site>, viewer: Viewer) -> Result<HttpResponse, PageError> {
@@ -79,7 +109,7 @@ async fn view(site: &Site, viewer: &Viewer) -> Result<CapacityView, PageError> {
     Ok(capacity::view(&nodes, now()))
 }
 
-fn node(view: NodeView) -> Node {
+fn node(view: NodeView, is_shown: bool) -> Node {
     let is_total = view.node_id.is_none();
     let resources = [&view.cpu, &view.memory, &view.storage].map(|resource| Resource {
         allocated: match &resource.overcommit {
@@ -88,11 +118,21 @@ fn node(view: NodeView) -> Node {
             None => gauge(resource.allocated.percent),
         },
         used: resource.used.as_ref().map(|used| gauge(used.percent)),
-        trends: resource.forecasts.iter().map(|forecast| trend(resource, forecast)).collect(),
+        trends: match is_shown {
+            true => resource.forecasts.iter().map(|forecast| trend(resource, forecast)).collect(),
+            false => Vec::new(),
+        },
         view: resource.clone(),
     });
+    let anchor = view.node_id.map_or_else(|| "all".to_owned(), |id| format!("node-{id}"));
     Node {
-        anchor: view.node_id.map_or_else(|| "all".to_owned(), |id| format!("node-{id}")),
+        path: match (is_shown, view.node_id) {
+            (true, _) => format!("#{anchor}"),
+            (false, Some(id)) => format!("/capacity?node={id}#{anchor}"),
+            (false, None) => "/capacity#all".to_owned(),
+        },
+        anchor,
+        is_shown,
         last_observed_at: view.last_observed_at.map(|at| Clock::utc().moment_with_zone(at).shown),
         is_total,
         resources: resources.into(),

@@ -18,8 +18,8 @@ use super::figures::{self, Known, Quantity};
 use crate::show::Clock;
 use crate::site::{Layout, PageError, Site, Viewer, html, now};
 
-/// Resources on one page: more than a screen, little enough for a page of 200 KiB.
-const RESOURCES_SHOWN: usize = 200;
+/// Resources on one page: more than a screen, little enough for a page of 200 KiB with everything it loads.
+const RESOURCES_SHOWN: usize = 100;
 
 /// Nothing earlier is metered; later is a mistake in the address.
 const YEARS: std::ops::Range<i16> = 2020..2100;
