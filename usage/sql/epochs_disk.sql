@@ -11,5 +11,7 @@ SELECT s.resource, s.device, s.epoch, s.first_observed_at, s.readings, r.born_at
 FROM span s
 JOIN visible_disk_reading r
     ON r.instance_id = s.resource AND r.target = s.device AND r.epoch = s.epoch
+    -- The bounds again: or every day's partition is planned and looked into.
+    AND $2 <= r.observed_at AND r.observed_at < $3
     AND (r.observed_at = s.first_observed_at OR r.observed_at = s.last_observed_at)
 ORDER BY s.resource, s.device, s.first_observed_at, s.epoch, r.observed_at
