@@ -117,6 +117,12 @@ async fn set(
     } else {
         match amount(&entered) {
             Ok(amount) => {
+                // A form that was opened before the plan was changed says another one; what is spent never reaches it.
+                let fitting = view(&site, &viewer, &tenant, entered.back).await?.currencies;
+                if !fitting.iter().any(|code| code == amount.currency().code()) {
+                    let error = format!("Prices are in {}: write the amount in that.", fitting.join(" or "));
+                    return again(&site, &viewer, &tenant, &entered, error).await;
+                }
                 let set = budget::set(&site.database, scope, tenant.id, amount, revision, now()).await;
                 set.map(|_| ())
             }
