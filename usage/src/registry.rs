@@ -37,8 +37,8 @@ pub enum RegistryError {
         name: String,
     },
 
-    /// The display name is empty or too long.
-    #[error("a display name has 1 to {max} characters and no control characters; this one has {found} characters", max = DISPLAY_NAME_MAX)]
+    /// The display name is too long, or says nothing that can be seen.
+    #[error("a display name has 1 to {max} characters, a letter or digit among them, and no control characters or marks of writing direction; this one has {found} characters", max = DISPLAY_NAME_MAX)]
     DisplayName {
         /// Its length in characters.
         found: usize,

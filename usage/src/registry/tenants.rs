@@ -26,6 +26,8 @@ pub const TAX_NUMBER_MAX: usize = 64;
 
 /// Bytes of an e-mail address (RFC 5321, section 4.5.3.1.3, less the brackets).
 const EMAIL_MAX: usize = 254;
+/// What may stand before the `@` (RFC 5321, 4.5.3.1.1), in bytes.
+const EMAIL_LOCAL_MAX: usize = 64;
 
 /// Offsets of a zone are checked from here on: nothing earlier is metered.
 const ZONE_CHECK_FROM: &str = "2020-01-01T00:00:00Z";
@@ -269,8 +271,12 @@ async fn adopt_labelled(
 }
 
 fn check_display_name(name: &str) -> Result<(), RegistryError> {
-    let found = name.chars().count();
-    if found == 0 || !is_printable(name) { Err(RegistryError::DisplayName { found }) } else { Ok(()) }
+    // Spaces, and characters without width, would be a name that nobody sees.
+    let is_seen = name.chars().any(char::is_alphanumeric);
+    if is_seen && is_printable(name) {
+        return Ok(());
+    }
+    Err(RegistryError::DisplayName { found: name.chars().count() })
 }
 
 /// Whether mail could be sent there, as far as the text tells: one `@` with something on both sides, and nothing that
@@ -283,7 +289,11 @@ fn check_email(email: Option<&str>) -> Result<(), RegistryError> {
     };
     match email.split_once('@') {
         Some((local, host))
-            if email.len() <= EMAIL_MAX && is_plain(local) && is_plain(host) && is_printable(email) =>
+            if email.len() <= EMAIL_MAX
+                && local.len() <= EMAIL_LOCAL_MAX
+                && is_plain(local)
+                && is_plain(host)
+                && is_printable(email) =>
         {
             Ok(())
         }

@@ -162,7 +162,7 @@ async fn a_tenant_is_made_once_and_put_on_a_plan() {
     let error = registry::create_tenant(&db, &new, settings()).await.unwrap_err();
     assert!(matches!(error, RegistryError::TenantExists { .. }));
     let long = "x".repeat(201);
-    for display_name in ["", &long, "a\0"] {
+    for display_name in ["", &long, "a\0", "  ", "\u{200b}", "\u{202e}gnp"] {
         let new = registry::NewTenant { display_name, ..new.clone() };
         let error = registry::create_tenant(&db, &new, settings()).await.unwrap_err();
         assert!(matches!(error, RegistryError::DisplayName { .. }));
