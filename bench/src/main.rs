@@ -38,7 +38,7 @@ struct Arguments {
     #[arg(long, default_value_t = 31)]
     reading_days: u32,
     /// How often each page is asked for, in turn with its bare SQL
-    #[arg(long, default_value_t = 300)]
+    #[arg(long, default_value_t = 200)]
     rounds: usize,
     /// Keep what the pages are measured on in this directory, and use it where it is: loading takes minutes
     #[arg(long)]

@@ -79,7 +79,9 @@ impl Walk<'_> {
         }
         self.add("instances, deep", deep);
         self.add("instance", &instance);
-        for range in ["1h", "24h", "30d"] {
+        // What the planner draws is what the provider draws.
+        let ranges: &[&str] = if self.role == "planner" { &[] } else { &["1h", "24h", "30d"] };
+        for range in ranges {
             self.add(&format!("chart.json {range}"), format!("{instance}/chart.json?range={range}"));
         }
         self.add("status", "/status");
