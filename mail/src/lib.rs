@@ -11,6 +11,6 @@ mod text;
 
 pub use deliver::{Delivered, Letters, LettersError, LettersFuture, PrintedInvoice, deliver_due};
 pub use letters::{Attachment, Letter, LetterError};
-pub use message::{Addressed, MessageError};
+pub use message::{Addressed, MessageError, check_recipient};
 pub use outbox::MailError;
 pub use settings::{Retry, SettingsError, Smtp, SmtpSettings, Tls};

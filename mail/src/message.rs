@@ -94,6 +94,14 @@ pub(crate) fn address(
     Ok(Addressed { envelope: message.envelope().clone(), recipient, bytes: message.formatted() })
 }
 
+/// Whether mail can be addressed to it.
+///
+/// # Errors
+/// It is no e-mail address.
+pub fn check_recipient(recipient: &str) -> Result<(), MessageError> {
+    mailbox(recipient).map(drop)
+}
+
 fn mailbox(recipient: &str) -> Result<Mailbox, MessageError> {
     let error = || MessageError::Recipient { recipient: one_line(recipient, 200) };
     let recipient = recipient.trim();

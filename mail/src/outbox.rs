@@ -61,7 +61,7 @@ pub struct Entry {
     pub attempts: u32,
     /// Why the last attempt failed, for people.
     pub last_error: Option<String>,
-    /// To whom it went, or who was refused.
+    /// To whom it went, or who was refused; of a test mail, to whom it is to go.
     pub recipient: Option<String>,
     /// Where it stands.
     pub state: State,

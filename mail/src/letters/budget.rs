@@ -188,8 +188,9 @@ impl View {
         self.tone == Tone::Calm
     }
 
+    /// Whichever threshold it is about: several can be crossed at once.
     fn is_spent(&self) -> bool {
-        self.tone == Tone::Spent
+        self.bar_percent == SPENT_PERCENT
     }
 
     /// The colours of the bar and of what is written about it, light and dark, as the style sheet names them.

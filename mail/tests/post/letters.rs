@@ -54,6 +54,16 @@ fn a_yen_has_no_cents_in_letters_either_and_nothing_is_rounded_up_to_spent() {
 }
 
 #[test]
+fn a_letter_about_half_a_budget_that_is_spent_altogether_promises_no_time() {
+    for threshold_percent in [50, 80, 100] {
+        let letter = letters::budget(&notice("alder", threshold_percent, "477.00"), None).expect("a letter");
+        for shown in [&letter.text, &letter.html] {
+            assert!(shown.contains("Nothing is stopped") && !shown.contains("still time"), "{shown}");
+        }
+    }
+}
+
+#[test]
 fn only_the_web_is_linked_to() {
     for url in ["javascript:alert(1)", "https://a b", "ftp://x", "https://x\"><script>"] {
         let letter = letters::budget(&notice("alder", 50, "50.00"), Some(url)).expect("a letter");
