@@ -33,7 +33,7 @@ pub async fn value(parts: &Parts, request: LimitRequest) -> Result<Value> {
                 "memory_kib": { "held": held.memory_kib, "allowed": quota.memory_kib },
                 "revision": quota.revision,
                 "message": format!(
-                    "{} holds {} of {} instances, {} of {} vCPUs, {} of {} of memory.",
+                    "{} holds {} of {} instances, {} of {} vCPUs, memory: {} of {}.",
                     tenant.name,
                     held.instances,
                     limit(quota.instances.map(u64::from)),
@@ -46,7 +46,11 @@ pub async fn value(parts: &Parts, request: LimitRequest) -> Result<Value> {
         }
         LimitRequest::QuotaSet { tenant, instances, vcpus, memory } => {
             let tenant = registry::find_tenant(db, Scope::Provider, &tenant).await?;
-            let memory_kib = memory.map(|size| size.parse::<ByteSize>()).transpose()?.map(ByteSize::kib);
+            let memory = memory.map(|size| size.parse::<ByteSize>()).transpose()?;
+            if let Some(odd) = memory.filter(|size| ByteSize::from_bytes(size.kib() * 1_024) != *size) {
+                anyhow::bail!("{odd} is no whole number of KiB: name the unit, such as 512MiB or 64GiB");
+            }
+            let memory_kib = memory.map(ByteSize::kib);
             let limits = Limits { instances, vcpus, memory_kib };
             let quota = quota::set(db, tenant.id, &limits, None, now).await?;
             let message = format!("{} has a new quota; what it holds already stays.", tenant.name);

@@ -40,6 +40,9 @@ pub async fn value(parts: &Parts, request: MailRequest) -> Result<Value> {
                     "no mail server is set; set mail.host and mail.from in the configuration and start again"
                 );
             }
+            if mail::check_recipient(&recipient).is_err() {
+                bail!("{recipient:?} is no e-mail address; write one such as ops@example.com");
+            }
             let mail_id = outbox::put_test(db, &recipient, now).await?;
             parts.mail_due.notify_one();
             Ok(json!({

@@ -92,6 +92,12 @@ impl Call {
         caller.map(|caller| &caller.who).ok_or_else(|| Problem::new(Kind::NotSignedIn, "sign in first"))
     }
 
+    /// Whether they have logged in, and do not send a token.
+    #[must_use]
+    pub fn is_in_person(&self) -> bool {
+        self.caller.as_ref().is_some_and(|caller| caller.is_in_person)
+    }
+
     /// What they may see.
     ///
     /// # Errors
@@ -233,6 +239,10 @@ impl Call {
     /// # Errors
     /// It is no JSON, or not of this shape.
     pub fn body<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        // Serde takes the fields in their order from an array as well; nobody has documented that.
+        if self.body.trim_ascii_start().starts_with(b"[") {
+            return Err(Problem::new(Kind::InvalidBody, "the body is a JSON object, not an array"));
+        }
         let value = serde_json::from_slice(&self.body).map_err(|error| refused_json(&error))?;
         check_no_nul(&self.body)?;
         Ok(value)

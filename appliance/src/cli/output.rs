@@ -219,7 +219,7 @@ const INVOICE_COLUMNS: [Column; 6] = [
 
 fn issued(answer: &Value) -> String {
     let rows = answer["invoices"].clone();
-    let mut text = list(&rows, &INVOICE_COLUMNS, "Nothing to invoice: no tenant with a plan.");
+    let mut text = list(&rows, &INVOICE_COLUMNS, "No invoice.");
     for note in answer["notes"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         text.push_str("\nnote: ");
         text.push_str(note);

@@ -83,6 +83,9 @@ impl std::fmt::Debug for Mail {
 impl Mail {
     /// What is wrong, with its key.
     pub(super) fn check(&self) -> Result<()> {
+        if let Some(operator) = self.operator.as_deref().filter(|text| mail::check_recipient(text).is_err()) {
+            bail!("mail.operator {operator:?} is no e-mail address; write one such as \"ops@example.com\"");
+        }
         if self.host.is_none() {
             return Ok(());
         }

@@ -22,6 +22,7 @@ fn malformed_huge_deep_and_surprising_bodies_are_refused_with_the_place() {
         (deep.as_str(), "invalid-body"),
         ("null", "invalid-body"),
         ("[]", "invalid-body"),
+        ("[\"a\",\"b\",\"UTC\",null,[],null,null]", "invalid-body"),
         ("{}", "invalid-body"),
         ("{\"name\":7}", "invalid-body"),
         ("{\"name\":\"a\",\"name\":\"b\"}", "invalid-body"),

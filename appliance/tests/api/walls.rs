@@ -150,6 +150,18 @@ fn a_session_opens_the_api_until_it_is_logged_out_and_only_from_our_own_pages() 
 }
 
 #[test]
+fn a_token_makes_no_account_that_outlives_it() {
+    let cloud = Cloud::start();
+    let user = |role: &str| json!({ "name": "mole", "role": role, "password": crate::client::PASSWORD });
+    for role in ["provider", "planner"] {
+        cloud.post(&cloud.provider, "/v1/users", &user(role)).refused(403, "forbidden");
+    }
+    let users: Value = cloud.get(&cloud.provider, "/v1/users").fine(200);
+    assert!(!users.to_string().contains("mole"), "{users}");
+    assert!(cloud.up.stop().success());
+}
+
+#[test]
 fn wrong_tokens_are_nobodys() {
     let cloud = Cloud::start();
     let altered = format!("{}x", &cloud.provider[..cloud.provider.len() - 1]);

@@ -21,6 +21,7 @@ pub fn operations() -> Vec<Operation> {
             .access(Access::Provider)
             .lists::<UserBody>("By name, disabled ones too."),
         Operation::new(Method::POST, "/v1/users", "createUser", Tag::Accounts, "Add a user", create_user)
+            .saying("A token adds users of tenants only: providers and planners are added in person.")
             .access(Access::Provider)
             .takes::<NewUser>()
             .creates::<UserBody>("The user.")
@@ -72,6 +73,12 @@ async fn list_users(call: Call) -> Result<HttpResponse, Problem> {
 
 async fn create_user(call: Call) -> Result<HttpResponse, Problem> {
     let new: NewUser = call.body()?;
+    // Else a stolen token would make an account with a password, and outlive being revoked.
+    if Role::from(new.role) != Role::Tenant && !call.is_in_person() {
+        return Err(Problem::forbidden(
+            "providers and planners are added by a provider who has logged in, or with `weir user create`, not with an API token",
+        ));
+    }
     let tenant_id = match &new.tenant {
         None => None,
         Some(asked) => Some(known_tenant(&call, asked).await?),
