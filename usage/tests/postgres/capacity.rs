@@ -109,3 +109,62 @@ async fn a_chart_is_for_whoever_held_the_instance_at_that_time() {
     let none = charts::of_instance(&db, of_a, id, at(600), at(600) - SignedDuration::from_secs(1), 9).await;
     assert_eq!(none.unwrap(), charts::Chart::default());
 }
+
+/// What is found of a step: its number, the device, the life, the instant.
+type Found = (i64, String, i64, jiff::Timestamp);
+
+#[tokio::test]
+async fn a_chart_of_long_steps_stands_on_the_same_readings_as_one_that_reads_them_all() {
+    let db = migrations::testing::database().await;
+    let a = tenant(&db, "a").await;
+    let (mut node, id) = (Node::new(&db), instance_id());
+    let (first, second) = (epoch("first", Some(0)), epoch("second", Some(20_000)));
+    let mut batch = node.batch();
+    for minute in (0..720_i64).filter(|minute| !(400..450).contains(minute)) {
+        let life = if minute < 333 { first } else { second };
+        let (at, count) = (minute * 60, u64::try_from(minute).unwrap());
+        batch.readings.instances.push(reading(id, at, life, count));
+        batch.readings.disks.push(disk(id, "vda", at, life, count));
+        if (100..250).contains(&minute) {
+            batch.readings.disks.push(disk(id, "vdb", at, life, count));
+        }
+        batch.readings.nics.push(nic(id, "52:54:00:00:00:01", at, life, count));
+    }
+    batch.instances = vec![facts(id, "web", Some("a"))];
+    node.must_send(&batch).await;
+    for scope in [Scope::Provider, Scope::Tenant(a.id.uuid())] {
+        for (all, looks) in [
+            (
+                include_str!("../../sql/chart_instance.sql"),
+                include_str!("../../sql/chart_instance_looks.sql"),
+            ),
+            (include_str!("../../sql/chart_disk.sql"), include_str!("../../sql/chart_disk_looks.sql")),
+            (include_str!("../../sql/chart_nic.sql"), include_str!("../../sql/chart_nic_looks.sql")),
+        ] {
+            for minutes in [7, 30, 61, 500] {
+                let mut found = Vec::new();
+                for text in [all, looks] {
+                    found.push(steps(&db, scope, text, id, minutes * 60_000_000).await);
+                }
+                assert!(!found[0].is_empty());
+                assert_eq!(found[0], found[1], "{minutes}");
+            }
+        }
+    }
+}
+
+async fn steps(
+    db: &migrations::Database,
+    scope: Scope,
+    text: &str,
+    id: metering::InstanceId,
+    step_us: i64,
+) -> Vec<Found> {
+    let mut session = db.session().await.unwrap();
+    let transaction = session.begin(scope).await.unwrap();
+    let rows = transaction.query(text, &[&id.uuid(), &at(30), &at(43_000), &step_us]).await.unwrap();
+    let found = |row: &tokio_postgres::Row| {
+        (row.get("step"), row.get("device"), row.get("epoch"), row.get("observed_at"))
+    };
+    rows.iter().map(found).collect()
+}
