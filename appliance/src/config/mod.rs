@@ -220,8 +220,9 @@ impl Default for Compute {
 
 impl Default for Log {
     fn default() -> Self {
-        // actix tells of each worker's start and end, which says nothing to an operator.
-        Self { level: "info,actix_server=warn".to_owned() }
+        // actix tells of each worker's start and end, and calls what a client sends wrong an error of its own: anybody
+        // could fill the log.
+        Self { level: "info,actix_server=warn,actix_http=off".to_owned() }
     }
 }
 
