@@ -440,7 +440,7 @@ async fn a_crowd_of_volumes_is_shown_by_the_page_and_adds_up() {
     let now = Timestamp::now();
     let acme = tenant(&database, "acme", "ACME", "UTC").await;
     let long = |n: usize| format!("{n:03}-{}", "w".repeat(60));
-    let guests = (0..230).map(|n| Guest::new(&long(n), Some("acme"), 1, 256, InstanceState::Stopped));
+    let guests = (0..130).map(|n| Guest::new(&long(n), Some("acme"), 1, 256, InstanceState::Stopped));
     let last = month(&acme, now, 1);
     let born_at = last.end() - SignedDuration::from_hours(5);
     let mut node = Node::new(database.database(), guests.collect(), born_at);
@@ -456,12 +456,13 @@ async fn a_crowd_of_volumes_is_shown_by_the_page_and_adds_up() {
     ];
     for path in paths {
         let first = get(&database, &ada, &path).await;
-        assert!(first.bytes.len() < 200 * 1024, "{path}: {} bytes", first.bytes.len());
+        // Of 200 KiB, with the 70 of scripts and styles.
+        assert!(first.bytes.len() < 130 * 1024, "{path}: {} bytes", first.bytes.len());
         let first = first.text();
         let (rows, foot) = exact(&first, "resources");
-        assert_eq!((rows.len(), foot.len()), (200, 2), "{path}");
+        assert_eq!((rows.len(), foot.len()), (100, 2), "{path}");
         assert_eq!(rows.iter().sum::<u128>() + foot[0], foot[1], "{path}");
-        let next = links(&first, "from=200").remove(0);
+        let next = links(&first, "from=100").remove(0);
         let second = get(&database, &ada, &next).await.text();
         let (more, foot_of_second) = exact(&second, "resources");
         assert_eq!(

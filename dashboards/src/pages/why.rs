@@ -22,8 +22,8 @@ use crate::auth::query_value;
 use crate::show::{self, Clock};
 use crate::site::{Layout, PageError, Site, Viewer, html, now};
 
-/// Resources on one page.
-const RESOURCES_SHOWN: usize = 200;
+/// Resources on one page: as many as on that of a meter.
+const RESOURCES_SHOWN: usize = 100;
 
 /// Decimals that a decimal holds.
 const DECIMALS_MAX: u32 = 28;
