@@ -18,7 +18,9 @@ fn a_first_start_needs_no_configuration_and_a_stop_leaves_nothing_running() {
     assert_eq!(up.get("/healthz").0, 200);
     assert_eq!(up.get("/readyz").0, 200);
     let (status, page) = up.get("/");
-    assert!(status == 200 && page.contains("<title>Status"), "{status} {page}");
+    assert!(status == 303 && page.contains("location: /login"), "{status} {page}");
+    let (status, page) = up.get("/login");
+    assert!(status == 200 && page.contains("weir user create"), "nobody is told how to begin: {page}");
     let state = up.ask(&["status"]);
     assert_eq!(state["libvirt_connected"], true);
     let postgres = up.postgres_pid();
@@ -313,8 +315,12 @@ fn an_instance_that_nobody_was_assigned_is_kept_and_shown_to_the_provider() {
     up.ask(&["tenant", "create", "acme"]);
     up.ask(&["instance", "assign", "test", "--tenant", "acme"]);
     assert_eq!(up.ask(&["instance", "list"])["instances"][0]["tenant"], "acme");
-    let (_, page) = up.get("/");
-    assert!(page.contains("acme"), "{page}");
+    let create = ["user", "create", "admin", "--role", "provider", "--password-stdin"];
+    up.ask_with(&create, "a weir in a stream");
+    let token = up.ask(&["token", "create", "admin", "--name", "test"])["token"].as_str().unwrap().to_owned();
+    let bearer = format!("Bearer {token}");
+    let page = up.request(up.address(), "GET", "/instances", &[("Authorization", &bearer)], "").text();
+    assert!(page.contains("acme") && page.contains(">test<"), "{page}");
     assert!(up.stop().success());
 }
 
