@@ -9,7 +9,7 @@ LISTEN ?=
 .PHONY: help demo up build test fuzz bench lint clean
 
 help:
-	@echo "make demo               meter and bill three real guests; about four minutes once built"
+	@echo "make demo               meter and bill three real guests; a minute and a half once built"
 	@echo "make up [DATA=dir]      run Weir on this machine: http://127.0.0.1:8080"
 	@echo "make test               every test, on real guests, a real PostgreSQL, and the demo"
 	@echo "make fuzz               five minutes of odd requests to the API; make test does one"
