@@ -9,7 +9,7 @@ mod tenant;
 use std::collections::HashMap;
 
 use actix_web::{HttpResponse, web};
-use metering::{InstanceState, TenantId};
+use metering::TenantId;
 use migrations::{Database, Scope};
 use usage::registry::{self, Tenant};
 
@@ -62,10 +62,8 @@ async fn overview(site: web::Data<Site>, viewer: Viewer) -> Result<HttpResponse,
 }
 
 async fn count(database: &Database, scope: Scope) -> Result<Count, PageError> {
-    let instances = registry::instances(database, scope).await?;
-    let there = instances.iter().filter(|instance| instance.gone_at.is_none());
-    let running = there.clone().filter(|instance| instance.state == InstanceState::Running).count();
-    Ok(Count { all: show::whole(there.count() as u128), running: show::whole(running as u128) })
+    let count = registry::count_instances(database, scope).await?;
+    Ok(Count { all: show::whole(count.there.into()), running: show::whole(count.running.into()) })
 }
 
 /// The invoices that were issued last, as far as the viewer sees them.

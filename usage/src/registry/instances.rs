@@ -48,6 +48,28 @@ pub async fn instances(db: &Database, scope: Scope) -> Result<Vec<Instance>, Reg
     select(db, scope, None, None).await
 }
 
+/// How many instances there are that `scope` may see, and how many of them run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InstanceCount {
+    /// All but those that are gone.
+    pub there: u64,
+    /// Of them, those that run.
+    pub running: u64,
+}
+
+/// Counts the instances that `scope` may see.
+///
+/// # Errors
+/// The database fails.
+pub async fn count_instances(db: &Database, scope: Scope) -> Result<InstanceCount, RegistryError> {
+    let mut session = db.session().await?;
+    let transaction = session.begin(scope).await?;
+    let statement = transaction.prepare_cached(sql!("count_instances")).await?;
+    let row = transaction.query_one(&statement, &[]).await?;
+    let figure = |column| -> Result<u64, RegistryError> { Ok(row.try_get::<_, i64>(column)?.unsigned_abs()) };
+    Ok(InstanceCount { there: figure("there")?, running: figure("running")? })
+}
+
 /// The instance of that id or name. Gone ones are found by name only when no other has it.
 ///
 /// # Errors
