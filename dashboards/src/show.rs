@@ -8,6 +8,7 @@ use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use metering::Window;
+use reports::figures::{grouped, grouped_digits};
 use rust_decimal::Decimal;
 
 /// KiB in a GiB.
@@ -118,11 +119,8 @@ impl HtmlSafe for Moment {}
 
 /// `1,234.50 EUR`, with a space that does not break.
 pub(crate) fn money(money: Money) -> String {
-    let text = money.to_string();
-    match text.split_once(' ') {
-        Some((amount, currency)) => format!("{}\u{a0}{currency}", grouped(amount)),
-        None => text,
-    }
+    let currency = money.currency();
+    format!("{}\u{a0}{currency}", grouped(money.amount(), currency.exponent()))
 }
 
 /// The same without coins where they would pretend to a precision that a forecast has not: from a hundred on.
@@ -140,7 +138,7 @@ pub(crate) fn quantity(value: Decimal, decimals: u32) -> String {
         value.round_dp_with_strategy(decimals, rust_decimal::RoundingStrategy::MidpointAwayFromZero);
     match rounded.is_zero() && !value.is_zero() {
         true => format!("< {}", Decimal::new(1, decimals)),
-        false => grouped(&rounded.normalize().to_string()),
+        false => grouped(rounded, 0),
     }
 }
 
@@ -148,16 +146,15 @@ pub(crate) fn quantity(value: Decimal, decimals: u32) -> String {
 pub(crate) fn quantity_in_column(value: Decimal, decimals: u32) -> String {
     let rounded =
         value.round_dp_with_strategy(decimals, rust_decimal::RoundingStrategy::MidpointAwayFromZero);
-    let width = usize::try_from(decimals).unwrap_or(0);
     match rounded.is_zero() && !value.is_zero() {
         true => format!("< {}", Decimal::new(1, decimals)),
-        false => grouped(&format!("{rounded:.width$}")),
+        false => grouped(rounded, decimals),
     }
 }
 
 /// A whole number, grouped.
 pub(crate) fn whole(value: u128) -> String {
-    grouped(&value.to_string())
+    grouped_digits(&value.to_string())
 }
 
 /// `2 GiB`, `512 MiB`, `7 KiB`: exact where it is whole, one decimal above that.
@@ -193,24 +190,6 @@ pub(crate) fn age(age: SignedDuration) -> String {
         seconds @ 3_600..172_800 => format!("{} h", seconds / 3_600),
         seconds => format!("{} days", seconds / 86_400),
     }
-}
-
-/// Thousands apart: `-1234.5` is `−1,234.5`.
-fn grouped(plain: &str) -> String {
-    let (sign, plain) = plain.strip_prefix('-').map_or(("", plain), |rest| ("\u{2212}", rest));
-    let (digits, fraction) = plain.split_once('.').unwrap_or((plain, ""));
-    let mut text = String::from(sign);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    if !fraction.is_empty() {
-        text.push('.');
-        text.push_str(fraction);
-    }
-    text
 }
 
 #[cfg(test)]

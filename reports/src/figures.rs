@@ -48,7 +48,8 @@ pub(crate) fn whole(value: u128) -> Figure {
 }
 
 /// Every digit of `value`, grouped in thousands, without trailing zeros but for the first `decimals` decimals.
-pub(crate) fn grouped(value: Decimal, decimals: u32) -> String {
+#[must_use]
+pub fn grouped(value: Decimal, decimals: u32) -> String {
     let plain = value.normalize().abs().to_string();
     let (digits, fraction) = plain.split_once('.').unwrap_or((&plain, ""));
     let sign = if value.is_sign_negative() && !value.is_zero() { "\u{2212}" } else { "" };
@@ -58,7 +59,9 @@ pub(crate) fn grouped(value: Decimal, decimals: u32) -> String {
     format!("{sign}{digits}{point}{fraction:0<width$}")
 }
 
-fn grouped_digits(digits: &str) -> String {
+/// Digits in groups of three: `33,554,432`.
+#[must_use]
+pub fn grouped_digits(digits: &str) -> String {
     let mut text = String::with_capacity(digits.len() * 4 / 3 + 1);
     for (at, digit) in digits.chars().enumerate() {
         if at > 0 && (digits.len() - at).is_multiple_of(3) {

@@ -2,11 +2,11 @@
 
 pub mod capacity;
 pub mod charts;
-mod figures;
+pub mod figures;
 mod invoice;
 mod pdf;
 mod text;
-mod times;
+pub mod times;
 mod view;
 
 pub use invoice::{LineLink, ReportError, invoice_html, invoice_html_with, invoice_json, invoice_pdf};

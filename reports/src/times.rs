@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 /// `at` in `zone`: `2026-10-01 00:00 CEST`, with seconds and their fraction where there are any.
-pub(crate) fn instant(at: Timestamp, zone: &TimeZone) -> String {
+#[must_use]
+pub fn instant(at: Timestamp, zone: &TimeZone) -> String {
     let zoned = at.to_zoned(zone.clone());
     let whole_minute = zoned.second() == 0 && zoned.subsec_nanosecond() == 0;
     let format = if whole_minute { "%Y-%m-%d %H:%M %Z" } else { "%Y-%m-%d %H:%M:%S%.f %Z" };
@@ -15,7 +16,8 @@ pub(crate) fn instant(at: Timestamp, zone: &TimeZone) -> String {
 }
 
 /// When something was done: to the second, which is finer than anybody asks. JSON has the instant itself.
-pub(crate) fn moment(at: Timestamp, zone: &TimeZone) -> String {
+#[must_use]
+pub fn moment(at: Timestamp, zone: &TimeZone) -> String {
     instant(Timestamp::from_second(at.as_second()).unwrap_or(at), zone)
 }
 

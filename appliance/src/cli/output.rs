@@ -265,14 +265,7 @@ fn empty_table() -> Table {
 
 /// `33,554,432`.
 fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let groups: Vec<&str> = digits
-        .as_bytes()
-        .rchunks(3)
-        .rev()
-        .map(|group| std::str::from_utf8(group).unwrap_or_default())
-        .collect();
-    groups.join(",")
+    reports::figures::grouped_digits(&number.to_string())
 }
 
 /// A value for people; control characters of names do nothing to the terminal.

@@ -5,6 +5,8 @@ use billing::Completeness;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use metering::{Coverage, MeterName, Window};
+use reports::figures::grouped;
+pub(crate) use reports::times::{instant, moment};
 use rust_decimal::Decimal;
 
 use crate::show::whole;
@@ -70,7 +72,7 @@ pub(crate) fn priced(base: u128, meter: MeterName) -> String {
         .and_then(|micro| i128::try_from(micro).ok())
         .and_then(|micro| Decimal::try_from_i128_with_scale(micro, QUANTITY_SCALE).ok());
     match exact {
-        Some(exact) => decimal(exact, 0),
+        Some(exact) => grouped(exact, 0),
         // More than a decimal holds: whole units are still right.
         None => whole(base / units),
     }
@@ -86,16 +88,6 @@ fn divide_half_even(dividend: u128, divisor: u128) -> u128 {
     quotient + u128::from(is_up)
 }
 
-/// Every digit of `value`, grouped in thousands, with at least `decimals` decimals.
-pub(crate) fn decimal(value: Decimal, decimals: u32) -> String {
-    let plain = value.normalize().abs().to_string();
-    let (digits, fraction) = plain.split_once('.').unwrap_or((&plain, ""));
-    let sign = if value.is_sign_negative() && !value.is_zero() { "\u{2212}" } else { "" };
-    let width = usize::try_from(decimals).unwrap_or(0);
-    let point = if fraction.is_empty() && width == 0 { "" } else { "." };
-    format!("{sign}{}{point}{fraction:0<width$}", grouped(digits))
-}
-
 /// What `now` is more or less than `before`, with its sign.
 pub(crate) fn difference(now: u128, before: u128) -> String {
     if before <= now {
@@ -107,7 +99,7 @@ pub(crate) fn difference(now: u128, before: u128) -> String {
 
 /// An amount without its currency: `1,234.50`.
 pub(crate) fn amount(money: billing::Money) -> String {
-    decimal(money.amount(), money.currency().exponent())
+    grouped(money.amount(), money.currency().exponent())
 }
 
 /// How well it is known, from usage.
@@ -148,19 +140,6 @@ pub(crate) fn period(period: Window, zone: &TimeZone) -> String {
         return format!("{} to {}", first.day(), last.strftime("%-d %B %Y"));
     }
     format!("{} to {}", first.strftime("%-d %B %Y"), last.strftime("%-d %B %Y"))
-}
-
-/// An instant to the minute, or as fine as it is: `2026-10-01 00:00 CEST`.
-pub(crate) fn instant(at: Timestamp, zone: &TimeZone) -> String {
-    let zoned = at.to_zoned(zone.clone());
-    let is_whole_minute = zoned.second() == 0 && zoned.subsec_nanosecond() == 0;
-    let form = if is_whole_minute { "%Y-%m-%d %H:%M %Z" } else { "%Y-%m-%d %H:%M:%S%.f %Z" };
-    zoned.strftime(form).to_string()
-}
-
-/// When something was done, to the second.
-pub(crate) fn moment(at: Timestamp, zone: &TimeZone) -> String {
-    instant(Timestamp::from_second(at.as_second()).unwrap_or(at), zone)
 }
 
 /// The clock of an instant: `14:00`, with seconds where there are any.
@@ -227,17 +206,6 @@ fn share(part: u64, permille: u128, word: &str) -> String {
         _ if permille.is_multiple_of(10) => format!("{} % {word}", permille / 10),
         _ => format!("{}.{} % {word}", permille / 10, permille % 10),
     }
-}
-
-fn grouped(digits: &str) -> String {
-    let mut text = String::with_capacity(digits.len() * 4 / 3 + 1);
-    for (at, digit) in digits.chars().enumerate() {
-        if 0 < at && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 #[cfg(test)]

@@ -299,7 +299,7 @@ fn choices(all: &[Tenant], chosen: Option<&str>) -> Vec<Choice> {
 
 fn page(layout: Layout, bill: &Bill) -> InvoicePage {
     let document = &bill.document;
-    let percent = figures::decimal(document.tax.rate * rust_decimal::Decimal::ONE_HUNDRED, 0);
+    let percent = reports::figures::grouped(document.tax.rate * rust_decimal::Decimal::ONE_HUNDRED, 0);
     InvoicePage {
         layout: Layout { zone: bill.clock.zone_name().to_owned(), ..layout },
         name: bill.name(),
@@ -325,7 +325,7 @@ fn page(layout: Layout, bill: &Bill) -> InvoicePage {
                 title: usage.title.clone(),
                 period: (usage.service_period != document.service_period)
                     .then(|| figures::period(usage.service_period, bill.clock.zone())),
-                quantity: figures::decimal(usage.quantity, 0),
+                quantity: reports::figures::grouped(usage.quantity, 0),
                 unit: usage.unit.clone(),
                 base: show::whole(usage.base_quantity),
                 base_unit: usage.base_unit.clone(),
@@ -365,9 +365,9 @@ fn line_view(bill: &Bill, n: usize, line: &InvoiceLine) -> LineView {
         title: line.title.clone(),
         is_included: line.tier == Tier::Included,
         notes,
-        quantity: figures::decimal(line.quantity, 0),
+        quantity: reports::figures::grouped(line.quantity, 0),
         unit: line.unit.clone(),
-        unit_price: figures::decimal(line.unit_price, document.currency.exponent()),
+        unit_price: reports::figures::grouped(line.unit_price, document.currency.exponent()),
         amount: figures::amount(line.amount),
         why: format!("{}/lines/{n}", bill.path),
     }

@@ -366,15 +366,15 @@ fn steps(line: &InvoiceLine) -> Vec<Step> {
     let units = definition.priced_unit.base_units;
     let back = line.quantity.checked_mul(Decimal::from(units));
     let is_exact = back.is_some_and(|back| back.normalize().to_string() == line.base_quantity.to_string());
-    let quantity = figures::decimal(line.quantity, 0);
+    let quantity = reports::figures::grouped(line.quantity, 0);
     let currency = line.amount.currency();
-    let price = figures::decimal(line.unit_price, currency.exponent());
+    let price = reports::figures::grouped(line.unit_price, currency.exponent());
     let has_room = line.quantity.scale() + line.unit_price.scale() <= DECIMALS_MAX;
     let product = line.quantity.checked_mul(line.unit_price).filter(|_| has_room);
     let rounding = match product {
         Some(product) if product == line.amount.amount() => "Exactly; nothing is rounded.".to_owned(),
         Some(product) => {
-            let product = figures::decimal(product, 0);
+            let product = reports::figures::grouped(product, 0);
             format!("{product} {currency}, rounded once to whole coins, a half away from zero.")
         }
         None => "Rounded once to whole coins, a half away from zero.".to_owned(),
