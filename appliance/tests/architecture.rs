@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// The rooms, each with the rooms it may use (testbed is for tests, the demo and the bench).
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("metering", &[]),
     ("migrations", &[]),
     ("testbed", &[]),
@@ -22,6 +22,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
     ("billing", &["metering", "migrations"]),
     ("accounts", &["metering", "migrations"]),
     ("mail", &["metering", "migrations", "billing"]),
+    ("nodes", &["metering", "migrations"]),
     ("reports", &["metering", "billing", "usage"]),
     ("dashboards", &["metering", "migrations", "accounts", "billing", "usage", "reports"]),
     (
@@ -35,6 +36,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
             "usage",
             "billing",
             "mail",
+            "nodes",
             "reports",
             "dashboards",
         ],

@@ -27,7 +27,7 @@ use crate::observation::HypervisorError;
 use crate::runner::{Command, Runner};
 use crate::tracker::State;
 
-pub use crate::shipping::{Sink, SinkError, ship};
+pub use crate::shipping::{Parcel, Receipt, Sink, SinkError, ship};
 pub use crate::spool::{Backlog, MAX_BACKLOG_BYTES, Spool, SpoolError};
 
 /// How often a reading is taken unless the settings say otherwise: 60 readings in a usage window of an hour.

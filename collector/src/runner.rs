@@ -193,10 +193,12 @@ impl Runner {
             node_name: self.node_name.clone(),
             boot_id: self.boot_id,
             collected_at: at.wall,
+            collected_boot: Some(at.boot),
             readings,
             gaps: outcome.gaps,
             instances: outcome.instances,
             volumes: outcome.volumes,
+            notices: Vec::new(),
         };
         let shown = seen.map(|instances| Batch { instances, ..batch.clone() });
         match self.spool.commit(batch, &state) {

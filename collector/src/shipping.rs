@@ -6,10 +6,11 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use metering::Batch;
+use metering::{Batch, BatchSeq};
 use tokio::sync::{Notify, watch};
 
 use crate::chain;
+use crate::clock::{Clock, Moment, SystemClock};
 use crate::spool::{Spool, SpoolError};
 
 /// The first wait after a failure, and the longest: soon enough to catch up, seldom enough not to crowd a
@@ -20,16 +21,58 @@ const MAX_WAIT: Duration = Duration::from_secs(30);
 /// Without a notification the spool is looked at after this long all the same.
 const IDLE_WAIT: Duration = Duration::from_secs(60);
 
+/// What is handed over at once: a batch, and what the receiver needs to place it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parcel {
+    /// The batch.
+    pub batch: Batch,
+    /// The number that was acknowledged before it; 0: none. A receiver that does not know it has lost batches.
+    pub after: BatchSeq,
+    /// The node's two clocks at delivery: with [`Batch::collected_boot`] they tell how wrong its wall clock was.
+    pub now: Moment,
+}
+
+/// A batch is durable at the receiver, or was already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// The highest number of this node's that the receiver has. All below it that were ever sent are there too.
+    pub known_until: BatchSeq,
+    /// Up to here a backup of the receiver covers the batches; 0: there is none. The node may forget them.
+    pub covered_until: BatchSeq,
+}
+
 /// Where batches go.
 pub trait Sink: Send + Sync {
-    /// Takes a batch in. `Ok` means that it is durable there, or was already: it will be forgotten here.
-    fn deliver(&self, batch: Batch) -> impl Future<Output = Result<(), SinkError>> + Send;
+    /// Takes a batch in. It stays on the node until a backup covers it.
+    fn deliver(&self, parcel: Parcel) -> impl Future<Output = Result<Receipt, SinkError>> + Send;
 }
 
 /// Why a batch was not taken in.
 #[derive(Debug, thiserror::Error)]
-#[error("the batch was not taken in")]
-pub struct SinkError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+pub enum SinkError {
+    /// The receiver cannot be reached or cannot store now. The same batch is tried again, for ever.
+    #[error("the batch was not taken in")]
+    Away(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The receiver does not have what it acknowledged: it was restored from a backup. The node goes back to
+    /// the batch after `known_until`.
+    #[error("the receiver has batches up to {known_until} only")]
+    Behind {
+        /// What it has.
+        known_until: BatchSeq,
+    },
+    /// This batch will never be taken; the next ones may be. It is kept aside.
+    #[error("the batch is refused: {reason}")]
+    Refused {
+        /// Why, for people.
+        reason: String,
+    },
+    /// Nothing is taken from this node as it is: it was removed, or another one uses its identity. All is held.
+    #[error("this node is barred: {reason}")]
+    Barred {
+        /// Why, for people.
+        reason: String,
+    },
+}
 
 /// Ships until `stop` turns true (or its sender is gone). A delivery under way is finished first.
 pub async fn ship(spool: Spool, wake: Arc<Notify>, sink: impl Sink, mut stop: watch::Receiver<bool>) {
@@ -81,7 +124,9 @@ async fn ship_one(spool: &Spool, sink: &impl Sink) -> Result<bool, ShipError> {
         return Ok(false);
     };
     let seq = batch.seq;
-    sink.deliver(batch).await.map_err(ShipError::Sink)?;
+    let after = BatchSeq(seq.0.saturating_sub(1));
+    let parcel = Parcel { batch, after, now: SystemClock.now() };
+    sink.deliver(parcel).await.map_err(ShipError::Sink)?;
     blocking(spool, move |spool| spool.acknowledge(seq)).await?;
     Ok(true)
 }
@@ -114,7 +159,7 @@ mod tests {
     use std::sync::Mutex;
 
     use jiff::Timestamp;
-    use metering::{BatchSeq, BootId, Readings};
+    use metering::{BootId, Readings};
     use uuid::Uuid;
 
     use super::*;
@@ -128,18 +173,19 @@ mod tests {
     }
 
     impl Sink for Shaky {
-        async fn deliver(&self, batch: Batch) -> Result<(), SinkError> {
+        async fn deliver(&self, parcel: Parcel) -> Result<Receipt, SinkError> {
+            let batch = parcel.batch;
             let mut refusals = self.refusals.lock().unwrap();
             let is_taken = *refusals == 0;
             *refusals = refusals.saturating_sub(1);
             self.seen.lock().unwrap().push((batch.seq.0, is_taken));
             if !is_taken {
-                return Err(SinkError("the other side is away".into()));
+                return Err(SinkError::Away("the other side is away".into()));
             }
             if batch.seq == BatchSeq(3) {
                 self.all_taken.send_replace(true);
             }
-            Ok(())
+            Ok(Receipt { known_until: batch.seq, covered_until: BatchSeq(0) })
         }
     }
 
@@ -150,10 +196,12 @@ mod tests {
             node_name: "node".into(),
             boot_id: BootId::from_uuid(Uuid::nil()),
             collected_at: Timestamp::UNIX_EPOCH,
+            collected_boot: None,
             readings: Readings::default(),
             gaps: Vec::new(),
             instances: Vec::new(),
             volumes: Vec::new(),
+            notices: Vec::new(),
         };
         spool.commit(batch, &State::new(Uuid::nil())).unwrap();
     }

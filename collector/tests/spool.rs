@@ -24,10 +24,12 @@ fn batch(spool: &Spool, n: u64) -> Batch {
         node_name: "node".into(),
         boot_id: BootId::from_uuid(Uuid::nil()),
         collected_at: node.observed_at,
+        collected_boot: None,
         readings: Readings { node: Some(node), ..Readings::default() },
         gaps: Vec::new(),
         instances: Vec::new(),
         volumes: Vec::new(),
+        notices: Vec::new(),
     }
 }
 

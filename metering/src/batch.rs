@@ -4,6 +4,7 @@
 //! message; [`crate::wire`] is.
 
 use std::fmt;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -42,8 +43,11 @@ pub struct Batch {
     pub node_name: String,
     /// The life of the node's kernel.
     pub boot_id: BootId,
-    /// When the collector put it together.
+    /// When the collector put it together, by the node's wall clock.
     pub collected_at: Timestamp,
+    /// The same instant as time since the kernel started. Together with the node's two clocks at delivery it tells how
+    /// wrong the wall clock was. `None`: from a release that did not say.
+    pub collected_boot: Option<Duration>,
     /// The readings.
     pub readings: Readings,
     /// What could not be read.
@@ -52,6 +56,8 @@ pub struct Batch {
     pub instances: Vec<InstanceFacts>,
     /// Volumes of which something changed or that are new.
     pub volumes: Vec<VolumeFacts>,
+    /// What an operator should know.
+    pub notices: Vec<Notice>,
 }
 
 /// What a node knows of an instance besides its registers. Sent when it is new or changed.
@@ -104,11 +110,13 @@ pub enum GapReason {
     NotCounted,
     /// A figure that cannot be true: it was left out.
     Impossible,
+    /// The instance or device ended unread: what it did since the span's start is not in its registers.
+    EndedUnread,
 }
 
 impl GapReason {
-    const ALL: [GapReason; 4] =
-        [Self::HypervisorAway, Self::InstanceBusy, Self::NotCounted, Self::Impossible];
+    const ALL: [GapReason; 5] =
+        [Self::HypervisorAway, Self::InstanceBusy, Self::NotCounted, Self::Impossible, Self::EndedUnread];
 
     /// As stored and shown.
     #[must_use]
@@ -118,6 +126,7 @@ impl GapReason {
             Self::InstanceBusy => "instance_busy",
             Self::NotCounted => "not_counted",
             Self::Impossible => "impossible",
+            Self::EndedUnread => "ended_unread",
         }
     }
 
@@ -125,5 +134,79 @@ impl GapReason {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.as_str() == text)
+    }
+}
+
+/// Something that a node tells its operator. It changes no quantity; the control plane makes an alert of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// What kind of thing.
+    pub kind: NoticeKind,
+    /// About which instance; `None`: about the node.
+    pub instance_id: Option<InstanceId>,
+    /// About which of its parts; `None`: all of it.
+    pub device: Option<String>,
+    /// Whether it is over: the alert that was raised by the same kind, instance and device ends.
+    pub is_over: bool,
+    /// What was seen, for people.
+    pub detail: String,
+}
+
+/// What a [`Notice`] is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NoticeKind {
+    /// The kernel and the hypervisor tell different figures of the same thing.
+    PathsDiffer,
+    /// The kernel's figures cannot be had here, or not all of them: the hypervisor's alone are used.
+    KernelPathAway,
+    /// The wall clock was set.
+    ClockStepped,
+    /// The spool was over its limit: readings were folded together. Resolution was lost, no quantity.
+    SpoolThinned,
+    /// The spool's disk is full, or failed.
+    SpoolFailing,
+    /// The spool's file was damaged.
+    SpoolDamaged,
+    /// The control plane refused a batch for good; it is kept aside on the node.
+    BatchRefused,
+    /// Batches that the control plane lost (it was restored from a backup) are not on the node any more.
+    RefillIncomplete,
+    /// An instance's process does not answer.
+    InstanceHangs,
+}
+
+impl NoticeKind {
+    const ALL: [NoticeKind; 9] = [
+        Self::PathsDiffer,
+        Self::KernelPathAway,
+        Self::ClockStepped,
+        Self::SpoolThinned,
+        Self::SpoolFailing,
+        Self::SpoolDamaged,
+        Self::BatchRefused,
+        Self::RefillIncomplete,
+        Self::InstanceHangs,
+    ];
+
+    /// As stored and shown.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::PathsDiffer => "paths_differ",
+            Self::KernelPathAway => "kernel_path_away",
+            Self::ClockStepped => "clock_stepped",
+            Self::SpoolThinned => "spool_thinned",
+            Self::SpoolFailing => "spool_failing",
+            Self::SpoolDamaged => "spool_damaged",
+            Self::BatchRefused => "batch_refused",
+            Self::RefillIncomplete => "refill_incomplete",
+            Self::InstanceHangs => "instance_hangs",
+        }
+    }
+
+    /// The kind of that name.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
     }
 }

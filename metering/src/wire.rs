@@ -4,11 +4,13 @@
 //! These structs are not the domain's: [`encode`] and [`decode`] convert, and `decode` checks. A field may
 //! be added here with a default; a changed meaning needs a new schema number.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::batch::{Batch, BatchSeq, Gap, GapReason, InstanceFacts, VolumeFacts};
+use crate::batch::{Batch, BatchSeq, Gap, GapReason, InstanceFacts, Notice, NoticeKind, VolumeFacts};
 use crate::id::{BootId, EpochId, InstanceId, NodeId, VolumeId};
 use crate::reading::{
     DiskReading, DiskRegisters, Epoch, InstanceReading, InstanceRegisters, InstanceState, NicReading,
@@ -17,7 +19,10 @@ use crate::reading::{
 use crate::window::Window;
 
 /// The schema that [`encode`] writes.
-pub const SCHEMA: u16 = 1;
+///
+/// 1: issue 2. 2: `collected_boot_us`, `notices`, the gap reason `ended_unread`. Batches of schema 1 are still read, for spools
+/// that were filled before an upgrade.
+pub const SCHEMA: u16 = 2;
 
 /// Why bytes are no batch.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +83,8 @@ struct WireBatch {
     node_name: String,
     boot_id: Uuid,
     collected_at: i64,
+    #[serde(default)]
+    collected_boot_us: Option<u64>,
     instances: Vec<WireInstance>,
     disks: Vec<WireDevice>,
     nics: Vec<WireDevice>,
@@ -86,6 +93,17 @@ struct WireBatch {
     gaps: Vec<WireGap>,
     instance_facts: Vec<(Uuid, String, Option<String>)>,
     volume_facts: Vec<(Uuid, String, String, Option<Uuid>)>,
+    #[serde(default)]
+    notices: Vec<WireNotice>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireNotice {
+    kind: String,
+    instance: Option<Uuid>,
+    device: Option<String>,
+    is_over: bool,
+    detail: String,
 }
 
 /// Instants are microseconds since the Unix epoch. An epoch is its number and its birth.
@@ -152,6 +170,7 @@ impl From<&Batch> for WireBatch {
             node_name: batch.node_name.clone(),
             boot_id: batch.boot_id.uuid(),
             collected_at: batch.collected_at.as_microsecond(),
+            collected_boot_us: batch.collected_boot.map(micros_of),
             instances: readings.instances.iter().map(WireInstance::from).collect(),
             disks: readings.disks.iter().map(WireDevice::from).collect(),
             nics: readings.nics.iter().map(WireDevice::from).collect(),
@@ -171,6 +190,7 @@ impl From<&Batch> for WireBatch {
                     (facts.volume_id.uuid(), facts.pool.clone(), facts.name.clone(), instance)
                 })
                 .collect(),
+            notices: batch.notices.iter().map(WireNotice::from).collect(),
         }
     }
 }
@@ -186,6 +206,7 @@ impl TryFrom<WireBatch> for Batch {
             node_name: wire.node_name,
             boot_id: BootId::from_uuid(wire.boot_id),
             collected_at: instant("collected_at", wire.collected_at)?,
+            collected_boot: wire.collected_boot_us.map(Duration::from_micros),
             readings: Readings {
                 instances: all(wire.instances)?,
                 disks: all(wire.disks)?,
@@ -213,6 +234,7 @@ impl TryFrom<WireBatch> for Batch {
                     instance_id: owner.map(instance),
                 })
                 .collect(),
+            notices: all(wire.notices)?,
         })
     }
 }
@@ -421,6 +443,29 @@ impl TryFrom<WireGap> for Gap {
     }
 }
 
+impl From<&Notice> for WireNotice {
+    fn from(notice: &Notice) -> Self {
+        Self {
+            kind: notice.kind.as_str().to_owned(),
+            instance: notice.instance_id.map(InstanceId::uuid),
+            device: notice.device.clone(),
+            is_over: notice.is_over,
+            detail: notice.detail.clone(),
+        }
+    }
+}
+
+impl TryFrom<WireNotice> for Notice {
+    type Error = WireError;
+
+    fn try_from(wire: WireNotice) -> Result<Self, WireError> {
+        let kind = NoticeKind::parse(&wire.kind)
+            .ok_or(WireError::Value { field: "notice", value: shown(&wire.kind) })?;
+        let instance_id = wire.instance.map(InstanceId::from_uuid);
+        Ok(Self { kind, instance_id, device: wire.device, is_over: wire.is_over, detail: wire.detail })
+    }
+}
+
 /// Converts a list, or gives the first error.
 fn all<A, B: TryFrom<A, Error = WireError>>(items: Vec<A>) -> Result<Vec<B>, WireError> {
     items.into_iter().map(B::try_from).collect()
@@ -456,6 +501,11 @@ fn checked<const N: usize>(field: &'static str, values: [u64; N]) -> Result<[u64
         Some(value) => Err(WireError::Value { field, value: value.to_string() }),
         None => Ok(values),
     }
+}
+
+/// Microseconds of a duration; half a million years are enough.
+fn micros_of(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn shown(text: &str) -> String {
@@ -506,7 +556,7 @@ mod tests {
 
     fn batch() -> Batch {
         let (instance_id, name) = (instance_id(), "web 1".into());
-        let span = Window::new(at(), at() + std::time::Duration::from_secs(1)).unwrap();
+        let span = Window::new(at(), at() + Duration::from_secs(1)).unwrap();
         let (reason, detail) = (GapReason::InstanceBusy, "held".into());
         let (pool, volume) = ("weir".into(), "a.qcow2".into());
         Batch {
@@ -515,6 +565,7 @@ mod tests {
             node_name: "n1".into(),
             boot_id: BootId::from_uuid(Uuid::from_u128(2)),
             collected_at: at(),
+            collected_boot: Some(Duration::from_micros(1_234_567)),
             readings: readings(),
             gaps: vec![Gap {
                 instance_id: Some(instance_id),
@@ -530,7 +581,23 @@ mod tests {
                 name: volume,
                 instance_id: Some(instance_id),
             }],
+            notices: vec![Notice {
+                kind: NoticeKind::PathsDiffer,
+                instance_id: Some(instance_id),
+                device: None,
+                is_over: false,
+                detail: "rx_bytes: 5 and 6".into(),
+            }],
         }
+    }
+
+    /// The same batch as written by the release before schema 2, byte for byte.
+    const SCHEMA_1: &[u8] = include_bytes!("schema-1.msgpack");
+
+    #[test]
+    fn a_spool_that_was_filled_before_the_upgrade_is_read() {
+        let expected = Batch { collected_boot: None, notices: Vec::new(), ..batch() };
+        assert_eq!(decode(SCHEMA_1).unwrap(), expected);
     }
 
     #[test]
@@ -563,7 +630,7 @@ mod tests {
         let mut wire = WireBatch::from(&batch());
         wire.schema = SCHEMA + 1;
         let bytes = rmp_serde::to_vec_named(&wire).unwrap();
-        assert!(matches!(decode(&bytes), Err(WireError::Schema { found: 2 })));
+        assert!(matches!(decode(&bytes), Err(WireError::Schema { found: 3 })));
     }
 
     #[test]

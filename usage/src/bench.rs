@@ -225,10 +225,12 @@ fn batches(rows: usize, batch_size: usize) -> Vec<Batch> {
             node_name: "bench".to_owned(),
             boot_id: BootId::from_uuid(node_id.uuid()),
             collected_at: chunk[chunk.len() - 1].observed_at,
+            collected_boot: None,
             readings: Readings { instances: chunk.to_vec(), ..Readings::default() },
             gaps: Vec::new(),
             instances: if n == 0 { facts(&instances) } else { Vec::new() },
             volumes: Vec::new(),
+            notices: Vec::new(),
         })
         .collect()
 }

@@ -71,6 +71,7 @@ fn batch(born_at: Timestamp, end: Timestamp) -> Batch {
         node_name: "seed".to_owned(),
         boot_id: BootId::from_uuid(node),
         collected_at: end,
+        collected_boot: None,
         readings,
         gaps: Vec::new(),
         instances: vec![InstanceFacts {
@@ -79,5 +80,6 @@ fn batch(born_at: Timestamp, end: Timestamp) -> Batch {
             tenant_label: Some("acme".to_owned()),
         }],
         volumes: Vec::new(),
+        notices: Vec::new(),
     }
 }

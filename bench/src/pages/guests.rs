@@ -95,10 +95,12 @@ fn batch(seq: BatchSeq, tenant: &str, born_at: Timestamp, looks: &[Timestamp], l
         node_name: "bench-kvm-live".to_owned(),
         boot_id: BootId::from_uuid(node_id().uuid()),
         collected_at: last,
+        collected_boot: None,
         readings,
         gaps: Vec::new(),
         instances: (0..GUESTS).map(instance).collect(),
         volumes: (0..GUESTS).map(volume).collect(),
+        notices: Vec::new(),
     }
 }
 

@@ -23,6 +23,7 @@ fn batch(spool: &Spool, life: u8, write_bytes: u64) -> Batch {
         node_name: "node".into(),
         boot_id: BootId::from_uuid(Uuid::nil()),
         collected_at: observed_at,
+        collected_boot: None,
         readings: Readings { disks: vec![disk], ..Readings::default() },
         gaps: Vec::new(),
         instances: vec![InstanceFacts {
@@ -31,6 +32,7 @@ fn batch(spool: &Spool, life: u8, write_bytes: u64) -> Batch {
             tenant_label: None,
         }],
         volumes: Vec::new(),
+        notices: Vec::new(),
     }
 }
 

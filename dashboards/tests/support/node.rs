@@ -90,10 +90,12 @@ impl Node {
             node_name: "node-1".to_owned(),
             boot_id: BootId::from_uuid(node_id().uuid()),
             collected_at: last,
+            collected_boot: None,
             readings,
             gaps: Vec::new(),
             instances: self.guests.iter().enumerate().map(facts).collect(),
             volumes: (0..self.guests.len()).map(volume_facts).collect(),
+            notices: Vec::new(),
         };
         self.ingestor.ingest(&batch, last).await.expect("the test's batch is taken in");
     }

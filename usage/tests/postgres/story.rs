@@ -55,10 +55,12 @@ impl Node {
             node_name: "kvm1".into(),
             boot_id: BootId::from_uuid(self.id.uuid()),
             collected_at: at(i64::try_from(self.seq).unwrap()),
+            collected_boot: None,
             readings: Readings::default(),
             gaps: vec![],
             instances: vec![],
             volumes: vec![],
+            notices: Vec::new(),
         }
     }
 

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::mail::Smtp;
-use collector::{Sink, SinkError};
+use collector::{Parcel, Receipt, Sink, SinkError};
 use jiff::Timestamp;
-use metering::Batch;
+use metering::BatchSeq;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{debug, error, warn};
@@ -81,7 +81,8 @@ struct Ingest {
 }
 
 impl Sink for Ingest {
-    async fn deliver(&self, batch: Batch) -> Result<(), SinkError> {
+    async fn deliver(&self, parcel: Parcel) -> Result<Receipt, SinkError> {
+        let batch = parcel.batch;
         match self.parts.ingestor.ingest(&batch, Timestamp::now()).await {
             Ok(Ingested::Duplicate) => debug!(seq = %batch.seq, "a batch came again"),
             Ok(Ingested::Taken { rows, quarantined }) => {
@@ -91,9 +92,9 @@ impl Sink for Ingest {
                 }
                 self.parts.ingested.notify_one();
             }
-            Err(error) => return Err(SinkError(Box::new(error))),
+            Err(error) => return Err(SinkError::Away(Box::new(error))),
         }
-        Ok(())
+        Ok(Receipt { known_until: batch.seq, covered_until: BatchSeq(0) })
     }
 }
 
