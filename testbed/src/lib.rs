@@ -11,10 +11,13 @@ mod lock;
 pub mod network;
 pub mod orders;
 pub mod process;
+mod rounds;
 pub mod smtp;
 pub mod truth;
 pub mod virt_type;
 mod xml;
+
+pub use self::rounds::{rounds, seed};
 
 /// `PREFIX-` and eight random hex digits, so that parallel tests do not meet.
 #[must_use]
