@@ -4,6 +4,7 @@
 //! together or not at all. It does not ship anything and does not understand readings, except to fold one
 //! batch into the next when the backlog grows too long.
 
+mod summary;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +18,8 @@ use uuid::Uuid;
 
 use crate::thin;
 use crate::tracker::State;
+
+pub use self::summary::{RefusedBatch, Stock, Summary};
 
 /// What may wait at most, in bytes of batches: days of readings of a large node, little of its disk.
 pub const MAX_BACKLOG_BYTES: u64 = 512 * 1024 * 1024;
@@ -258,6 +261,38 @@ impl Spool {
             })
         };
         self.with(read).map_err(reading)
+    }
+
+    /// What it holds right now.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn summary(&self) -> Result<Summary, SpoolError> {
+        let backlog = self.backlog()?;
+        let first = self.oldest()?.map(|batch| (batch.seq, batch.collected_at));
+        let next = |database: &Database| number(&database.begin_read()?.open_table(NUMBERS)?, NEXT_SEQ);
+        let last = self.with(next).map_err(reading)?.checked_sub(1).filter(|last| 0 < *last).map(BatchSeq);
+        Ok(Summary {
+            node_id: self.node_id(),
+            path: self.shared.path.clone(),
+            waiting: Stock {
+                batches: backlog.batches,
+                bytes: backlog.bytes,
+                first: first.map(|(seq, _)| seq),
+                last: last.filter(|_| first.is_some()),
+                oldest_at: first.map(|(_, at)| at),
+            },
+            kept: Stock::default(),
+            refused: Vec::new(),
+            last_committed: last,
+            acknowledged: None,
+            known_until: None,
+            covered_until: None,
+            dropped_until: None,
+            disk_bytes: std::fs::metadata(&self.shared.path).map_or(0, |metadata| metadata.len()),
+            is_reserve_complete: false,
+            pending_notices: 0,
+        })
     }
 
     fn reject(&self, seq: u64, bytes: &[u8]) -> Result<(), SpoolError> {
