@@ -6,10 +6,26 @@ ALTER TABLE node
     ADD COLUMN removed_at      timestamptz NULL CHECK ((removed_at IS NOT NULL) = (state = 'removed')),
     ADD COLUMN release         text NULL,         -- of Weir on the node
     ADD COLUMN last_heard_at   timestamptz NULL,  -- by the control plane's clock
-    ADD COLUMN run_id          uuid NULL,         -- the collector's run that may deliver; another one is a copy
+    ADD COLUMN run_id          uuid NULL,         -- the collector's run that may deliver; another one may be a copy
+    ADD COLUMN run_lease_us    bigint NULL CHECK (0 < run_lease_us),  -- it may be silent so long before another may deliver
+    ADD COLUMN rival_run_id    uuid NULL,         -- the latest other run that wanted to deliver within that time
+    ADD COLUMN rival_at        timestamptz NULL,
+    ADD COLUMN backlog_batches bigint NULL CHECK (0 <= backlog_batches),  -- that wait on the node, as it said itself
     ADD COLUMN clock_error_us  bigint NULL,       -- the node's wall clock minus the control plane's
     ADD COLUMN clock_error_at  timestamptz NULL,
     ADD COLUMN covered_seq     bigint NOT NULL DEFAULT 0 CHECK (0 <= covered_seq);  -- batches that a backup covers
+
+-- Whom people mean by a name. Nodes that never joined (the control plane's own) are called as their host is.
+CREATE UNIQUE INDEX node_name ON node (name) WHERE state <> 'removed' AND joined_at IS NOT NULL;
+
+-- Runs of a collector that were seen beside another one with the same identity: copies of a node's disk.
+CREATE TABLE node_run_barred (
+    node_id   uuid NOT NULL REFERENCES node (node_id),
+    run_id    uuid NOT NULL,
+    barred_at timestamptz NOT NULL,
+    PRIMARY KEY (node_id, run_id)
+);
+SELECT weir_enforce_provider('node_run_barred');
 
 -- A token joins one node, once, soon. Only its hash is kept.
 CREATE TABLE join_token (
@@ -19,7 +35,9 @@ CREATE TABLE join_token (
     created_at timestamptz NOT NULL,
     expires_at timestamptz NOT NULL CHECK (created_at < expires_at),
     used_at    timestamptz NULL,
+    revoked_at timestamptz NULL,
     node_id    uuid NULL REFERENCES node (node_id),
+    CHECK (used_at IS NULL OR revoked_at IS NULL),
     CHECK ((used_at IS NULL) = (node_id IS NULL))
 );
 SELECT weir_enforce_provider('join_token');
@@ -49,11 +67,17 @@ CREATE TABLE alert (
     raised_at   timestamptz NOT NULL,
     seen_at     timestamptz NOT NULL CHECK (raised_at <= seen_at),
     times       bigint NOT NULL DEFAULT 1 CHECK (0 < times),
-    ended_at    timestamptz NULL
+    ended_at    timestamptz NULL,
+    mailed_at   timestamptz NULL  -- when a mail about it was written; NULL: the limits kept it back
 );
 CREATE UNIQUE INDEX alert_open ON alert (kind, subject) WHERE ended_at IS NULL;
 CREATE INDEX alert_raised_at ON alert (raised_at);
+CREATE INDEX alert_mailed_at ON alert (kind, mailed_at) WHERE mailed_at IS NOT NULL;
 SELECT weir_enforce_provider('alert');
+
+ALTER TABLE mail_outbox
+    DROP CONSTRAINT mail_outbox_kind_check,
+    ADD CONSTRAINT mail_outbox_kind_check CHECK (kind IN ('invoice', 'budget', 'alert', 'test'));
 
 -- Backups that somebody's tool has made of this database. Nodes keep what none of them covers.
 CREATE TABLE backup (

@@ -1,0 +1,3 @@
+UPDATE node
+SET state = $2
+WHERE node_id = $1 AND state <> 'removed'

@@ -1,0 +1,3 @@
+UPDATE join_token
+SET used_at = $2, node_id = $3
+WHERE token_id = $1

@@ -1,0 +1,199 @@
+//! What alerts are about, and what people are told of each: what it means for the bill, and what to do. Words only.
+
+use std::fmt;
+
+use metering::batch::NoticeKind;
+
+/// What an alert is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A node said so itself.
+    Notice(NoticeKind),
+    /// Nothing was heard of a node for several reading intervals.
+    NodeSilent,
+    /// A node's wall clock differs from the control plane's.
+    ClockWrong,
+    /// A node's certificate ends soon and was not renewed.
+    CertificateEnding,
+    /// Readings that cannot be true came in.
+    QuarantineGrew,
+    /// Two machines report with one node's identity.
+    NodeCopied,
+    /// A machine that may not report any more still tries.
+    NodeBarred,
+}
+
+/// Those that the control plane finds out by itself.
+const OWN: [Kind; 6] = [
+    Kind::NodeSilent,
+    Kind::ClockWrong,
+    Kind::CertificateEnding,
+    Kind::QuarantineGrew,
+    Kind::NodeCopied,
+    Kind::NodeBarred,
+];
+
+/// What is said of a kind.
+struct Words {
+    title: &'static str,
+    meaning: &'static str,
+    remedy: &'static str,
+}
+
+impl Kind {
+    /// As stored, and as the label of the metric.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Notice(kind) => kind.as_str(),
+            Self::NodeSilent => "node_silent",
+            Self::ClockWrong => "clock_wrong",
+            Self::CertificateEnding => "certificate_ending",
+            Self::QuarantineGrew => "quarantine_grew",
+            Self::NodeCopied => "node_copied",
+            Self::NodeBarred => "node_barred",
+        }
+    }
+
+    /// The kind of that name. `None`: a newer version wrote it.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        OWN.into_iter()
+            .find(|kind| kind.as_str() == text)
+            .or_else(|| NoticeKind::parse(text).map(Self::Notice))
+    }
+
+    /// What happened, in one line without names.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        self.words().title
+    }
+
+    /// What it means for the bill.
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        self.words().meaning
+    }
+
+    /// What to do.
+    #[must_use]
+    pub const fn remedy(self) -> &'static str {
+        self.words().remedy
+    }
+
+    const fn words(self) -> Words {
+        match self {
+            Self::Notice(kind) => of_notice(kind),
+            Self::NodeSilent => Words {
+                title: "A node is silent",
+                meaning: "Nothing is lost while the node lives: its readings wait in its spool and come in when it is \
+                          back. Until then, invoices over this time are incomplete and are not issued.",
+                remedy: "See whether the machine runs, whether Weir runs on it, and whether it reaches the control \
+                         plane. On the node, weir inspect node shows what waits.",
+            },
+            Self::ClockWrong => Words {
+                title: "A node's clock is wrong",
+                meaning: "Quantities stay right: durations come from a clock that nobody sets. Usage can fall into the \
+                          hour beside its own, and readings that claim to come from the future are set aside.",
+                remedy: "Let the node's time be set from the network (chrony or systemd-timesyncd), and see that it \
+                         reaches its time servers.",
+            },
+            Self::CertificateEnding => Words {
+                title: "A node's certificate ends soon",
+                meaning: "Nothing is lost. After its end the node cannot deliver: its readings wait on the node until \
+                          it has joined again.",
+                remedy: "A node renews its certificate by itself while it reaches the control plane; its log says why \
+                         it did not. If it has ended: weir node token here, then weir node join on the node.",
+            },
+            Self::QuarantineGrew => Words {
+                title: "Readings that cannot be true were set aside",
+                meaning: "They are on no bill. The registers go on, so the next reading that is right covers what lies \
+                          in between.",
+                remedy: "The reasons are listed with the alert. One reading now and then is harmless; if it goes on, \
+                         the node's clock, its hypervisor or its release is at fault.",
+            },
+            Self::NodeCopied => Words {
+                title: "Two machines report as one node",
+                meaning: "Only the first one's readings are taken in; the copy's are refused, so nothing is billed \
+                          twice. What runs on the copy is not billed.",
+                remedy: "Find the copy (a cloned disk, a restored image), stop Weir on it, remove its data directory \
+                         and let it join as a node of its own: weir node token, then weir node join.",
+            },
+            Self::NodeBarred => Words {
+                title: "A removed node still reports",
+                meaning: "Nothing of it is taken in or billed. It keeps its readings.",
+                remedy: "Stop Weir on that machine. If it is to be metered again, let it join anew: weir node token, \
+                         then weir node join.",
+            },
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+const fn of_notice(kind: NoticeKind) -> Words {
+    match kind {
+        NoticeKind::PathsDiffer => Words {
+            title: "The kernel and libvirt tell different figures",
+            meaning: "libvirt's figure is the one that is billed, as ever. If it is the wrong one, so is the bill.",
+            remedy: "weir inspect node on the node shows both figures with their sources. Compare them with \
+                     virsh domstats before the next invoice is issued.",
+        },
+        NoticeKind::KernelPathAway => Words {
+            title: "The kernel's figures cannot be had",
+            meaning: "What runs is billed exactly, from libvirt. What an instance that is killed used after its last \
+                      reading is not: that is up to one reading interval.",
+            remedy: "weir inspect node on the node says which permission or device is missing; docs/metering.md lists \
+                     what needs which.",
+        },
+        NoticeKind::ClockStepped => Words {
+            title: "A node's clock was set",
+            meaning: "Quantities stay right. Usage around that moment can fall into the hour beside its own.",
+            remedy: "Nothing, if somebody set it right. If it happens again, see which time service the node runs: \
+                     two of them fight.",
+        },
+        NoticeKind::SpoolThinned => Words {
+            title: "A node's spool was full",
+            meaning: "No quantity is lost. Readings were folded together, so that hours in between are estimated.",
+            remedy: "See why the control plane does not take batches: weir inspect node on the node says since when \
+                     and why.",
+        },
+        NoticeKind::SpoolFailing => Words {
+            title: "A node's spool cannot be written",
+            meaning: "The registers go on, so nothing that still runs is lost. What an instance that ends now used \
+                      since the last reading that was written is not billed.",
+            remedy: "Make room on the disk of the node's data directory, or replace it. Weir goes on by itself.",
+        },
+        NoticeKind::SpoolDamaged => Words {
+            title: "A node's spool was damaged",
+            meaning: "The damaged file was put aside and a new one begun. Readings in it that were not delivered are \
+                      gone; the next ones cover what lies in between of all that still runs.",
+            remedy: "Check the node's disk. Keep the file that was put aside until the invoices of this time are issued.",
+        },
+        NoticeKind::BatchRefused => Words {
+            title: "A batch of readings was refused for good",
+            meaning: "It is kept aside on the node and is on no bill. The next readings cover what lies in between of \
+                      all that still runs.",
+            remedy: "weir inspect node on the node shows the reason. Most often the two sides are of different \
+                     releases: bring them to the same.",
+        },
+        NoticeKind::RefillIncomplete => Words {
+            title: "A restored control plane could not be refilled",
+            meaning: "Readings between the backup and its restoration are gone from the node, too. The next ones cover \
+                      what lies in between of all that still runs; what ended meanwhile is not billed.",
+            remedy: "Look at the usage of that time before its invoices are issued, and make backups more often than \
+                     nodes forget: weir inspect node shows how long they keep batches.",
+        },
+        NoticeKind::InstanceHangs => Words {
+            title: "An instance's process does not answer",
+            meaning: "Its time, CPU and network are metered on. Its disk operations are caught up with when it answers; \
+                      if it is killed before, those since its last reading are not billed.",
+            remedy: "Look at its QEMU process on the node: is it stopped, or does it wait for storage? All other \
+                     instances are read on time.",
+        },
+    }
+}

@@ -1,0 +1,184 @@
+//! Alerts against a real database: how often they are raised, counted, announced and ended.
+
+use jiff::{Timestamp, ToSpan};
+use metering::batch::{Notice, NoticeKind};
+use metering::{InstanceId, NodeId};
+use migrations::testing::{TestDatabase, database};
+use nodes::alerts::{self, Alert, Kind};
+use serde_json::Value;
+use uuid::Uuid;
+
+fn at(minute: i64) -> Timestamp {
+    "2026-11-22T12:00:00Z".parse::<Timestamp>().expect("an instant") + minute.minutes()
+}
+
+/// A database with a node that is called `web-1`.
+async fn world() -> (TestDatabase, NodeId) {
+    let db = database().await;
+    let node_id = NodeId::from_uuid(Uuid::new_v4());
+    db.owner_client()
+        .await
+        .execute("INSERT INTO node (node_id, name) VALUES ($1, 'web-1')", &[&node_id.uuid()])
+        .await
+        .expect("a node");
+    (db, node_id)
+}
+
+/// What the letters in the outbox are about.
+async fn mails(db: &TestDatabase) -> Vec<Value> {
+    let rows = db
+        .owner_client()
+        .await
+        .query("SELECT about FROM mail_outbox WHERE kind = 'alert' ORDER BY created_at, mail_id", &[])
+        .await
+        .expect("the outbox");
+    rows.iter().map(|row| row.get("about")).collect()
+}
+
+fn notice(instance_id: Option<InstanceId>, device: Option<&str>, is_over: bool, detail: &str) -> Notice {
+    Notice {
+        kind: NoticeKind::PathsDiffer,
+        instance_id,
+        device: device.map(str::to_owned),
+        is_over,
+        detail: detail.to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn an_alert_that_is_raised_again_is_counted_and_not_announced_again() {
+    let (db, node_id) = world().await;
+    let alert = |detail: &str| Alert::of_node(Kind::NodeSilent, node_id, detail);
+    assert!(alerts::raise(&db, &alert("for 3 min"), at(0)).await.expect("raised"));
+    assert!(!alerts::raise(&db, &alert("for 90 min"), at(90)).await.expect("raised"));
+    let open = alerts::open(&db).await.expect("alerts");
+    let [entry] = &open[..] else { panic!("one alert: {open:?}") };
+    assert_eq!((entry.times, entry.raised_at, entry.seen_at), (2, at(0), at(90)));
+    assert_eq!(entry.detail, "for 90 min");
+    assert_eq!(entry.node_name.as_deref(), Some("web-1"));
+    assert_eq!(alerts::counts(&db).await.expect("counts"), [("node_silent".to_owned(), 1)]);
+    let mails = mails(&db).await;
+    let [about] = &mails[..] else { panic!("one mail: {mails:?}") };
+    assert_eq!((&about["node"], &about["detail"]), (&"web-1".into(), &"for 3 min".into()));
+    assert_eq!((&about["title"], &about["instance"]), (&"A node is silent".into(), &Value::Null));
+}
+
+#[tokio::test]
+async fn what_flaps_is_announced_once_an_hour_and_at_last_if_it_stays() {
+    let (db, node_id) = world().await;
+    let alert = Alert::of_node(Kind::NodeSilent, node_id, "again");
+    let subject = alerts::node_subject(node_id);
+    for minute in 0..50 {
+        assert!(alerts::raise(&db, &alert, at(minute)).await.expect("raised"));
+        assert!(alerts::end(&db, Kind::NodeSilent, &subject, at(minute)).await.expect("ended"));
+    }
+    assert!(!alerts::end(&db, Kind::NodeSilent, &subject, at(50)).await.expect("nothing to end"));
+    assert_eq!(mails(&db).await.len(), 1);
+    assert_eq!(alerts::list(&db, 1_000).await.expect("alerts").len(), 50);
+    // It comes once more, within the hour, and stays: nobody raises it again, and still it is announced.
+    alerts::raise(&db, &alert, at(51)).await.expect("raised");
+    assert_eq!(alerts::announce_kept_back(&db, at(59)).await.expect("announced"), 0);
+    assert_eq!(alerts::announce_kept_back(&db, at(61)).await.expect("announced"), 1);
+    assert_eq!(alerts::announce_kept_back(&db, at(62)).await.expect("announced"), 0);
+    assert_eq!(mails(&db).await.len(), 2);
+}
+
+#[tokio::test]
+async fn two_hundred_instances_that_hang_are_ten_mails_and_two_hundred_alerts() {
+    let (db, node_id) = world().await;
+    let instances: Vec<InstanceId> = (0..200).map(|_| InstanceId::from_uuid(Uuid::new_v4())).collect();
+    let hang = |is_over: bool| -> Vec<Notice> {
+        let of = |id: &InstanceId| Notice {
+            kind: NoticeKind::InstanceHangs,
+            ..notice(Some(*id), None, is_over, "its monitor did not answer for 30 s")
+        };
+        instances.iter().map(of).collect()
+    };
+    alerts::from_notices(&db, node_id, &hang(false), at(0)).await.expect("raised");
+    assert_eq!(alerts::open(&db).await.expect("alerts").len(), 200);
+    let mails = mails(&db).await;
+    assert_eq!(mails.len(), 10);
+    assert_eq!(mails.iter().map(|about| about["open_beside"].as_i64()).max(), Some(Some(9)));
+    alerts::from_notices(&db, node_id, &hang(true), at(1)).await.expect("ended");
+    assert_eq!(alerts::open(&db).await.expect("alerts"), []);
+    assert_eq!(alerts::announce_kept_back(&db, at(90)).await.expect("announced"), 0);
+}
+
+#[tokio::test]
+async fn a_notice_is_known_by_its_kind_instance_and_device() {
+    let (db, node_id) = world().await;
+    let instance = Some(InstanceId::from_uuid(Uuid::from_u128(7)));
+    let raised = [
+        notice(None, None, false, "node"),
+        notice(instance, None, false, "instance"),
+        notice(instance, Some("vda"), false, "disk"),
+        notice(instance, Some("vda"), false, "disk again"),
+        notice(instance, Some("vdb"), false, "over at once"),
+        notice(instance, Some("vdb"), true, "over"),
+    ];
+    alerts::from_notices(&db, node_id, &raised, at(0)).await.expect("raised");
+    alerts::from_notices(&db, node_id, &[notice(instance, None, true, "over")], at(1)).await.expect("ended");
+    let mut open: Vec<(String, u64, String)> = alerts::open(&db)
+        .await
+        .expect("alerts")
+        .into_iter()
+        .map(|entry| (entry.subject, entry.times, entry.detail))
+        .collect();
+    open.sort();
+    let disk = format!("instance/{}/vda", Uuid::from_u128(7));
+    assert_eq!(
+        open,
+        [(disk, 2, "disk again".to_owned()), (alerts::node_subject(node_id), 1, "node".to_owned())]
+    );
+}
+
+#[tokio::test]
+async fn an_operator_ends_an_alert_and_it_comes_again_as_another_one() {
+    let (db, node_id) = world().await;
+    let alert = Alert::of_node(Kind::ClockWrong, node_id, "5 s ahead");
+    alerts::raise(&db, &alert, at(0)).await.expect("raised");
+    let first = alerts::open(&db).await.expect("alerts")[0].alert_id;
+    assert!(alerts::end_by_id(&db, first, at(1)).await.expect("ended"));
+    assert!(!alerts::end_by_id(&db, first, at(1)).await.expect("it is over"));
+    assert!(!alerts::end_by_id(&db, Uuid::nil(), at(1)).await.expect("there is none"));
+    assert!(alerts::raise(&db, &alert, at(2)).await.expect("raised"));
+    assert_ne!(alerts::open(&db).await.expect("alerts")[0].alert_id, first);
+}
+
+#[tokio::test]
+async fn a_node_cannot_fill_the_table_with_one_word_or_break_it_with_a_nul() {
+    let (db, node_id) = world().await;
+    let long = notice(None, Some(&"x\0".repeat(5_000)), false, &"\0y".repeat(100_000));
+    alerts::from_notices(&db, node_id, &[long], at(0)).await.expect("raised");
+    let open = alerts::open(&db).await.expect("alerts");
+    assert_eq!(open[0].detail.len(), 2_000);
+    assert!(open[0].subject.len() < 300);
+}
+
+#[test]
+fn every_kind_is_known_by_its_name_and_says_what_to_do() {
+    for name in [
+        "node_silent",
+        "clock_wrong",
+        "certificate_ending",
+        "quarantine_grew",
+        "node_copied",
+        "node_barred",
+        "paths_differ",
+        "kernel_path_away",
+        "clock_stepped",
+        "spool_thinned",
+        "spool_failing",
+        "spool_damaged",
+        "batch_refused",
+        "refill_incomplete",
+        "instance_hangs",
+    ] {
+        let kind = Kind::parse(name).expect(name);
+        assert_eq!(kind.as_str(), name);
+        for words in [kind.title(), kind.meaning(), kind.remedy()] {
+            assert!(!words.is_empty() && !words.contains("  "), "{words}");
+        }
+    }
+    assert_eq!(Kind::parse("something_newer"), None);
+}
