@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::clock::{self, SystemClock};
 use crate::libvirt::Libvirt;
 use crate::libvirt::ffi::Connection;
-use crate::observation::{Hypervisor, HypervisorError};
+use crate::observation::{Hypervisor, HypervisorError, Scope};
 use crate::tracker::{self, State};
 
 /// What some calls cost together.
@@ -48,7 +48,7 @@ pub fn look(uri: &str, calls: u32) -> Result<Cost, HypervisorError> {
     let mut state = State::new(Uuid::new_v4());
     let node_id = NodeId::from_uuid(Uuid::new_v4());
     let mut once = || {
-        let observation = libvirt.observe(&SystemClock)?;
+        let observation = libvirt.observe(&SystemClock, &Scope::Everything)?;
         let outcome = tracker::observe(node_id, &mut state, &observation);
         std::hint::black_box(outcome);
         Ok(observation.instances.len())

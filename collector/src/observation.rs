@@ -3,6 +3,7 @@
 //! Nothing here has a memory: epochs, births and what is held over time are the tracker's. A figure that
 //! the hypervisor did not give is `None`, never zero.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,15 +12,80 @@ use metering::{BootId, DiskRegisters, InstanceId, NicRegisters};
 
 use crate::clock::{Clock, Moment};
 
-/// Something that can look at all instances of this node. The libvirt path is one; the kernel path will be
-/// another.
+/// Something that can look at all instances of this node: the libvirt path, or a script in a test. The kernel path is
+/// none: it knows processes and devices, not instances, and completes what this one saw.
 pub trait Hypervisor: Send {
     /// Takes a look.
     ///
     /// # Errors
     /// The hypervisor could not be asked at all. A single instance that could not be read is no error: it is
     /// in the observation, with [`Run::figures`] `None`.
-    fn observe(&mut self, clock: &dyn Clock) -> Result<Observation, HypervisorError>;
+    fn observe(&mut self, clock: &dyn Clock, scope: &Scope) -> Result<Observation, HypervisorError>;
+}
+
+/// What a look asks for. Whether an instance runs and what it is called is always seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// All figures of all instances, and the storage.
+    #[default]
+    Everything,
+    /// Of the figures only the disks' counters, which nobody but the hypervisor knows; the other figures are `None`
+    /// because they were not asked for. The storage is listed all the same.
+    Blocks {
+        /// Instances whose disks are not asked either: it is known that they did nothing. Their disks may be missing
+        /// from the figures, or be there without registers.
+        but_not: HashSet<InstanceId>,
+    },
+}
+
+/// Something happened to an instance, as the hypervisor tells at once. A hint to look, never a fact to bill: events are
+/// lost while a connection is away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HypervisorEvent {
+    /// To which.
+    pub instance_id: InstanceId,
+    /// What.
+    pub what: What,
+    /// When it was heard.
+    pub at: Moment,
+}
+
+/// What happened to an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum What {
+    /// Its process began.
+    Started,
+    /// Its process ended, however that came.
+    Stopped,
+    /// It executes no more.
+    Paused,
+    /// It executes again.
+    Resumed,
+    /// Its vCPUs or its memory changed.
+    Resized,
+    /// A disk or a NIC came or went, or another medium is in a drive.
+    DevicesChanged,
+    /// It was defined or undefined, or its metadata changed.
+    Described,
+    /// It went to another node.
+    MigratedAway,
+    /// It came from another node.
+    MigratedHere,
+}
+
+/// The last figures of a run that ended since the look before, as the kernel left them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    /// Whose run.
+    pub instance_id: InstanceId,
+    /// Which.
+    pub run_id: u32,
+    /// When the end was noticed.
+    pub at: Moment,
+    /// All CPU time of the run, in ns; `None`: the kernel's record of it was not heard.
+    pub cpu_ns: Option<u64>,
+    /// The final counters of its NICs by MAC, as the guest saw them, of those whose end was heard.
+    pub nics: Vec<(String, NicRegisters)>,
 }
 
 /// Why nothing was seen.
@@ -46,6 +112,10 @@ pub struct Observation {
     pub volumes: Option<Vec<ObservedVolume>>,
     /// Directories that hold volumes.
     pub storage_dirs: Vec<PathBuf>,
+    /// What was asked for. Figures that it left out are not missing.
+    pub scope: Scope,
+    /// Runs that ended since the look before. The hypervisor leaves this empty; the kernel path fills it.
+    pub ends: Vec<End>,
 }
 
 /// An instance.

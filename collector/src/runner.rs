@@ -13,7 +13,7 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::clock::{Clock, Moment};
 use crate::node::Node;
-use crate::observation::{Hypervisor, HypervisorError, ObservedInstance};
+use crate::observation::{Hypervisor, HypervisorError, ObservedInstance, Scope};
 use crate::spool::Spool;
 use crate::tracker::{self, Mark, Outcome, State};
 use crate::{CollectorError, Status, chain};
@@ -137,7 +137,7 @@ impl Runner {
     /// One look, committed. A look that failed is committed as a gap if `reports_gap`.
     fn look(&mut self, node: &mut NodeView, reports_gap: bool) -> Answer {
         let mut state = self.state.clone();
-        match self.hypervisor.observe(&*self.clock) {
+        match self.hypervisor.observe(&*self.clock, &Scope::Everything) {
             Ok(observation) => {
                 let step = state.last_observation.and_then(|last| last.clock_step(self.mark(observation.at)));
                 if let Some(step) = step {
@@ -293,7 +293,7 @@ mod tests {
     struct Script(VecDeque<Result<(), &'static str>>);
 
     impl Hypervisor for Script {
-        fn observe(&mut self, clock: &dyn Clock) -> Result<Observation, HypervisorError> {
+        fn observe(&mut self, clock: &dyn Clock, scope: &Scope) -> Result<Observation, HypervisorError> {
             match self.0.pop_front() {
                 Some(Err(message)) => {
                     Err(HypervisorError { doing: "opening".into(), message: message.into() })
@@ -310,6 +310,8 @@ mod tests {
                     }],
                     volumes: Some(Vec::new()),
                     storage_dirs: Vec::new(),
+                    scope: scope.clone(),
+                    ends: Vec::new(),
                 }),
             }
         }

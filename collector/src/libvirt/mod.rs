@@ -27,7 +27,7 @@ use self::storage::{DiskUse, Storage};
 use self::xml::Description;
 use crate::clock::Clock;
 use crate::observation::{
-    Figures, Hypervisor, HypervisorError, Observation, ObservedInstance, ProcessStart, Run,
+    Figures, Hypervisor, HypervisorError, Observation, ObservedInstance, ProcessStart, Run, Scope,
 };
 
 /// A description is read again after this long even when no device seems to have changed: for changes that
@@ -75,7 +75,12 @@ impl Libvirt {
         }
     }
 
-    fn look(&mut self, session: &Session, clock: &dyn Clock) -> Result<Observation, HypervisorError> {
+    fn look(
+        &mut self,
+        session: &Session,
+        clock: &dyn Clock,
+        scope: &Scope,
+    ) -> Result<Observation, HypervisorError> {
         // The look's instant is its beginning. The call takes milliseconds, and seconds while libvirt is busy ending a
         // guest: what is held must not count for time in which it may have ended.
         let at = clock.now();
@@ -107,7 +112,8 @@ impl Libvirt {
                 (None, Vec::new())
             }
         };
-        Ok(Observation { boot_id: self.boot_id, at, instances, volumes, storage_dirs })
+        let (scope, ends) = (scope.clone(), Vec::new());
+        Ok(Observation { boot_id: self.boot_id, at, instances, volumes, storage_dirs, scope, ends })
     }
 
     /// The run of a domain, or `None` when it is off.
@@ -190,7 +196,7 @@ impl Libvirt {
 }
 
 impl Hypervisor for Libvirt {
-    fn observe(&mut self, clock: &dyn Clock) -> Result<Observation, HypervisorError> {
+    fn observe(&mut self, clock: &dyn Clock, scope: &Scope) -> Result<Observation, HypervisorError> {
         let session = match self.session.take() {
             Some(session) => session,
             None => {
@@ -201,7 +207,7 @@ impl Hypervisor for Libvirt {
             }
         };
         // On an error the session is dropped, and the next look opens another.
-        let observation = self.look(&session, clock)?;
+        let observation = self.look(&session, clock, scope)?;
         self.session = Some(session);
         Ok(observation)
     }

@@ -279,7 +279,8 @@ fn a_driver_that_gives_nothing_but_states_gives_no_figures() {
     let boot_id = crate::clock::boot_id().unwrap();
     let mut libvirt = super::Libvirt::new("test:///default", boot_id, BTreeMap::new());
     for _ in 0..2 {
-        let observation = libvirt.observe(&crate::clock::SystemClock).unwrap();
+        let observation =
+            libvirt.observe(&crate::clock::SystemClock, &crate::observation::Scope::Everything).unwrap();
         let run = observation.instances[0].run.as_ref().unwrap();
         assert_eq!(run.is_executing, Some(true));
         let figures = run.figures.as_ref().unwrap();
@@ -293,7 +294,8 @@ fn a_libvirt_that_is_not_there_is_an_error_that_says_what_was_tried() {
     let boot_id = crate::clock::boot_id().unwrap();
     for uri in ["qemu+unix:///system?socket=/nowhere/sock", "nonsense://", "a\0b"] {
         let mut libvirt = super::Libvirt::new(uri, boot_id, BTreeMap::new());
-        let error = libvirt.observe(&crate::clock::SystemClock).unwrap_err();
+        let error =
+            libvirt.observe(&crate::clock::SystemClock, &crate::observation::Scope::Everything).unwrap_err();
         assert!(error.doing.contains("opening") && !error.message.is_empty(), "{error}");
     }
 }

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::*;
 use crate::clock::Moment;
 use crate::observation::{
-    Figures, ObservedDisk, ObservedInstance, ObservedNic, ObservedVolume, ProcessStart, Run,
+    Figures, ObservedDisk, ObservedInstance, ObservedNic, ObservedVolume, ProcessStart, Run, Scope,
 };
 
 const MAC: &str = "52:54:00:00:00:01";
@@ -153,6 +153,8 @@ impl Look {
             instances: self.guest.iter().map(Guest::observed).collect(),
             volumes: Some(volume.into_iter().collect()),
             storage_dirs: Vec::new(),
+            scope: Scope::Everything,
+            ends: Vec::new(),
         }
     }
 }
