@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use billing::{InvoiceDocument, InvoiceStatus};
 use jiff::Timestamp;
-use mail::letters::{self, BudgetNotice};
+use mail::letters::{self, AlertNotice, BudgetNotice};
 use serde_json::json;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -29,6 +29,24 @@ fn main() -> Result<(), Box<dyn Error>> {
             "threshold_percent": percent, "budget": "100.00", "spent": spent, "currency": "EUR",
         });
         pages.push((name, letters::budget(&BudgetNotice::from_about(&about, at)?, portal)?.html));
+    }
+    for (name, node, instance, beside) in [
+        ("alert", "web-1", None, 0),
+        (
+            "alert_instance",
+            "rack-7-node-with-a-long-name.example.org",
+            Some("a-database-with-a-long-name-3"),
+            14,
+        ),
+    ] {
+        let about = json!({
+            "title": "A node's clock is wrong", "detail": "its clock is 7,231 s ahead of the control plane's",
+            "node": node, "instance": instance, "raised_at": at.to_string(), "open_beside": beside,
+            "meaning": "Quantities stay right: durations come from a clock that nobody sets. Usage can fall into \
+                        the hour beside its own.",
+            "remedy": "Let the node's time be set from the network (chrony or systemd-timesyncd).",
+        });
+        pages.push((name, letters::alert(&AlertNotice::from_about(&about)?, portal)?.html));
     }
     let small = InvoiceDocument {
         number: Some("INV-2026-000043".into()),

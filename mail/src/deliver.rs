@@ -15,7 +15,7 @@ use serde::Deserialize;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::letters::{self, BudgetNotice, Letter, LetterError};
+use crate::letters::{self, AlertNotice, BudgetNotice, Letter, LetterError};
 use crate::message::{self, Addressed};
 use crate::outbox::{self, Kind, MailError, Taken};
 use crate::settings::{Retry, Smtp};
@@ -246,15 +246,19 @@ impl Pass<'_> {
         let recipient = recipient
             .filter(|address| !address.trim().is_empty())
             .ok_or("nobody to send it to: give the tenant an e-mail address, or set one for the operator")?;
-        let letter = if mail.kind == Kind::Invoice {
-            let about = InvoiceAbout::deserialize(&mail.about).map_err(too_little)?;
-            let printed = self.letters.document(&about.number).await.map_err(|error| chain(&error))?;
-            letters::invoice(&printed.document, printed.pdf, portal).map_err(told)?
-        } else {
-            let notice = BudgetNotice::from_about(&mail.about, mail.created_at).map_err(told)?;
-            letters::budget(&notice, portal).map_err(told)?
+        let letter = match mail.kind {
+            Kind::Invoice => {
+                let about = InvoiceAbout::deserialize(&mail.about).map_err(too_little)?;
+                let printed = self.letters.document(&about.number).await.map_err(|error| chain(&error))?;
+                letters::invoice(&printed.document, printed.pdf, portal)
+            }
+            Kind::Alert => {
+                AlertNotice::from_about(&mail.about).and_then(|notice| letters::alert(&notice, portal))
+            }
+            Kind::Budget | Kind::Test => BudgetNotice::from_about(&mail.about, mail.created_at)
+                .and_then(|notice| letters::budget(&notice, portal)),
         };
-        Ok((letter, recipient))
+        Ok((letter.map_err(told)?, recipient))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The outbox: mail that is due, from the row that announces it to the row that says who took it.
 //!
 //! It writes no letters and opens no connection but the database's. Rows are made by whoever has a reason, in the
-//! reason's own transaction (`billing`); here only test mails are made. Nothing is ever deleted.
+//! reason's own transaction (`billing`, `nodes`); here only test mails are made. Nothing is ever deleted.
 
 use jiff::Timestamp;
 use metering::{TenantId, micros};
@@ -18,6 +18,8 @@ pub enum Kind {
     Invoice,
     /// A budget was crossed.
     Budget,
+    /// Something that the operator should see.
+    Alert,
     /// Somebody wants to know whether mail works.
     Test,
 }
@@ -113,12 +115,13 @@ impl Kind {
         match self {
             Self::Invoice => "invoice",
             Self::Budget => "budget",
+            Self::Alert => "alert",
             Self::Test => "test",
         }
     }
 
     fn parse(text: &str) -> Result<Self, MailError> {
-        [Self::Invoice, Self::Budget, Self::Test]
+        [Self::Invoice, Self::Budget, Self::Alert, Self::Test]
             .into_iter()
             .find(|kind| kind.as_str() == text)
             .ok_or_else(|| MailError::UnknownKind(text.to_owned()))

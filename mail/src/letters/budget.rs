@@ -8,7 +8,7 @@ use rust_decimal::Decimal;
 use serde::Deserialize;
 
 use super::when::{day_number, days, month_or_days};
-use super::{Letter, LetterError, letter, portal};
+use super::{Letter, LetterError, letter, lower_first, portal};
 use crate::text::{NAME_MAX, one_line};
 
 /// Signs of the bar in the plain text.
@@ -176,11 +176,6 @@ fn balance(notice: &BudgetNotice) -> Result<String, LetterError> {
     } else {
         format!("{shown} more than the budget")
     })
-}
-
-fn lower_first(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
 }
 
 impl View {

@@ -4,6 +4,7 @@
 //! Text and HTML say the same. Names come from tenants: each is one line without marks of direction, and askama
 //! escapes it in HTML.
 
+mod alert;
 mod budget;
 mod invoice;
 mod when;
@@ -11,6 +12,7 @@ mod when;
 use askama::Template;
 use jiff::Timestamp;
 
+pub use alert::{AlertNotice, alert};
 pub use budget::{BudgetNotice, budget};
 pub use invoice::invoice;
 
@@ -95,6 +97,11 @@ pub fn test(ordered_at: Timestamp, portal_url: Option<&str>) -> Result<Letter, L
 
 fn letter(subject: &str, text: &str, html: String, attachment: Option<Attachment>) -> Letter {
     Letter { subject: one_line(subject, SUBJECT_MAX), text: wrap(text), html, attachment }
+}
+
+fn lower_first(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
 }
 
 /// The portal's address without a slash at its end, if it is one that may be linked to.

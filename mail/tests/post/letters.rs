@@ -2,7 +2,7 @@
 
 use crate::support::{Office, at, budget_about, issued, noon, parsed};
 use billing::{Currency, InvoiceDocument, Money};
-use mail::letters::{self, BudgetNotice};
+use mail::letters::{self, AlertNotice, BudgetNotice};
 use mail_parser::MimeHeaders;
 use proptest::prelude::*;
 use serde_json::json;
@@ -13,6 +13,26 @@ fn notice(tenant: &str, threshold_percent: u32, spent: &str) -> BudgetNotice {
     about["threshold_percent"] = threshold_percent.into();
     about["spent"] = spent.into();
     BudgetNotice::from_about(&about, at("2026-11-10T09:30:00Z")).expect("the outbox says enough")
+}
+
+/// As the alerts write it into the outbox.
+fn alert_about(node: Option<&str>, instance: Option<&str>) -> serde_json::Value {
+    json!({
+        "kind": "node_silent",
+        "title": "A node is silent",
+        "detail": "nothing was heard of it since 2026-11-10T09:27:00Z, for more than 3 reading intervals",
+        "node": node,
+        "instance": instance,
+        "raised_at": "2026-11-10T09:30:00Z",
+        "times": 1,
+        "meaning": "Nothing is lost while the node lives: its readings wait in its spool.",
+        "remedy": "See whether the machine runs, whether Weir runs on it, and whether it reaches the control plane.",
+        "open_beside": if instance.is_some() { 3 } else { 0 },
+    })
+}
+
+fn alert(node: Option<&str>, instance: Option<&str>) -> AlertNotice {
+    AlertNotice::from_about(&alert_about(node, instance)).expect("the outbox says enough")
 }
 
 fn golden(letter: &mail::Letter) -> String {
@@ -32,6 +52,11 @@ fn the_letters_read_as_they_should() {
     insta::assert_snapshot!("invoice", golden(&invoice));
     let crowded = letters::invoice(&InvoiceDocument::sample(), Vec::new(), None).expect("a letter");
     insta::assert_snapshot!("invoice_without_portal", golden(&crowded));
+    let node = letters::alert(&alert(Some("web-1"), None), portal).expect("a letter");
+    insta::assert_snapshot!("alert", golden(&node));
+    let newer = AlertNotice { meaning: None, remedy: None, ..alert(Some("web-1"), Some("db-3")) };
+    let newer = letters::alert(&newer, None).expect("a letter");
+    insta::assert_snapshot!("alert_without_words_or_portal", golden(&newer));
     let test = letters::test(noon(), portal).expect("a letter");
     insta::assert_snapshot!("test", golden(&test));
 }
@@ -72,6 +97,23 @@ fn only_the_web_is_linked_to() {
             assert!(letter.text.contains("in the portal"), "{url}");
         }
     }
+}
+
+#[tokio::test]
+async fn an_alert_arrives_and_a_hostile_instance_adds_no_header_and_no_markup() {
+    let office = Office::open(Behaviour::Normal).await;
+    let hostile = "x\r\nBcc: all@example.org\r\n\r\n<script>alert(1)</script>\u{202e}";
+    office.put("alert", alert_about(Some("web-1"), Some(hostile))).await;
+    assert_eq!(office.pass(&office.smtp(), noon()).await.sent, 1);
+    let received = office.received();
+    assert_eq!(received[0].envelope.to, ["ops@alder.example"]);
+    let mail = parsed(&received[0].eml);
+    let subject = mail.subject().expect("a subject");
+    assert_eq!(subject, "x Bcc: all@example.org <script>alert(1)</script> on web-1: a node is silent");
+    assert_eq!(mail.bcc(), None);
+    let html = mail.body_html(0).expect("HTML");
+    assert!(!html.contains("<script") && !html.contains('\u{202e}'), "{html}");
+    assert!(mail.body_text(0).expect("text").contains("3 more alerts are open."));
 }
 
 #[tokio::test]
