@@ -38,8 +38,8 @@ pub enum Scope {
     },
 }
 
-/// Something happened to an instance, as the hypervisor tells at once. A hint to look, never a fact to bill: events are
-/// lost while a connection is away.
+/// Something happened to an instance, as the hypervisor tells at once. It says when, and to look; what is the case the look
+/// says: events are lost while a connection is away.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HypervisorEvent {
     /// To which.
@@ -51,7 +51,7 @@ pub struct HypervisorEvent {
 }
 
 /// What happened to an instance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum What {
     /// Its process began.
     Started,
@@ -116,6 +116,9 @@ pub struct Observation {
     pub scope: Scope,
     /// Runs that ended since the look before. The hypervisor leaves this empty; the kernel path fills it.
     pub ends: Vec<End>,
+    /// What was heard since the look before and while this one was taken, in any order. The hypervisor leaves this empty;
+    /// the runner fills it. One that is given twice, or too late, does no harm.
+    pub events: Vec<HypervisorEvent>,
 }
 
 /// An instance.
@@ -143,6 +146,9 @@ pub struct Run {
     pub started: Option<ProcessStart>,
     /// Whether it executes; otherwise it is paused. `None`: not known.
     pub is_executing: Option<bool>,
+    /// Paused for a migration, at its source or at its target: whichever of them executes next has held it since the
+    /// pause.
+    pub is_moving: bool,
     /// Its figures; `None`: the instance was busy and could not be read.
     pub figures: Option<Figures>,
 }

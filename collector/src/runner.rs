@@ -198,7 +198,7 @@ impl Runner {
             gaps: outcome.gaps,
             instances: outcome.instances,
             volumes: outcome.volumes,
-            notices: Vec::new(),
+            notices: outcome.notices,
         };
         let shown = seen.map(|instances| Batch { instances, ..batch.clone() });
         match self.spool.commit(batch, &state) {
@@ -312,6 +312,7 @@ mod tests {
                     storage_dirs: Vec::new(),
                     scope: scope.clone(),
                     ends: Vec::new(),
+                    events: Vec::new(),
                 }),
             }
         }

@@ -3,6 +3,8 @@
 //!
 //! It opens read-only connections, and knows nothing about what the figures mean.
 
+pub mod listening;
+
 use std::collections::HashMap;
 use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};
 use std::ptr;

@@ -3,6 +3,7 @@
 //! The only module that says "domain". It keeps no figures from look to look, only what is dear to read:
 //! descriptions, starts of processes, places of volumes. It never waits for a domain and never changes one.
 
+pub(crate) mod events;
 pub(crate) mod ffi;
 mod process;
 mod session;
@@ -113,7 +114,8 @@ impl Libvirt {
             }
         };
         let (scope, ends) = (scope.clone(), Vec::new());
-        Ok(Observation { boot_id: self.boot_id, at, instances, volumes, storage_dirs, scope, ends })
+        let events = Vec::new();
+        Ok(Observation { boot_id: self.boot_id, at, instances, volumes, storage_dirs, scope, ends, events })
     }
 
     /// The run of a domain, or `None` when it is off.
@@ -127,6 +129,7 @@ impl Libvirt {
             run_id,
             started: self.started(record, run_id, began),
             is_executing: state.map(|state| state == State::Executing),
+            is_moving: stats::is_moving(record),
             // Without a state libvirt gave nothing at all.
             figures: figures.filter(|_| state.is_some()),
         })

@@ -36,6 +36,12 @@ pub fn state(record: &DomainRecord) -> Option<State> {
     })
 }
 
+/// Whether it is paused for a migration: about to go away, or not here yet.
+pub fn is_moving(record: &DomainRecord) -> bool {
+    state(record) == Some(State::Suspended)
+        && number(&record.params, "state.reason") == Some(u64::from(virt_sys::VIR_DOMAIN_PAUSED_MIGRATION))
+}
+
 /// The figures of a domain that runs.
 pub fn figures(params: &Params, description: &Description) -> Figures {
     let vcpus = number(params, "vcpu.current").and_then(|count| u32::try_from(count).ok());

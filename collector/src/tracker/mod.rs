@@ -13,7 +13,9 @@ mod volume;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use metering::{EpochId, Gap, GapReason, InstanceFacts, InstanceId, NodeId, Readings, VolumeFacts, Window};
+use metering::{
+    EpochId, Gap, GapReason, InstanceFacts, InstanceId, NodeId, Notice, Readings, VolumeFacts, Window,
+};
 
 use self::state::EpochTrack;
 pub use self::state::{Mark, State};
@@ -30,6 +32,8 @@ pub struct Outcome {
     pub instances: Vec<InstanceFacts>,
     /// Volumes that are new or changed.
     pub volumes: Vec<VolumeFacts>,
+    /// What an operator should know.
+    pub notices: Vec<Notice>,
 }
 
 /// Takes a successful look in.

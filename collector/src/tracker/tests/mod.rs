@@ -155,6 +155,7 @@ impl Look {
             storage_dirs: Vec::new(),
             scope: Scope::Everything,
             ends: Vec::new(),
+            events: Vec::new(),
         }
     }
 }
@@ -171,6 +172,7 @@ impl Guest {
                 run_id,
                 started: self.started.map(start),
                 is_executing: Some(self.executing),
+                is_moving: false,
                 figures: (!self.busy).then(|| self.figures()),
             }),
         }
