@@ -8,13 +8,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::daemons::wait_for;
 use crate::guest_image::{self, GuestImage};
-use crate::network::silence;
+use crate::network::silence_at;
 use crate::orders::Orders;
+use crate::place::Place;
 use crate::process::{run, virsh};
-use crate::truth::{Figures, figures};
+use crate::truth::{Figures, figures_at};
 use crate::virt_type::{VirtType, decide};
 use crate::xml::{Element, element};
 
@@ -55,6 +57,8 @@ pub struct GuestSpec {
     pub tenant_metadata: Option<String>,
     /// None: whichever works here.
     pub virt: Option<VirtType>,
+    /// The node that it is started on; this machine unless said otherwise.
+    pub place: Place,
 }
 
 /// A guest that is defined in libvirt.
@@ -65,6 +69,7 @@ pub struct Guest {
     home: PathBuf,
     console: PathBuf,
     macs: Vec<String>,
+    place: Place,
 }
 
 impl GuestSpec {
@@ -80,6 +85,7 @@ impl GuestSpec {
             orders: Orders::default(),
             tenant_metadata: None,
             virt: None,
+            place: Place::default(),
         }
     }
 
@@ -104,6 +110,7 @@ impl GuestSpec {
             uuid: uuid::Uuid::new_v4().to_string(),
             macs: self.networks.iter().map(|_| random_mac()).collect(),
             name: self.name.clone(),
+            place: self.place.clone(),
         };
         make_directory(Path::new(DISKS))?;
         make_directory(&guest.home)?;
@@ -112,7 +119,8 @@ impl GuestSpec {
         }
         let file = guest.home.join("guest.xml");
         fs::write(&file, self.xml(&guest, &image, virt)?)?;
-        virsh(&["define", "--validate", text(&file)?])
+        self.place
+            .virsh(&["define", "--validate", text(&file)?])
             .with_context(|| format!("cannot define {}", self.name))?;
         Ok(guest)
     }
@@ -178,6 +186,22 @@ impl Guest {
         &self.name
     }
 
+    /// The process that runs it.
+    pub fn pid(&self) -> Result<i32> {
+        self.place.guest_pid(&self.name)
+    }
+
+    /// Ends its process with SIGKILL, as the kernel does when memory runs out.
+    pub fn kill(&self) -> Result<()> {
+        self.signal(Signal::KILL)
+    }
+
+    /// Sends a signal to its process: SIGSTOP makes it hang, SIGCONT lets it go on.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = Pid::from_raw(self.pid()?).context("a process id is positive")?;
+        kill_process(pid, signal).with_context(|| format!("cannot signal the process of {}", self.name))
+    }
+
     /// Its UUID.
     #[must_use]
     pub fn uuid(&self) -> &str {
@@ -218,12 +242,12 @@ impl Guest {
 
     /// Cuts it off from its networks; see [`crate::network::silence`].
     pub fn silence(&self) -> Result<()> {
-        silence(&self.name)
+        silence_at(&self.place, &self.name)
     }
 
     /// What libvirt counts for it now.
     pub fn figures(&self) -> Result<Figures> {
-        figures(&self.name)
+        figures_at(&self.place, &self.name)
     }
 
     /// What it said on its serial console since it was started last.
@@ -274,8 +298,12 @@ impl Guest {
     pub fn detach_disk(&self, target: &str) -> Result<Figures> {
         let before = self.figures()?;
         self.virsh("detach-disk", &[target, "--live"])?;
-        let gone =
-            || virsh(&["domblklist", &self.name]).is_ok_and(|list| !has_word(&list, target)).then_some(());
+        let gone = || {
+            self.place
+                .virsh(&["domblklist", &self.name])
+                .is_ok_and(|list| !has_word(&list, target))
+                .then_some(())
+        };
         wait_for(UNPLUG_LIMIT, gone)
             .with_context(|| format!("{}: disk {target} is still there", self.name))?;
         fs::remove_file(self.disk_path(target)).ok();
@@ -293,13 +321,15 @@ impl Guest {
     pub fn detach_nic(&self, mac: &str) -> Result<Figures> {
         let before = self.figures()?;
         self.virsh("detach-interface", &["network", "--mac", mac, "--live"])?;
-        let gone = || virsh(&["domiflist", &self.name]).is_ok_and(|list| !has_word(&list, mac)).then_some(());
+        let gone = || {
+            self.place.virsh(&["domiflist", &self.name]).is_ok_and(|list| !has_word(&list, mac)).then_some(())
+        };
         wait_for(UNPLUG_LIMIT, gone).with_context(|| format!("{}: NIC {mac} is still there", self.name))?;
         Ok(before)
     }
 
     fn virsh(&self, verb: &str, more: &[&str]) -> Result<()> {
-        virsh(&[&[verb, self.name.as_str()], more].concat()).map(drop)
+        self.place.virsh(&[&[verb, self.name.as_str()], more].concat()).map(drop)
     }
 
     fn make_disk(&self, disk: &DiskSpec) -> Result<()> {
@@ -316,7 +346,7 @@ impl Drop for Guest {
         let _ = fs::remove_dir_all(&self.home);
         let _ = fs::remove_file(&self.console);
         let _ = fs::remove_file(Path::new(CONSOLES).join(format!("{}.log", self.name)));
-        if virsh(&["domstate", &self.name]).is_ok() {
+        if self.place.virsh(&["domstate", &self.name]).is_ok() {
             eprintln!(
                 "testbed: guest {} could not be removed; try: virsh destroy, virsh undefine",
                 self.name

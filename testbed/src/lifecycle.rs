@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 
-use crate::process::LIBVIRT_URI;
+use crate::place::Place;
 
 /// How long `virsh event` gets to connect; an event before that is missed.
 const CONNECT_TIME: Duration = Duration::from_millis(500);
@@ -62,6 +62,11 @@ pub struct Watcher {
 impl Watcher {
     /// Begins to listen; events before this are unknown.
     pub fn start() -> Result<Self> {
+        Self::start_at(&Place::default())
+    }
+
+    /// Begins to listen on the node given.
+    pub fn start_at(place: &Place) -> Result<Self> {
         // Without stdbuf virsh keeps its lines until it has 4 KiB of them.
         let mut virsh = Command::new("stdbuf")
             .args([
@@ -69,7 +74,7 @@ impl Watcher {
                 "virsh",
                 "-q",
                 "-c",
-                LIBVIRT_URI,
+                place.uri(),
                 "event",
                 "--event",
                 "lifecycle",

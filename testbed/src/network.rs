@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 
+use crate::place::Place;
 use crate::process::{run, virsh};
 use crate::xml::element;
 
@@ -54,21 +55,24 @@ pub struct Network {
     name: String,
     bridge: String,
     subnet: Subnet,
+    place: Place,
+    here: Ipv4Addr,
 }
 
 impl Network {
     /// Creates a network on a free subnet.
     pub fn create(name: &str) -> Result<Self> {
-        let digest = Sha256::digest(name.as_bytes());
-        let start = u16::from_be_bytes([digest[0], digest[1]]);
+        Self::create_at(&Place::default(), name)
+    }
+
+    /// Creates a network on a free subnet, on the node given.
+    pub fn create_at(place: &Place, name: &str) -> Result<Self> {
         let mut refusal = None;
-        for step in 0..TRIES {
-            let [high, y] = start.wrapping_add(step.wrapping_mul(257)).to_be_bytes();
-            let subnet = Subnet::new(FIRST_SECOND_OCTET + high % SECOND_OCTETS, y);
+        for subnet in candidates(name) {
             if taken(subnet)? {
                 continue;
             }
-            match Self::create_in(name, subnet) {
+            match Self::create_in_at(place, name, subnet) {
                 Ok(network) => return Ok(network),
                 // Somebody else took this subnet just now; anything else would fail on the next one too.
                 Err(error) if error.to_string().contains("already in use") => refusal = Some(error),
@@ -81,12 +85,17 @@ impl Network {
 
     /// Creates a network on the subnet given; .1 is the host, .10 to .250 are leased.
     pub fn create_in(name: &str, subnet: Subnet) -> Result<Self> {
+        Self::create_in_at(&Place::default(), name, subnet)
+    }
+
+    fn create_in_at(place: &Place, name: &str, subnet: Subnet) -> Result<Self> {
         let bridge = bridge_name(name);
         let file = tempfile::Builder::new().prefix("weir-network-").suffix(".xml").tempfile()?;
         std::fs::write(file.path(), network_xml(name, &bridge, subnet))?;
         let path = file.path().to_str().context("the temporary directory's name is not UTF-8")?;
-        virsh(&["net-create", path]).with_context(|| format!("cannot create network {name}"))?;
-        Ok(Self { name: name.to_owned(), bridge, subnet })
+        place.virsh(&["net-create", path]).with_context(|| format!("cannot create network {name}"))?;
+        let here = subnet.address(1);
+        Ok(Self { name: name.to_owned(), bridge, subnet, place: place.clone(), here })
     }
 
     /// Its name in libvirt.
@@ -109,8 +118,7 @@ impl Network {
 
     /// Sends one small broadcast frame to everybody on the network: whoever counts it is not silent ([`silence`]).
     pub fn broadcast(&self) -> Result<()> {
-        let socket =
-            UdpSocket::bind((self.host_address(), 0)).context("cannot open a socket on the bridge")?;
+        let socket = UdpSocket::bind((self.here, 0)).context("cannot open a socket on the bridge")?;
         socket.set_broadcast(true)?;
         let discard = (self.subnet.address(255), 9);
         socket
@@ -125,11 +133,28 @@ impl Network {
     pub fn host_address(&self) -> Ipv4Addr {
         self.subnet.address(1)
     }
+
+    /// This machine's address on the network: the host's, unless the host is in a namespace of its own.
+    #[must_use]
+    pub fn here(&self) -> Ipv4Addr {
+        self.here
+    }
+
+    pub(crate) fn seen_from_here_as(&mut self, here: Ipv4Addr) {
+        self.here = here;
+    }
+
+    /// Gives up the network without removing it; returns its bridge. For nodes that end as a whole.
+    pub(crate) fn forget(self) -> String {
+        let bridge = self.bridge.clone();
+        std::mem::forget(self);
+        bridge
+    }
 }
 
 impl Drop for Network {
     fn drop(&mut self) {
-        if let Err(error) = virsh(&["net-destroy", &self.name]) {
+        if let Err(error) = self.place.virsh(&["net-destroy", &self.name]) {
             eprintln!("testbed: {error:#}");
         }
     }
@@ -138,11 +163,18 @@ impl Drop for Network {
 /// Cuts an idle guest off, so that the counters of its NICs stand still: its ports of the bridge are disabled (turning off
 /// flooding is not enough, the host's own broadcasts pass), and the host sends no IPv6 solicitations on its taps any more.
 pub fn silence(guest: &str) -> Result<()> {
-    let interfaces = virsh(&["domiflist", guest])?;
+    silence_at(&Place::default(), guest)
+}
+
+/// Like [`silence`], on the node given.
+pub fn silence_at(place: &Place, guest: &str) -> Result<()> {
+    let interfaces = place.virsh(&["domiflist", guest])?;
     let taps = interfaces.lines().filter_map(|line| line.split_whitespace().next()).filter(|tap| *tap != "-");
     for tap in taps {
-        run("bridge", &["link", "set", "dev", tap, "state", "disabled"])
+        place
+            .run("bridge", &["link", "set", "dev", tap, "state", "disabled"])
             .with_context(|| format!("cannot cut {guest} off"))?;
+        // What is in a namespace of its own has no IPv6 at all.
         let setting = format!("/proc/sys/net/ipv6/conf/{tap}/disable_ipv6");
         if std::fs::exists(&setting)? {
             std::fs::write(&setting, "1").with_context(|| format!("cannot write {setting}"))?;
@@ -188,6 +220,26 @@ fn network_xml(name: &str, bridge: &str, subnet: Subnet) -> String {
         // dnsmasq pings an address for 3 s before it offers it; nobody else is on this bridge.
         .child(element("dnsmasq:options").child(element("dnsmasq:option").with("value", "no-ping")))
         .render()
+}
+
+/// A subnet that nobody on this machine uses now.
+pub(crate) fn free_subnet(name: &str) -> Result<Subnet> {
+    for subnet in candidates(name) {
+        if !taken(subnet)? {
+            return Ok(subnet);
+        }
+    }
+    bail!("no free /24 found below 10.224.0.0/12")
+}
+
+/// Where to look for a free subnet: elsewhere for each name.
+fn candidates(name: &str) -> impl Iterator<Item = Subnet> {
+    let digest = Sha256::digest(name.as_bytes());
+    let start = u16::from_be_bytes([digest[0], digest[1]]);
+    (0..TRIES).map(move |step| {
+        let [high, y] = start.wrapping_add(step.wrapping_mul(257)).to_be_bytes();
+        Subnet::new(FIRST_SECOND_OCTET + high % SECOND_OCTETS, y)
+    })
 }
 
 fn taken(subnet: Subnet) -> Result<bool> {

@@ -33,9 +33,22 @@ pub fn filter<S: AsRef<str>>(directory: &Path, program: &str, args: &[S], input:
 
 /// Runs one virsh command on [`LIBVIRT_URI`] and returns what it printed.
 pub fn virsh<S: AsRef<str>>(args: &[S]) -> Result<String> {
-    let mut all = vec!["-q", "-c", LIBVIRT_URI];
+    virsh_at(LIBVIRT_URI, args)
+}
+
+/// Runs one virsh command on the libvirt at `uri` and returns what it printed.
+pub fn virsh_at<S: AsRef<str>>(uri: &str, args: &[S]) -> Result<String> {
+    let mut all = vec!["-q", "-c", uri];
     all.extend(args.iter().map(AsRef::as_ref));
     run("virsh", &all)
+}
+
+/// Runs a command that was put together elsewhere to its end and returns what it printed.
+pub(crate) fn finish_command(mut command: Command) -> Result<String> {
+    command.env("LC_ALL", "C.UTF-8");
+    let program = command.get_program().to_string_lossy().into_owned();
+    let args: Vec<String> = command.get_args().map(|arg| arg.to_string_lossy().into_owned()).collect();
+    finish(command, &program, &args, None).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn command<S: AsRef<str>>(program: &str, args: &[S]) -> Command {

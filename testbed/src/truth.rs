@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::process::virsh;
+use crate::place::Place;
 
 /// Whether a guest runs, by `state.state` of virsh.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -88,23 +88,30 @@ impl AddAssign for NicFigures {
 
 /// Asks virsh for one guest's figures now.
 pub fn figures(name: &str) -> Result<Figures> {
+    figures_at(&Place::default(), name)
+}
+
+/// Asks virsh for one guest's figures now, on the node given.
+pub fn figures_at(place: &Place, name: &str) -> Result<Figures> {
     let asked_at = Timestamp::now();
     // Only the groups needed: each further one is work for QEMU, which the guest pays.
     let groups = ["--state", "--cpu-total", "--balloon", "--vcpu", "--interface", "--block"];
-    let stats = virsh(&[&["domstats", "--raw"], groups.as_slice(), &[name]].concat())?;
+    let stats = place.virsh(&[&["domstats", "--raw"], groups.as_slice(), &[name]].concat())?;
     let answered_at = Timestamp::now();
-    let interfaces = virsh(&["domiflist", name])?;
+    let interfaces = place.virsh(&["domiflist", name])?;
     parse(&stats, &interfaces, asked_at, answered_at)
         .with_context(|| format!("cannot understand virsh about {name}"))
 }
 
 /// When the process of a running guest began, by the kernel, to a hundredth of a second.
 pub fn process_started_at(name: &str) -> Result<Timestamp> {
-    let file = format!("/run/libvirt/qemu/{name}.pid");
-    let pid =
-        std::fs::read_to_string(&file).with_context(|| format!("cannot read {file}: does {name} run?"))?;
-    let stat =
-        std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).context("its process is gone")?;
+    process_started_at_on(&Place::default(), name)
+}
+
+/// Like [`process_started_at`], on the node given.
+pub fn process_started_at_on(place: &Place, name: &str) -> Result<Timestamp> {
+    let pid = place.guest_pid(name)?;
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).context("its process is gone")?;
     let uptime = std::fs::read_to_string("/proc/uptime").context("cannot read /proc/uptime")?;
     let age_ms =
         process_age_ms(&stat, &uptime).with_context(|| format!("cannot understand /proc about {name}"))?;
