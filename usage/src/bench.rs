@@ -16,7 +16,7 @@ use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use crate::error::UsageError;
-use crate::ingest::{IngestError, IngestSettings, Ingestor};
+use crate::ingest::{Delivery, IngestError, IngestSettings, Ingestor};
 
 /// Instances on one node: a large host.
 const INSTANCES: usize = 200;
@@ -55,7 +55,7 @@ pub async fn ingest_rows(db: &Database, rows: usize, batch_size: usize) -> Resul
     make_partitions(db, &batches).await?;
     let started = Instant::now();
     for batch in &batches {
-        ingestor.ingest(batch, batch.collected_at).await?;
+        ingestor.ingest(batch, &Delivery::default(), batch.collected_at).await?;
     }
     Ok(Rate { rows, elapsed: started.elapsed() })
 }

@@ -3,7 +3,9 @@
 //!
 //! It does NOT decode bytes (`metering::wire`), authenticate nodes or derive usage.
 
+mod clock;
 mod copy;
+mod delivery;
 mod facts;
 mod heads;
 pub(crate) mod marks;
@@ -13,13 +15,17 @@ mod screen;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use metering::{Batch, BatchSeq, NodeId, WindowLength};
+use metering::{Batch, BatchSeq, WindowLength};
 use migrations::{Database, DbError, Scope, Transaction};
 use tokio_postgres::error::SqlState;
 
-use crate::error::UsageError;
+use crate::error::{UsageError, unsigned};
+use clock::ClockError;
 use partitions::Partitions;
 use screen::Screened;
+
+pub use clock::CLOCK_ERROR_MAX;
+pub use delivery::{Delivery, IngestError, Ingested, NodeClock};
 
 /// The earliest instant that is metered, in seconds since 1970: the beginning of 2020. Anything earlier is a clock
 /// that was never set.
@@ -52,75 +58,6 @@ impl IngestSettings {
     }
 }
 
-/// What became of a batch. Either way the node may forget it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ingested {
-    /// It is committed now.
-    Taken {
-        /// Readings that count.
-        rows: usize,
-        /// Readings that cannot be true and lie in quarantine.
-        quarantined: usize,
-    },
-    /// It had been committed before.
-    Duplicate,
-}
-
-/// Why a batch was not taken. Nothing of it was.
-#[derive(Debug, thiserror::Error)]
-pub enum IngestError {
-    /// More rows than a batch may have.
-    #[error("a batch of {rows} readings is too large: send at most {rows_max} at once")]
-    TooLarge {
-        /// How many it has.
-        rows: usize,
-        /// The limit.
-        rows_max: usize,
-    },
-
-    /// The number cannot be stored.
-    #[error("{seq} is no batch number: they count from 1")]
-    BadSeq {
-        /// The number.
-        seq: BatchSeq,
-    },
-
-    /// Another batch came under this number before: the node lost count, and what it sends now would be taken for
-    /// a duplicate.
-    #[error(
-        "node {node_id} sent another batch under the number {seq} before (collected at {known}, this one at {found}): \
-         its spool was lost or copied; let it continue after the highest number known (`weir node list`)"
-    )]
-    Reused {
-        /// Whose.
-        node_id: NodeId,
-        /// Which number.
-        seq: BatchSeq,
-        /// When the known batch was collected.
-        known: Timestamp,
-        /// When this one was.
-        found: Timestamp,
-    },
-
-    /// The database.
-    #[error("the batch could not be stored")]
-    Store(#[source] UsageError),
-}
-
-impl IngestError {
-    /// Whether the same batch, sent again, may be taken.
-    #[must_use]
-    pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Store(source) if source.is_transient())
-    }
-}
-
-impl<E: Into<UsageError>> From<E> for IngestError {
-    fn from(source: E) -> Self {
-        Self::Store(source.into())
-    }
-}
-
 /// Takes batches in. Its only state is which days are known to have partitions; several may work beside each other.
 #[derive(Debug)]
 pub struct Ingestor {
@@ -136,24 +73,31 @@ impl Ingestor {
         Self { db, settings, partitions: Partitions::default() }
     }
 
-    /// Takes one batch in. When this has returned `Ok`, the batch is durable.
+    /// Takes one batch in. When this has returned `Ok`, the batch is durable. `received_at`: when the request began to
+    /// arrive, by the control plane's clock.
     ///
     /// # Errors
     /// See [`IngestError`]; nothing of the batch was stored.
-    pub async fn ingest(&self, batch: &Batch, received_at: Timestamp) -> Result<Ingested, IngestError> {
+    pub async fn ingest(
+        &self,
+        batch: &Batch,
+        delivery: &Delivery,
+        received_at: Timestamp,
+    ) -> Result<Ingested, IngestError> {
         let rows = batch.readings.len();
         if self.settings.rows_max < rows {
             return Err(IngestError::TooLarge { rows, rows_max: self.settings.rows_max });
         }
         let received_at = metering::micros(received_at);
-        let screened = screen::screen(batch, received_at, self.settings.days_max);
+        let arrival = Arrival { batch, received_at, clock: clock::measure(batch, delivery, received_at) };
+        let screened = screen::screen(batch, received_at, arrival.clock, self.settings.days_max);
         self.partitions.ensure(&self.db, &screened).await?;
-        match self.store(batch, &screened, received_at).await {
+        match self.store(&arrival, delivery, &screened).await {
             Err(IngestError::Store(error)) if is_without_partition(&error) => {
                 // Somebody dropped old partitions since they were found.
                 self.partitions.forget();
                 self.partitions.ensure(&self.db, &screened).await?;
-                self.store(batch, &screened, received_at).await
+                self.store(&arrival, delivery, &screened).await
             }
             outcome => outcome,
         }
@@ -161,25 +105,64 @@ impl Ingestor {
 
     async fn store(
         &self,
-        batch: &Batch,
+        arrival: &Arrival<'_>,
+        delivery: &Delivery,
         screened: &Screened<'_>,
-        received_at: Timestamp,
     ) -> Result<Ingested, IngestError> {
+        let Arrival { batch, received_at, clock } = *arrival;
         let mut session = self.db.session().await?;
         let transaction = session.begin(Scope::Provider).await?;
+        let (known_until, covered_until) = node_marks(&transaction, batch).await?;
+        if known_until < delivery.after {
+            return Err(IngestError::Behind { after: delivery.after, known_until });
+        }
+        let mut ingested = Ingested {
+            rows: 0,
+            quarantined: 0,
+            ignored: 0,
+            is_duplicate: true,
+            known_until: known_until.max(batch.seq),
+            covered_until,
+            clock_error: clock.at_collection,
+            notices: Vec::new(),
+        };
         if !enter(&transaction, batch, received_at).await? {
-            return Ok(Ingested::Duplicate);
+            return Ok(ingested);
         }
         let mut marks = marks::Marks::new(self.settings.window);
-        facts::write(&transaction, batch, screened, &mut marks, received_at).await?;
+        facts::write(&transaction, arrival, screened, &mut marks).await?;
         copy::write(&transaction, batch.node_id, batch.boot_id, screened, received_at).await?;
         heads::write(&transaction, screened, &mut marks).await?;
         screen::write(&transaction, batch, screened, received_at).await?;
         marks::write(&transaction, &marks).await?;
         transaction.commit().await?;
-        let quarantined = screened.refused.len();
-        Ok(Ingested::Taken { rows: batch.readings.len().saturating_sub(quarantined), quarantined })
+        ingested.is_duplicate = false;
+        ingested.quarantined = screened.refused.len();
+        ingested.rows = batch.readings.len().saturating_sub(ingested.quarantined);
+        ingested.notices.clone_from(&batch.notices);
+        Ok(ingested)
     }
+}
+
+/// A batch and the circumstances of its arrival.
+#[derive(Clone, Copy, Debug)]
+struct Arrival<'a> {
+    batch: &'a Batch,
+    received_at: Timestamp,
+    clock: ClockError,
+}
+
+/// How far the node's batches are known, and how far a backup has them.
+async fn node_marks(
+    transaction: &Transaction<'_>,
+    batch: &Batch,
+) -> Result<(BatchSeq, BatchSeq), IngestError> {
+    let statement = transaction.prepare_cached(sql!("node_marks")).await?;
+    let Some(row) = transaction.query_opt(&statement, &[&batch.node_id.uuid()]).await? else {
+        return Ok((BatchSeq(0), BatchSeq(0)));
+    };
+    let seq = |column| Ok::<_, UsageError>(BatchSeq(unsigned("node", column, row.try_get(column)?)?));
+    Ok((seq("last_seq")?, seq("covered_seq")?))
 }
 
 /// `text` as PostgreSQL can store it: it cannot hold NUL.

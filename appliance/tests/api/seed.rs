@@ -7,7 +7,7 @@ use metering::{
     InstanceState, NodeId, Readings, Window, WindowLength,
 };
 use migrations::{Database, Scope};
-use usage::{IngestSettings, Ingestor, UsageSettings, derive_dirty, records, registry};
+use usage::{Delivery, IngestSettings, Ingestor, UsageSettings, derive_dirty, records, registry};
 use uuid::Uuid;
 
 const LOOK: SignedDuration = SignedDuration::from_mins(20);
@@ -30,7 +30,7 @@ pub async fn past(database: &Database) -> String {
         Window::new(end - SignedDuration::from_mins(170), end - SignedDuration::from_mins(10)).unwrap();
     let born_at = end - SignedDuration::from_hours(4);
     let ingestor = Ingestor::new(database.clone(), IngestSettings::new(settings.window));
-    ingestor.ingest(&batch(born_at, end), now).await.unwrap();
+    ingestor.ingest(&batch(born_at, end), &Delivery::default(), now).await.unwrap();
     derive_dirty(database, settings, now).await.unwrap();
     let plan = PricePlan::parse("past.toml", PLAN.as_bytes()).unwrap();
     plans::apply(database, &plan, now).await.unwrap();

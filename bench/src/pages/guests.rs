@@ -9,7 +9,7 @@ use metering::{
     Readings, VolumeFacts, VolumeId, VolumeReading, VolumeRegisters,
 };
 use migrations::Database;
-use usage::{IngestSettings, Ingestor, UsageSettings, derive_dirty};
+use usage::{Delivery, IngestSettings, Ingestor, UsageSettings, derive_dirty};
 use uuid::Uuid;
 
 /// Guests: all of one tenant, beside what that tenant has of the history.
@@ -52,7 +52,7 @@ pub async fn load(
     for (number, looks) in looks.chunks(LOOKS_IN_A_BATCH).enumerate() {
         let Some(last) = looks.last() else { continue };
         let batch = batch(BatchSeq(number as u64 + 1), tenant, born_at, looks, *last);
-        ingestor.ingest(&batch, *last).await?;
+        ingestor.ingest(&batch, &Delivery::default(), *last).await?;
     }
     let derived = derive_dirty(database, usage, now).await?;
     ensure!(derived.failed == 0, "usage of {} resources was not derived", derived.failed);

@@ -8,7 +8,7 @@ use metering::{
     Readings, VolumeFacts, VolumeId, VolumeReading, VolumeRegisters,
 };
 use migrations::Database;
-use usage::{IngestSettings, Ingestor, UsageSettings, derive_dirty};
+use usage::{Delivery, IngestSettings, Ingestor, UsageSettings, derive_dirty};
 use uuid::Uuid;
 
 use super::usage_settings;
@@ -97,7 +97,7 @@ impl Node {
             volumes: (0..self.guests.len()).map(volume_facts).collect(),
             notices: Vec::new(),
         };
-        self.ingestor.ingest(&batch, last).await.expect("the test's batch is taken in");
+        self.ingestor.ingest(&batch, &Delivery::default(), last).await.expect("the test's batch is taken in");
     }
 
     /// Derives usage of everything that was taken in.

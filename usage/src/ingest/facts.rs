@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::marks::Marks;
 use super::screen::Screened;
-use super::{EARLIEST, clean, storable};
+use super::{Arrival, EARLIEST, clean, storable};
 use crate::error::UsageError;
 use crate::ownership;
 
@@ -37,15 +37,15 @@ struct SeenVolume<'a> {
 /// Writes a batch's facts, and marks the usage of what thereby changed hands.
 pub(super) async fn write(
     transaction: &Transaction<'_>,
-    batch: &Batch,
+    arrival: &Arrival<'_>,
     screened: &Screened<'_>,
     marks: &mut Marks,
-    received_at: Timestamp,
 ) -> Result<(), UsageError> {
+    let Arrival { batch, received_at, .. } = *arrival;
     // A clock that is wrong must not make a beginning that is wrong.
     let earliest = Timestamp::from_second(EARLIEST).unwrap_or(Timestamp::UNIX_EPOCH);
     let facts_at = storable(batch.collected_at).clamp(earliest, received_at.max(earliest));
-    write_node(transaction, batch, screened).await?;
+    write_node(transaction, arrival, screened).await?;
     let instances = seen_instances(batch, screened, facts_at);
     write_instances(transaction, batch, &instances, facts_at).await?;
     let volumes = seen_volumes(batch, screened, facts_at);
@@ -67,9 +67,11 @@ pub(super) fn begins(observed_at: Timestamp, epoch: Epoch) -> Timestamp {
 
 async fn write_node(
     transaction: &Transaction<'_>,
-    batch: &Batch,
+    arrival: &Arrival<'_>,
     screened: &Screened<'_>,
 ) -> Result<(), UsageError> {
+    let Arrival { batch, received_at, clock } = arrival;
+    let clock_error_us = clock.at_delivery.and_then(|error| i64::try_from(error.as_micros()).ok());
     let last_observed_at = (screened.instances.iter().map(|r| r.observed_at))
         .chain(screened.volumes.iter().map(|r| r.observed_at))
         .chain(screened.node.map(|r| r.observed_at))
@@ -85,6 +87,8 @@ async fn write_node(
                 &batch.boot_id.uuid(),
                 &last_observed_at,
                 &seq,
+                received_at,
+                &clock_error_us,
             ],
         )
         .await?;

@@ -10,6 +10,7 @@ use metering::{
 use migrations::Transaction;
 use serde_json::{Value, json};
 
+use super::clock::{CLOCK_ERROR_MAX, ClockError};
 use super::partitions::day_of;
 use super::{DEVICE_MAX, EARLIEST, FUTURE_MAX, clean, storable};
 use crate::error::UsageError;
@@ -54,9 +55,14 @@ impl Screened<'_> {
 }
 
 /// Sorts a batch's rows.
-pub(super) fn screen<'a>(batch: &'a Batch, received_at: Timestamp, days_max: usize) -> Screened<'a> {
+pub(super) fn screen<'a>(
+    batch: &'a Batch,
+    received_at: Timestamp,
+    clock: ClockError,
+    days_max: usize,
+) -> Screened<'a> {
     let readings = &batch.readings;
-    let rules = Rules::new(batch, received_at, days_max);
+    let rules = Rules { clock, ..Rules::new(batch, received_at, days_max) };
     let bounds = Window::new(rules.earliest, rules.latest).ok();
     let mut screened = Screened { bounds, ..Screened::default() };
     for reading in &readings.instances {
@@ -143,6 +149,7 @@ struct Rules {
     latest: Timestamp,
     first_day: i64,
     days_max: usize,
+    clock: ClockError,
 }
 
 impl Rules {
@@ -163,7 +170,7 @@ impl Rules {
             .map(day_of)
             .collect();
         let first_day = days.iter().rev().nth(days_max.saturating_sub(1)).copied().unwrap_or(i64::MIN);
-        Self { earliest, latest, first_day, days_max }
+        Self { earliest, latest, first_day, days_max, clock: ClockError::default() }
     }
 
     fn fault_of_instance(&self, reading: &InstanceReading) -> Option<String> {
@@ -174,6 +181,15 @@ impl Rules {
 
     /// Why a reading cannot be true, or cannot be stored.
     fn fault(&self, observed_at: Timestamp, epoch: Epoch, figures: &[u64], texts: &[&str]) -> Option<String> {
+        if let Some(error) = self.clock.beyond() {
+            let side = if error.is_positive() { "ahead" } else { "behind" };
+            return Some(format!(
+                "the node's clock was {}.{:06} s {side} when this was read, more than {} s",
+                error.unsigned_abs().as_secs(),
+                error.unsigned_abs().subsec_micros(),
+                CLOCK_ERROR_MAX.as_secs()
+            ));
+        }
         if self.latest < observed_at {
             return Some(format!(
                 "observed more than {} s after it was received: the node's clock is ahead",

@@ -79,7 +79,7 @@ async fn the_day_on_which_clocks_are_set_back_has_twenty_five_hours() {
     let from = "2026-10-23T22:00:00Z".parse::<Timestamp>().unwrap().as_second() - at(0).as_second();
     let mut batch = hourly(&mut node, id, from, 73);
     batch.instances = vec![facts(id, "web", Some("berlin"))];
-    node.ingestor.ingest(&batch, at(3 * 86_400)).await.unwrap();
+    node.ingestor.ingest(&batch, &usage::Delivery::default(), at(3 * 86_400)).await.unwrap();
     derive(&db, 3 * 86_400).await;
     let scope = Scope::Tenant(berlin.id.uuid());
     let expected = ["2026-10-24 24", "2026-10-25 25", "2026-10-26 24"];
@@ -99,7 +99,7 @@ async fn days_and_records_say_the_same_of_a_month_in_which_clocks_are_set_back()
     let second = |text: &str| text.parse::<Timestamp>().unwrap().as_second() - at(0).as_second();
     let mut batch = hourly(&mut node, id, second("2026-10-23T21:00:00Z"), 75);
     batch.instances = vec![facts(id, "web", Some("berlin"))];
-    node.ingestor.ingest(&batch, at(3 * 86_400)).await.unwrap();
+    node.ingestor.ingest(&batch, &usage::Delivery::default(), at(3 * 86_400)).await.unwrap();
     derive(&db, 3 * 86_400).await;
     let zone = jiff::tz::TimeZone::get("Europe/Berlin").unwrap();
     let (month, next) = (second("2026-09-30T22:00:00Z"), second("2026-10-31T23:00:00Z"));
@@ -206,13 +206,13 @@ fn in_whatever_order_readings_and_owners_come_days_are_the_sums_of_their_records
                 let now = 600_000;
                 for (which, derives) in &order {
                     let batch = which.get(&batches);
-                    node.ingestor.ingest(batch, at(now)).await.unwrap();
+                    node.ingestor.ingest(batch, &usage::Delivery::default(), at(now)).await.unwrap();
                     if *derives {
                         derive(&db, now).await;
                     }
                 }
                 for batch in batches.iter().rev() {
-                    node.ingestor.ingest(batch, at(now)).await.unwrap();
+                    node.ingestor.ingest(batch, &usage::Delivery::default(), at(now)).await.unwrap();
                 }
                 for (since, tenant, derives) in &owners {
                     let since = Some(at(*since));

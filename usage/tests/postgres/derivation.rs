@@ -129,7 +129,10 @@ async fn a_window_that_becomes_dirty_while_it_is_derived_is_derived_again() {
     assert_eq!(taken, 1);
     // The next readings of the same window wait for that ...
     let ingestor = usage::Ingestor::new(db.database(), usage::IngestSettings::new(settings().window));
-    let mut ingest = tokio::spawn(async move { ingestor.ingest(&second, at(100)).await.unwrap() });
+    let mut ingest =
+        tokio::spawn(
+            async move { ingestor.ingest(&second, &usage::Delivery::default(), at(100)).await.unwrap() },
+        );
     let waited = tokio::time::timeout(Duration::from_millis(300), &mut ingest).await;
     assert!(waited.is_err(), "it marked a window whose mark was being taken");
     deriving.commit().await.unwrap();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use metering::Batch;
 use migrations::{Database, Scope};
-use usage::{IngestError, Ingested};
+use usage::{Delivery, IngestError};
 
 use crate::story::*;
 
@@ -27,12 +27,13 @@ async fn a_batch_that_comes_again_changes_nothing_even_a_month_later() {
     let db = migrations::testing::database().await;
     let mut node = Node::new(&db);
     let batch = simple(&mut node);
-    assert_eq!(node.send(&batch).await.unwrap(), Ingested::Taken { rows: 2, quarantined: 0 });
+    assert_eq!(taken(&node.send(&batch).await.unwrap()), (2, 0));
     let before = state(&db).await;
     assert_eq!(before, (2, 1, 4));
-    assert_eq!(node.send(&batch).await.unwrap(), Ingested::Duplicate);
+    assert!(node.send(&batch).await.unwrap().is_duplicate);
     let month_later = at(30 * 86_400);
-    assert_eq!(node.ingestor.ingest(&batch, month_later).await.unwrap(), Ingested::Duplicate);
+    let again = node.ingestor.ingest(&batch, &Delivery::default(), month_later).await.unwrap();
+    assert!(again.is_duplicate);
     assert_eq!(count(&db, Scope::Provider, "dirty_window").await, 0);
     assert_eq!(state(&db).await, before);
     check(&db, "cpu_ns", "unassigned 0 25 20 0 0").await;
@@ -51,7 +52,7 @@ async fn a_batch_that_comes_on_many_connections_at_once_counts_once() {
     }
     let mut taken = 0;
     for task in tasks {
-        taken += usize::from(task.await.unwrap() != Ingested::Duplicate);
+        taken += usize::from(!task.await.unwrap().is_duplicate);
     }
     assert_eq!(taken, 1);
     assert_eq!(state(&db).await, (2, 1, 4));
@@ -76,7 +77,9 @@ async fn a_batch_that_is_too_large_is_refused_whole() {
     let db = migrations::testing::database().await;
     let mut node = Node::new(&db);
     let settings = usage::IngestSettings { rows_max: 1, ..usage::IngestSettings::new(settings().window) };
-    let error = usage::Ingestor::new(db.database(), settings).ingest(&simple(&mut node), at(100)).await;
+    let error = usage::Ingestor::new(db.database(), settings)
+        .ingest(&simple(&mut node), &Delivery::default(), at(100))
+        .await;
     assert!(matches!(error, Err(IngestError::TooLarge { rows: 2, rows_max: 1 })));
     assert_eq!(count(&db, Scope::Provider, "batch_ledger").await, 0);
 }
@@ -92,6 +95,6 @@ async fn partitions_that_were_dropped_behind_our_back_are_made_again() {
     transaction.query("SELECT weir_drop_partitions('instance_reading', '2026-12-01')", &[]).await.unwrap();
     transaction.commit().await.unwrap();
     let second = simple(&mut node);
-    assert_eq!(node.send(&second).await.unwrap(), Ingested::Taken { rows: 2, quarantined: 0 });
+    assert_eq!(taken(&node.send(&second).await.unwrap()), (2, 0));
     assert_eq!(count(&db, Scope::Provider, "visible_instance_reading").await, 2);
 }

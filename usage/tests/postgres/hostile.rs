@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use metering::{Epoch, EpochId, GapReason, InstanceReading, Window};
 use migrations::Scope;
-use usage::{Ingested, registry};
+use usage::{Delivery, registry};
 
 use crate::story::*;
 
@@ -38,7 +38,7 @@ async fn a_row_that_cannot_be_true_is_kept_aside_and_the_rest_counts() {
     ];
     batch.readings.node =
         Some(metering::NodeReading { observed_at: Timestamp::UNIX_EPOCH, ..Default::default() });
-    assert_eq!(node.send(&batch).await.unwrap(), Ingested::Taken { rows: 2, quarantined: 11 });
+    assert_eq!(taken(&node.send(&batch).await.unwrap()), (2, 11));
     let reasons = query(&db, Scope::Provider, "SELECT reason, payload FROM quarantine ORDER BY reason").await;
     assert_eq!(reasons.len(), 11);
     assert!(reasons.iter().all(|row| row.get::<_, String>("reason").len() > 10));
@@ -52,8 +52,8 @@ async fn a_clock_that_is_a_little_ahead_is_believed() {
     let db = migrations::testing::database().await;
     let (mut node, id, a) = (Node::new(&db), instance_id(), epoch("a", Some(0)));
     let batch = node.instances(vec![reading(id, 310, a, 10)]);
-    let taken = node.ingestor.ingest(&batch, at(10)).await.unwrap();
-    assert_eq!(taken, Ingested::Taken { rows: 1, quarantined: 0 });
+    let ingested = node.ingestor.ingest(&batch, &Delivery::default(), at(10)).await.unwrap();
+    assert_eq!(taken(&ingested), (1, 0));
 }
 
 #[tokio::test]
@@ -61,7 +61,7 @@ async fn a_batch_from_every_day_since_2020_takes_only_so_many_partitions() {
     let db = migrations::testing::database().await;
     let (mut node, id, a) = (Node::new(&db), instance_id(), epoch("a", None));
     let batch = node.instances((0..100).map(|day| reading(id, -day * 86_400, a, 1)).collect());
-    assert_eq!(node.send(&batch).await.unwrap(), Ingested::Taken { rows: 62, quarantined: 38 });
+    assert_eq!(taken(&node.send(&batch).await.unwrap()), (62, 38));
 }
 
 #[tokio::test]

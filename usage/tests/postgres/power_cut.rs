@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use metering::Batch;
 use migrations::cluster::{ClusterOptions, ClusterState, PrivateCluster};
 use migrations::{Database, PoolLimits, Scope};
-use usage::{Ingested, Ingestor};
+use usage::{Delivery, Ingested, Ingestor};
 
 use crate::story::*;
 
@@ -25,7 +25,7 @@ fn kill_9(cluster: &PrivateCluster) -> u32 {
 async fn insist(ingestor: &Ingestor, batch: &Batch) -> Ingested {
     let since = Instant::now();
     loop {
-        match ingestor.ingest(batch, at(86_400)).await {
+        match ingestor.ingest(batch, &Delivery::default(), at(86_400)).await {
             Ok(ingested) => return ingested,
             Err(error) => assert!(error.is_transient(), "{error:?}"),
         }
@@ -73,7 +73,8 @@ async fn a_server_that_is_killed_while_it_copies_leaves_all_of_a_batch_or_nothin
             tokio::time::sleep(Duration::from_millis(delay_ms)).await;
             kill_9(&cluster)
         };
-        let (outcome, killed) = tokio::join!(ingestor.ingest(&batch, at(86_400)), kill);
+        let delivery = Delivery::default();
+        let (outcome, killed) = tokio::join!(ingestor.ingest(&batch, &delivery, at(86_400)), kill);
         interrupted += usize::from(outcome.is_err());
         let (found, promised) = rows(&db).await;
         assert_eq!(

@@ -11,7 +11,7 @@ use metering::{
 };
 use migrations::{Database, Scope};
 use usage::registry::{self, NewTenant, Tenant};
-use usage::{IngestError, IngestSettings, Ingested, Ingestor, UsageSettings};
+use usage::{Delivery, IngestError, IngestSettings, Ingested, Ingestor, UsageSettings};
 use uuid::Uuid;
 
 /// Seconds since noon of a day in autumn.
@@ -73,12 +73,18 @@ impl Node {
 
     /// Takes a batch in as if it came a day later.
     pub async fn send(&self, batch: &Batch) -> Result<Ingested, IngestError> {
-        self.ingestor.ingest(batch, at(86_400)).await
+        self.ingestor.ingest(batch, &Delivery::default(), at(86_400)).await
     }
 
     pub async fn must_send(&self, batch: &Batch) {
         self.send(batch).await.unwrap();
     }
+}
+
+/// How many readings of a batch count, and how many lie in quarantine.
+pub fn taken(ingested: &Ingested) -> (usize, usize) {
+    assert!(!ingested.is_duplicate);
+    (ingested.rows, ingested.quarantined)
 }
 
 /// An epoch born at a second, or adopted.

@@ -10,11 +10,11 @@ use std::time::Duration;
 use ::mail::Smtp;
 use collector::{Parcel, Receipt, Sink, SinkError};
 use jiff::Timestamp;
-use metering::BatchSeq;
+use metering::BootId;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{debug, error, warn};
-use usage::{Ingested, derivation};
+use usage::{Delivery, IngestError, NodeClock, derivation};
 
 use crate::parts::Parts;
 
@@ -46,7 +46,7 @@ impl Jobs {
         let source = parts.spool().await;
         let spool = source.as_ref().map(|(spool, _)| spool.clone());
         if let Some((spool, wake)) = source {
-            let sink = Ingest { parts: Arc::clone(parts) };
+            let sink = Ingest { parts: Arc::clone(parts), boot_id: boot_id() };
             tasks.push(tokio::spawn(collector::ship(spool, wake, sink, stop.clone())));
         }
         Self { spool, tasks }
@@ -78,23 +78,39 @@ impl Jobs {
 /// The collector's sink: the database.
 struct Ingest {
     parts: Arc<Parts>,
+    boot_id: Option<BootId>,
+}
+
+/// The life of this machine's kernel, if it tells.
+fn boot_id() -> Option<BootId> {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim().parse().ok()
 }
 
 impl Sink for Ingest {
     async fn deliver(&self, parcel: Parcel) -> Result<Receipt, SinkError> {
         let batch = parcel.batch;
-        match self.parts.ingestor.ingest(&batch, Timestamp::now()).await {
-            Ok(Ingested::Duplicate) => debug!(seq = %batch.seq, "a batch came again"),
-            Ok(Ingested::Taken { rows, quarantined }) => {
-                debug!(seq = %batch.seq, rows, "a batch was stored");
-                if 0 < quarantined {
-                    warn!(seq = %batch.seq, quarantined, "readings that cannot be true lie in quarantine");
-                }
-                self.parts.ingested.notify_one();
+        let (wall, boot) = (parcel.now.wall, parcel.now.boot);
+        let sent = Some(NodeClock { wall, boot, boot_id: self.boot_id });
+        let delivery = Delivery { after: parcel.after, sent };
+        let ingested = match self.parts.ingestor.ingest(&batch, &delivery, Timestamp::now()).await {
+            Ok(ingested) => ingested,
+            Err(IngestError::Behind { known_until, .. }) => return Err(SinkError::Behind { known_until }),
+            Err(error) if error.is_final() => {
+                return Err(SinkError::Refused { reason: format!("{:#}", anyhow::Error::from(error)) });
             }
             Err(error) => return Err(SinkError::Away(Box::new(error))),
+        };
+        if ingested.is_duplicate {
+            debug!(seq = %batch.seq, "a batch came again");
+        } else {
+            let (rows, quarantined, ignored) = (ingested.rows, ingested.quarantined, ingested.ignored);
+            debug!(seq = %batch.seq, rows, ignored, "a batch was stored");
+            if 0 < quarantined {
+                warn!(seq = %batch.seq, quarantined, "readings that cannot be true lie in quarantine");
+            }
+            self.parts.ingested.notify_one();
         }
-        Ok(Receipt { known_until: batch.seq, covered_until: BatchSeq(0) })
+        Ok(Receipt { known_until: ingested.known_until, covered_until: ingested.covered_until })
     }
 }
 
