@@ -4,6 +4,7 @@
 //! leaves a row in the outbox, in the same transaction. It reads no clock.
 
 mod kind;
+pub mod watch;
 
 use jiff::{SignedDuration, Timestamp};
 use metering::batch::Notice;
@@ -91,7 +92,7 @@ pub enum AlertError {
 }
 
 /// Every statement of this module, by name: for whoever wants to prepare them.
-pub const STATEMENTS: [(&str, &str); 8] = [
+pub const STATEMENTS: [(&str, &str); 9] = [
     ("alert_raise", RAISE),
     ("alert_mail_facts", MAIL_FACTS),
     ("alert_mail", MAIL),
@@ -100,6 +101,7 @@ pub const STATEMENTS: [(&str, &str); 8] = [
     ("alert_end_by_id", END_BY_ID),
     ("alert_list", LIST),
     ("alert_count", COUNT),
+    ("alert_quarantined", QUARANTINED),
 ];
 const RAISE: &str = include_str!("../sql/alert_raise.sql");
 const MAIL_FACTS: &str = include_str!("../sql/alert_mail_facts.sql");
@@ -108,6 +110,7 @@ const UNMAILED: &str = include_str!("../sql/alert_unmailed.sql");
 const END: &str = include_str!("../sql/alert_end.sql");
 const END_BY_ID: &str = include_str!("../sql/alert_end_by_id.sql");
 const LIST: &str = include_str!("../sql/alert_list.sql");
+const QUARANTINED: &str = include_str!("../sql/alert_quarantined.sql");
 const COUNT: &str = include_str!("../sql/alert_count.sql");
 
 impl Alert {

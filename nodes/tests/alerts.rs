@@ -4,6 +4,7 @@ use jiff::{Timestamp, ToSpan};
 use metering::batch::{Notice, NoticeKind};
 use metering::{InstanceId, NodeId};
 use migrations::testing::{TestDatabase, database};
+use nodes::alerts::watch::{self, Watch};
 use nodes::alerts::{self, Alert, Kind};
 use serde_json::Value;
 use uuid::Uuid;
@@ -153,6 +154,55 @@ async fn a_node_cannot_fill_the_table_with_one_word_or_break_it_with_a_nul() {
     let open = alerts::open(&db).await.expect("alerts");
     assert_eq!(open[0].detail.len(), 2_000);
     assert!(open[0].subject.len() < 300);
+}
+
+#[tokio::test]
+async fn looking_raises_what_is_wrong_and_ends_what_is_right_again_or_gone() {
+    let (db, node_id) = world().await;
+    let owner = db.owner_client().await;
+    let change = |sql: &'static str| owner.execute(sql, &[]);
+    change("UPDATE node SET joined_at = '2026-11-22T00:00Z', last_heard_at = '2026-11-22T11:00Z', clock_error_us = 9000000")
+        .await
+        .expect("a silent node");
+    owner
+        .execute(
+            "INSERT INTO quarantine (node_id, seq, received_at, kind, reason, payload) \
+             SELECT $1, 1, '2026-11-22T11:30Z', 'nic', 'faster than its link ' || n % 5, '{}' FROM generate_series(1, 11) n",
+            &[&node_id.uuid()],
+        )
+        .await
+        .expect("quarantine");
+    let watch =
+        Watch { reading_interval: std::time::Duration::from_secs(60), listening_since: at(-60), own: None };
+    watch::look(&db, &watch, at(0)).await.expect("a look");
+    watch::look(&db, &watch, at(1)).await.expect("a look");
+    let open = alerts::open(&db).await.expect("alerts");
+    let mut kinds: Vec<(&str, u64)> = open.iter().map(|entry| (entry.kind.as_str(), entry.times)).collect();
+    kinds.sort_unstable();
+    assert_eq!(kinds, [("clock_wrong", 2), ("node_silent", 2), ("quarantine_grew", 2)]);
+    let quarantine = open.iter().find(|entry| entry.kind == "quarantine_grew").expect("it grew");
+    assert!(quarantine.detail.starts_with("11 readings in the last hour: faster than its link 1 (3); "));
+    // It is back and its clock is right; nothing was set aside for an hour.
+    change("UPDATE node SET last_heard_at = '2026-11-22T12:45Z', clock_error_us = 10")
+        .await
+        .expect("it is back");
+    watch::look(&db, &watch, at(46)).await.expect("a look");
+    assert_eq!(alerts::open(&db).await.expect("alerts"), []);
+    // And a node that is removed while it is silent is nobody's worry.
+    watch::look(&db, &watch, at(90)).await.expect("a look");
+    assert_eq!(alerts::open(&db).await.expect("alerts").len(), 1);
+    change("UPDATE node SET state = 'removed', removed_at = '2026-11-22T13:30Z'").await.expect("removed");
+    watch::look(&db, &watch, at(91)).await.expect("a look");
+    assert_eq!(alerts::open(&db).await.expect("alerts"), []);
+}
+
+#[tokio::test]
+async fn every_statement_fits_the_database() {
+    let db = database().await;
+    let owner = db.owner_client().await;
+    for (name, statement) in alerts::STATEMENTS {
+        owner.prepare(statement).await.unwrap_or_else(|error| panic!("{name}: {error:?}"));
+    }
 }
 
 #[test]
