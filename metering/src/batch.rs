@@ -176,7 +176,8 @@ pub enum NoticeKind {
 }
 
 impl NoticeKind {
-    const ALL: [NoticeKind; 9] = [
+    /// All of them.
+    pub const ALL: [NoticeKind; 9] = [
         Self::PathsDiffer,
         Self::KernelPathAway,
         Self::ClockStepped,
