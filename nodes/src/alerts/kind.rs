@@ -55,6 +55,11 @@ impl Kind {
         }
     }
 
+    /// All kinds that this version knows.
+    pub fn all() -> impl Iterator<Item = Self> {
+        OWN.into_iter().chain(NoticeKind::ALL.into_iter().map(Self::Notice))
+    }
+
     /// The kind of that name. `None`: a newer version wrote it.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
