@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use metering::{DiskReading, DiskRegisters, Gap, GapReason, InstanceId, NicReading, NicRegisters, Window};
 
+use super::run::Look;
 use super::state::{DeviceTrack, Mark, RunTrack, State};
 use super::{EpochCounter, Outcome, impossible, instance_gap, span};
 use crate::observation::{Figures, ObservedDisk, ObservedNic};
@@ -15,33 +16,27 @@ use crate::observation::{Figures, ObservedDisk, ObservedNic};
 const DISK_REGISTERS: [&str; 5] = ["read_bytes", "write_bytes", "read_ops", "write_ops", "flush_ops"];
 const NIC_REGISTERS: [&str; 4] = ["rx_bytes", "tx_bytes", "rx_packets", "tx_packets"];
 
-/// All devices of a run whose figures could be read.
+/// All devices of a run whose figures could be read. `plugged`: when devices were heard to change for the first time since
+/// `last_read`.
 pub(super) fn observe_all(
     state: &mut State,
-    now: Mark,
-    instance_id: InstanceId,
+    look: Look<'_>,
     last_read: Option<Mark>,
+    plugged: Option<Mark>,
     run: &mut RunTrack,
     figures: &Figures,
     outcome: &mut Outcome,
 ) {
-    let born_at = if run.is_surveyed {
-        // Plugged in since then: the look before is the earliest instant possible.
-        last_read.map(|mark| mark.wall.min(now.wall))
+    let mut survey = Survey::new(state, look, last_read, run, outcome);
+    if let Some(at) = plugged.filter(|_| run.is_surveyed) {
+        survey.born_at = Some(at.wall.min(look.now.wall));
+    }
+    let disks = if look.is_idle() {
+        survey.repeat_disks(&run.disks);
+        std::mem::take(&mut run.disks)
     } else {
-        run.epoch.born_at
+        survey.disks(std::mem::take(&mut run.disks), &figures.disks)
     };
-    let mut survey = Survey {
-        instance_id,
-        now,
-        span: span(last_read.map(|mark| mark.wall), now.wall),
-        born_at,
-        run_epoch: run.epoch.id.as_i64().to_be_bytes(),
-        epochs: EpochCounter { memory: *state.memory.as_bytes(), epochs: &mut state.epochs },
-        not_counted: BTreeMap::new(),
-        outcome,
-    };
-    let disks = survey.disks(std::mem::take(&mut run.disks), &figures.disks);
     let nics = survey.nics(std::mem::take(&mut run.nics), &figures.nics);
     let not_counted = survey.report_not_counted(&run.not_counted);
     run.disks = disks;
@@ -50,10 +45,71 @@ pub(super) fn observe_all(
     run.is_surveyed = true;
 }
 
+/// The run has ended: the final counters of NICs whose end the kernel told. Gives the devices of which nothing is known since
+/// their last reading.
+pub(super) fn end_all(
+    state: &mut State,
+    look: Look<'_>,
+    last_read: Option<Mark>,
+    run: &mut RunTrack,
+    nics: &[(String, NicRegisters)],
+    outcome: &mut Outcome,
+) -> Vec<String> {
+    let mut missing: Vec<String> = run.disks.keys().cloned().collect();
+    let mut survey = Survey::new(state, look, last_read, run, outcome);
+    let mut before = std::mem::take(&mut run.nics);
+    for (mac, registers) in nics {
+        let mut track = before.remove(mac).unwrap_or_else(|| survey.attach(b"nic", mac, ""));
+        survey.read_nic(&mut track, mac, *registers);
+    }
+    missing.extend(before.into_keys().filter(|mac| !run.not_counted.contains(mac)));
+    missing
+}
+
+/// The registers of all devices whose birth is not known, as they stand.
+pub(super) fn repeat(instance_id: InstanceId, at: Mark, run: &RunTrack, outcome: &mut Outcome) {
+    for (target, track) in run.disks.iter().filter(|(_, track)| track.epoch.born_at.is_none()) {
+        outcome.readings.disks.extend(disk_reading(instance_id, at, target, track));
+    }
+    for (mac, track) in run.nics.iter().filter(|(_, track)| track.epoch.born_at.is_none()) {
+        outcome.readings.nics.extend(nic_reading(instance_id, at, mac, track));
+    }
+}
+
+/// A disk's registers as they stand; `None`: it was never read.
+fn disk_reading(instance_id: InstanceId, at: Mark, target: &str, track: &DeviceTrack) -> Option<DiskReading> {
+    let &[read_bytes, write_bytes, read_ops, write_ops, flush_ops] = track.registers.as_slice() else {
+        return None;
+    };
+    Some(DiskReading {
+        instance_id,
+        target: target.to_owned(),
+        source: track.source.clone(),
+        observed_at: at.wall,
+        epoch: track.epoch.into(),
+        registers: DiskRegisters { read_bytes, write_bytes, read_ops, write_ops, flush_ops },
+    })
+}
+
+/// A NIC's registers as they stand; `None`: it was never read.
+fn nic_reading(instance_id: InstanceId, at: Mark, mac: &str, track: &DeviceTrack) -> Option<NicReading> {
+    let &[rx_bytes, tx_bytes, rx_packets, tx_packets] = track.registers.as_slice() else {
+        return None;
+    };
+    Some(NicReading {
+        instance_id,
+        mac: mac.to_owned(),
+        observed_at: at.wall,
+        epoch: track.epoch.into(),
+        registers: NicRegisters { rx_bytes, tx_bytes, rx_packets, tx_packets },
+    })
+}
+
 /// One look at the devices of one run.
 struct Survey<'a> {
     instance_id: InstanceId,
     now: Mark,
+    is_blocks: bool,
     span: Window,
     born_at: Option<jiff::Timestamp>,
     run_epoch: [u8; 8],
@@ -62,7 +118,41 @@ struct Survey<'a> {
     outcome: &'a mut Outcome,
 }
 
-impl Survey<'_> {
+impl<'a> Survey<'a> {
+    fn new(
+        state: &'a mut State,
+        look: Look<'_>,
+        last_read: Option<Mark>,
+        run: &RunTrack,
+        outcome: &'a mut Outcome,
+    ) -> Self {
+        let born_at = if run.is_surveyed {
+            // Plugged in since then: the look before is the earliest instant possible.
+            last_read.map(|mark| mark.wall.min(look.now.wall))
+        } else {
+            run.epoch.born_at
+        };
+        Survey {
+            instance_id: look.instance_id,
+            now: look.now,
+            is_blocks: look.is_blocks(),
+            span: span(last_read.map(|mark| mark.wall), look.now.wall),
+            born_at,
+            run_epoch: run.epoch.id.as_i64().to_be_bytes(),
+            epochs: EpochCounter { memory: *state.memory.as_bytes(), epochs: &mut state.epochs },
+            not_counted: BTreeMap::new(),
+            outcome,
+        }
+    }
+
+    /// They were not asked because they did nothing: their registers stand where they stood.
+    fn repeat_disks(&mut self, disks: &BTreeMap<String, DeviceTrack>) {
+        for (target, track) in disks {
+            let reading = disk_reading(self.instance_id, self.now, target, track);
+            self.outcome.readings.disks.extend(reading);
+        }
+    }
+
     fn disks(
         &mut self,
         mut before: BTreeMap<String, DeviceTrack>,
@@ -90,6 +180,7 @@ impl Survey<'_> {
             }
             after.insert(disk.target.clone(), track);
         }
+        self.unplugged(before);
         after
     }
 
@@ -97,14 +188,8 @@ impl Survey<'_> {
         let DiskRegisters { read_bytes, write_bytes, read_ops, write_ops, flush_ops } = registers;
         let values = [read_bytes, write_bytes, read_ops, write_ops, flush_ops];
         if self.is_possible(track, &disk.target, &DISK_REGISTERS, &values) {
-            self.outcome.readings.disks.push(DiskReading {
-                instance_id: self.instance_id,
-                target: disk.target.clone(),
-                source: disk.source.clone(),
-                observed_at: self.now.wall,
-                epoch: track.epoch.into(),
-                registers,
-            });
+            let reading = disk_reading(self.instance_id, self.now, &disk.target, track);
+            self.outcome.readings.disks.extend(reading);
         }
     }
 
@@ -133,6 +218,8 @@ impl Survey<'_> {
             track.mark = nic.host_device.clone().or(track.mark);
             match nic.registers {
                 Some(registers) => self.read_nic(&mut track, mac, registers),
+                // Not asked for.
+                None if self.is_blocks && nic.host_device.is_some() => {}
                 None => {
                     let detail = match &nic.host_device {
                         Some(device) => format!("the host does not count {device}"),
@@ -143,6 +230,7 @@ impl Survey<'_> {
             }
             after.insert(mac.clone(), track);
         }
+        self.unplugged(before);
         after
     }
 
@@ -150,13 +238,18 @@ impl Survey<'_> {
         let NicRegisters { rx_bytes, tx_bytes, rx_packets, tx_packets } = registers;
         let values = [rx_bytes, tx_bytes, rx_packets, tx_packets];
         if self.is_possible(track, mac, &NIC_REGISTERS, &values) {
-            self.outcome.readings.nics.push(NicReading {
-                instance_id: self.instance_id,
-                mac: mac.to_owned(),
-                observed_at: self.now.wall,
-                epoch: track.epoch.into(),
-                registers,
-            });
+            let reading = nic_reading(self.instance_id, self.now, mac, track);
+            self.outcome.readings.nics.extend(reading);
+        }
+    }
+
+    /// What is not there any more was unplugged; what it did since it was read last is not known.
+    fn unplugged(&mut self, gone: BTreeMap<String, DeviceTrack>) {
+        for (device, track) in gone {
+            if !track.registers.is_empty() {
+                let detail = "it was unplugged between two readings".to_owned();
+                self.gap(Some(&device), GapReason::EndedUnread, detail);
+            }
         }
     }
 

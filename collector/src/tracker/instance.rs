@@ -1,38 +1,192 @@
-//! Instances: which run it is, what it held, what its facts are. Its devices are `device`'s.
+//! Instances: who they are, which lives they had since the look before, and whose they are. What happens within a life is
+//! `run`'s, its devices are `device`'s.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use metering::{
-    Epoch, GapReason, InstanceFacts, InstanceId, InstanceReading, InstanceRegisters, InstanceState,
+    Epoch, InstanceFacts, InstanceId, InstanceReading, InstanceRegisters, InstanceState,
 };
 
-use super::device;
-use super::state::{Amounts, InstanceTrack, Mark, RunTrack, State};
-use super::{Birth, MAX_FIGURE, Outcome, impossible, instance_gap, span};
-use crate::observation::{Figures, ObservedInstance, Run};
+use super::run::{self, Look};
+use super::state::{InstanceTrack, Mark, State};
+use super::timeline::{Begun, Lives, Story, Target, Timeline};
+use super::{Outcome, device};
+use crate::observation::{End, Observation, ObservedInstance, What};
 
-/// All instances of a look, and those that were there before and are not any more.
-pub(super) fn observe_all(state: &mut State, now: Mark, all: &[ObservedInstance], outcome: &mut Outcome) {
+/// All instances of a look, those that were there before and are not any more, and those that came and went in between.
+pub(super) fn observe_all(state: &mut State, now: Mark, observation: &Observation, outcome: &mut Outcome) {
+    let mut timeline = Timeline::of(state, now, observation);
     let mut before = std::mem::take(&mut state.instances);
-    for observed in all {
-        let mut track = before.remove(&observed.instance_id);
-        report_facts(&mut track, observed, outcome);
-        let mut track = track.unwrap_or_else(|| new_track(observed));
-        match &observed.run {
-            None => {
-                track.run = None;
-                track.last_read = Some(now);
-                let reading = at_rest(observed.instance_id, now, InstanceState::Stopped);
-                outcome.readings.instances.push(reading);
-            }
-            Some(run) => observe_run(state, now, observed.instance_id, &mut track, run, outcome),
+    let was_arriving = std::mem::take(&mut state.arriving);
+    for observed in &observation.instances {
+        let instance_id = observed.instance_id;
+        let track = before.remove(&instance_id);
+        let story = timeline.take(instance_id, track.as_ref().and_then(|track| track.told_until));
+        let look = Look { now, instance_id, scope: &observation.scope };
+        let was_arriving = was_arriving.contains(&instance_id);
+        let track = if is_arriving(now, track.as_ref(), observed, &story) {
+            observe_arriving(state, look, track, &story, outcome)
+        } else {
+            Some(observe_one(state, look, track, observed, &story, was_arriving, outcome))
+        };
+        if let Some(track) = track {
+            state.instances.insert(instance_id, track);
         }
-        state.instances.insert(observed.instance_id, track);
     }
-    for gone in before.into_keys() {
-        let reading = at_rest(gone, now, InstanceState::Gone);
-        outcome.readings.instances.push(reading);
+    for (instance_id, track) in before {
+        let story = timeline.take(instance_id, track.told_until);
+        let look = Look { now, instance_id, scope: &observation.scope };
+        observe_gone(state, look, track, &story, outcome);
+    }
+    for instance_id in timeline.others() {
+        let story = timeline.take(instance_id, None);
+        let look = Look { now, instance_id, scope: &observation.scope };
+        observe_unknown(state, look, &story, outcome);
+    }
+}
+
+/// Whether it only waits for another node to let go of it. One that executed here and is paused for a migration again is on
+/// its way out.
+fn is_arriving(now: Mark, track: Option<&InstanceTrack>, observed: &ObservedInstance, story: &Story) -> bool {
+    let Some(run) = observed.run.as_ref().filter(|run| run.is_moving) else {
+        return false;
+    };
+    let known = track.and_then(|track| track.run.as_ref()).is_some_and(|known| run::is_same(known, now, run));
+    let since_arrival = story.heard.iter().rev().take_while(|heard| heard.what != What::MigratedHere);
+    !known && !since_arrival.into_iter().any(|heard| matches!(heard.what, What::Resumed | What::Started))
+}
+
+/// It is another node's still: what was here before has ended, and nothing is said of what is now.
+fn observe_arriving(
+    state: &mut State,
+    look: Look<'_>,
+    track: Option<InstanceTrack>,
+    story: &Story,
+    outcome: &mut Outcome,
+) -> Option<InstanceTrack> {
+    state.arriving.insert(look.instance_id);
+    let mut track = track?;
+    told(state, look, &mut track, story, Target::Off, outcome);
+    track.is_elsewhere = true;
+    track.told_until = Some(look.now);
+    Some(track)
+}
+
+fn observe_one(
+    state: &mut State,
+    look: Look<'_>,
+    track: Option<InstanceTrack>,
+    observed: &ObservedInstance,
+    story: &Story,
+    was_arriving: bool,
+    outcome: &mut Outcome,
+) -> InstanceTrack {
+    let mut track = track;
+    report_facts(&mut track, observed, outcome);
+    let mut track = track.unwrap_or_else(|| new_track(observed));
+    let target = match &observed.run {
+        None => Target::Off,
+        Some(seen) if track.run.as_ref().is_some_and(|known| run::is_same(known, look.now, seen)) => {
+            Target::Same { is_executing: seen.is_executing }
+        }
+        Some(seen) => Target::New { is_executing: seen.is_executing },
+    };
+    let lives = told(state, look, &mut track, story, target, outcome);
+    let look = Look { now: lives.until.unwrap_or(look.now), ..look };
+    match &observed.run {
+        None => rest(&mut track, look, outcome),
+        Some(seen) => {
+            let run = match track.run.take() {
+                Some(run) => run::go_on(look, run, &lives, seen),
+                None => run::begin(state, look, lives.begun.as_ref(), was_arriving, seen),
+            };
+            track.is_elsewhere = false;
+            let run = run::read(state, look, &mut track, run, &lives, seen, outcome);
+            track.last_held = run.amounts.map(|held| (held.vcpus, held.memory_kib)).or(track.last_held);
+            track.run = Some(run);
+        }
+    }
+    track.told_until = Some(look.now);
+    track
+}
+
+/// Tells the lives apart, ends the known one where it ended, and accounts for those that no look saw.
+fn told(
+    state: &mut State,
+    look: Look<'_>,
+    track: &mut InstanceTrack,
+    story: &Story,
+    target: Target,
+    outcome: &mut Outcome,
+) -> Lives {
+    let was = track.run.as_ref().map(|run| run.amounts.is_some_and(|held| held.is_executing));
+    let (lives, later) = story.lives(look.now, was, target);
+    state.later.extend(later.into_iter().map(|heard| (look.instance_id, heard)));
+    if matches!(target, Target::Same { .. }) {
+        return lives;
+    }
+    let known_id = track.run.as_ref().map(|run| run.run_id);
+    if let Some(mut run) = track.run.take() {
+        for one in &lives.known {
+            run::apply(&mut run, *one);
+        }
+        let end = story.ends.iter().find(|end| end.run_id == run.run_id);
+        run::end(look, state, track, run, lives.known_end, end, outcome);
+    }
+    let mut ends = story.ends.iter().filter(|end| Some(end.run_id) != known_id);
+    for begun in &lives.unseen {
+        unseen_life(state, look, track, begun, ends.next(), outcome);
+    }
+    lives
+}
+
+/// A life that no look saw: its existence is known by events, what it did by the kernel's last figures or not at all.
+fn unseen_life(
+    state: &mut State,
+    look: Look<'_>,
+    track: &mut InstanceTrack,
+    begun: &Begun,
+    end: Option<&End>,
+    outcome: &mut Outcome,
+) {
+    let Some(born) = (if begun.is_arrival { begun.first_executed() } else { Some(begun.born) }) else {
+        // It never came to be here.
+        return;
+    };
+    let run = run::of_unseen(state, look, track, begun, born, end);
+    track.last_read = Some(born);
+    run::end(look, state, track, run, begun.end, end, outcome);
+}
+
+fn rest(track: &mut InstanceTrack, look: Look<'_>, outcome: &mut Outcome) {
+    track.run = None;
+    track.last_read = Some(look.now);
+    if !track.is_elsewhere {
+        outcome.readings.instances.push(at_rest(look.instance_id, look.now, InstanceState::Stopped));
+    }
+}
+
+fn observe_gone(state: &mut State, look: Look<'_>, mut track: InstanceTrack, story: &Story, outcome: &mut Outcome) {
+    let lives = told(state, look, &mut track, story, Target::Off, outcome);
+    let now = lives.until.unwrap_or(look.now);
+    if !track.is_elsewhere {
+        outcome.readings.instances.push(at_rest(look.instance_id, now, InstanceState::Gone));
+    }
+}
+
+/// It was never seen, before or now. If it lived in between, that is all that is known of it.
+fn observe_unknown(state: &mut State, look: Look<'_>, story: &Story, outcome: &mut Outcome) {
+    let mut track = InstanceTrack { name: look.instance_id.to_string(), ..InstanceTrack::default() };
+    let before = outcome.readings.instances.len();
+    let lives = told(state, look, &mut track, story, Target::Off, outcome);
+    if before < outcome.readings.instances.len() && !track.is_elsewhere {
+        outcome.instances.push(InstanceFacts {
+            instance_id: look.instance_id,
+            name: track.name,
+            tenant_label: None,
+        });
+        let now = lives.until.unwrap_or(look.now);
+        outcome.readings.instances.push(at_rest(look.instance_id, now, InstanceState::Gone));
     }
 }
 
@@ -40,8 +194,7 @@ fn new_track(observed: &ObservedInstance) -> InstanceTrack {
     InstanceTrack {
         name: observed.name.clone(),
         tenant_label: observed.tenant_label.clone(),
-        last_read: None,
-        run: None,
+        ..InstanceTrack::default()
     }
 }
 
@@ -66,11 +219,8 @@ fn report_facts(track: &mut Option<InstanceTrack>, observed: &ObservedInstance, 
     }
 }
 
-/// How long the hypervisor may take from the birth of a process until its guest executes: about a second, several
-/// when the machine is busy.
-const START_MAX: Duration = Duration::from_secs(5);
-
-fn at_rest(instance_id: InstanceId, now: Mark, state: InstanceState) -> InstanceReading {
+/// Off, or gone.
+pub(super) fn at_rest(instance_id: InstanceId, now: Mark, state: InstanceState) -> InstanceReading {
     InstanceReading {
         instance_id,
         observed_at: now.wall,
@@ -82,146 +232,17 @@ fn at_rest(instance_id: InstanceId, now: Mark, state: InstanceState) -> Instance
     }
 }
 
-fn observe_run(
-    state: &mut State,
-    now: Mark,
-    instance_id: InstanceId,
-    track: &mut InstanceTrack,
-    observed: &Run,
-    outcome: &mut Outcome,
-) {
-    let same = track.run.take().filter(|before| is_same_run(before, now, observed));
-    let mut run = same.unwrap_or_else(|| begin_run(state, now, instance_id, observed));
-    run.start_ticks = run.start_ticks.or(observed.started.map(|start| start.ticks));
-    if let (Some(amounts), Some(false)) = (&mut run.amounts, observed.is_executing) {
-        // It stopped executing some time since the last look. Only what was seen to run is sold as running.
-        amounts.is_executing = false;
-    }
-    run.hold_until(now);
-    let was_known = run.amounts.is_some();
-    run.amounts = amounts(run.amounts, observed);
-    if let (false, Some(amounts)) = (was_known, run.amounts) {
-        // What is held now was held since the birth. A process that is younger than a start takes did not execute
-        // all that time: it counts as running from this look on, which follows a start by Weir at once.
-        let is_executing = amounts.is_executing && START_MAX < run.held_until.until(now);
-        run.amounts = Some(Amounts { is_executing, ..amounts });
-        run.hold_until(now);
-        run.amounts = Some(amounts);
-    }
-    match &observed.figures {
-        Some(figures) => {
-            let last_read = track.last_read;
-            if read_run(now, instance_id, last_read, &mut run, figures, outcome) {
-                track.last_read = Some(now);
-            }
-            device::observe_all(state, now, instance_id, last_read, &mut run, figures, outcome);
+/// The wall clock was set back: what was read before lies in the future now. A life whose birth is not known counts from its
+/// first reading, so that one is repeated before the others, or what they counted would be lost.
+pub(super) fn repeat_baselines(state: &State, now: Mark, outcome: &mut Outcome) {
+    let at = now.before(Duration::from_micros(1));
+    for (instance_id, track) in &state.instances {
+        let Some(run) = track.run.as_ref().filter(|run| run.epoch.born_at.is_none()) else {
+            continue;
+        };
+        if let Some(reading) = run::reading(*instance_id, at, run) {
+            outcome.readings.instances.push(reading);
         }
-        None => outcome.gaps.push(busy(now, instance_id, track.last_read)),
+        device::repeat(*instance_id, at, run, outcome);
     }
-    track.run = Some(run);
-}
-
-/// The run's number can be used again (a restarted libvirtd counts from 1), so the start of the process
-/// decides where it is known.
-fn is_same_run(before: &RunTrack, now: Mark, observed: &Run) -> bool {
-    let starts = (before.start_ticks, observed.started.map(|start| start.ticks));
-    let is_same_start = match starts {
-        (Some(before), Some(after)) => before == after,
-        _ => true,
-    };
-    before.boot_id == now.boot_id && before.run_id == observed.run_id && is_same_start
-}
-
-fn begin_run(state: &mut State, now: Mark, instance_id: InstanceId, observed: &Run) -> RunTrack {
-    let birth = Birth::of(now, state.last_observation, observed.started);
-    let start_ticks = observed.started.map(|start| start.ticks);
-    let epoch = state.begin_epoch(
-        birth.born_at,
-        &[
-            b"instance",
-            instance_id.uuid().as_bytes(),
-            now.boot_id.uuid().as_bytes(),
-            &observed.run_id.to_be_bytes(),
-            &start_ticks.unwrap_or(0).to_be_bytes(),
-        ],
-    );
-    RunTrack {
-        run_id: observed.run_id,
-        boot_id: now.boot_id,
-        start_ticks,
-        epoch,
-        held_until: birth.held_from,
-        amounts: None,
-        running: Default::default(),
-        vcpu: Default::default(),
-        memory: Default::default(),
-        cpu_ns: 0,
-        is_surveyed: false,
-        disks: BTreeMap::new(),
-        nics: BTreeMap::new(),
-        not_counted: BTreeSet::new(),
-    }
-}
-
-/// What is held from now on: what was seen, and what was known before for what was not.
-fn amounts(before: Option<Amounts>, observed: &Run) -> Option<Amounts> {
-    let figures = observed.figures.as_ref();
-    let vcpus = figures.and_then(|figures| figures.vcpus);
-    let memory_kib = figures.and_then(|figures| figures.memory_kib).filter(|memory| *memory <= MAX_FIGURE);
-    Some(Amounts {
-        is_executing: observed.is_executing.or(before.map(|held| held.is_executing))?,
-        vcpus: vcpus.or(before.map(|held| held.vcpus))?,
-        memory_kib: memory_kib.or(before.map(|held| held.memory_kib))?,
-    })
-}
-
-/// The reading of a run. False: its figures were not complete, and there is a gap instead.
-fn read_run(
-    now: Mark,
-    instance_id: InstanceId,
-    last_read: Option<Mark>,
-    run: &mut RunTrack,
-    figures: &Figures,
-    outcome: &mut Outcome,
-) -> bool {
-    let (Some(cpu_ns), Some(amounts)) = (figures.cpu_ns, run.amounts) else {
-        outcome.gaps.push(busy(now, instance_id, last_read));
-        return false;
-    };
-    match impossible(&["cpu_ns"], &[run.cpu_ns], &[cpu_ns]) {
-        None => run.cpu_ns = cpu_ns,
-        // What is held is true all the same: it is read, and the CPU time stands still.
-        Some(detail) => outcome.gaps.push(instance_gap(
-            instance_id,
-            Some("cpu"),
-            span(last_read.map(|mark| mark.wall), now.wall),
-            GapReason::Impossible,
-            detail,
-        )),
-    }
-    outcome.readings.instances.push(InstanceReading {
-        instance_id,
-        observed_at: now.wall,
-        epoch: run.epoch.into(),
-        state: if amounts.is_executing { InstanceState::Running } else { InstanceState::Paused },
-        vcpus: amounts.vcpus,
-        memory_kib: amounts.memory_kib,
-        registers: InstanceRegisters {
-            cpu_ns: run.cpu_ns,
-            running_ms: run.running.value().min(MAX_FIGURE),
-            vcpu_ms: run.vcpu.value().min(MAX_FIGURE),
-            memory_kib_s: run.memory.value().min(MAX_FIGURE),
-        },
-    });
-    true
-}
-
-fn busy(now: Mark, instance_id: InstanceId, last_read: Option<Mark>) -> metering::Gap {
-    instance_gap(
-        instance_id,
-        None,
-        span(last_read.map(|mark| mark.wall), now.wall),
-        GapReason::InstanceBusy,
-        "the hypervisor gave no figures: something else works on the instance, or its process hangs",
-    )
 }

@@ -5,9 +5,11 @@
 
 mod device;
 mod instance;
+mod run;
 mod state;
 #[cfg(test)]
 mod tests;
+mod timeline;
 mod volume;
 
 use std::time::Duration;
@@ -41,7 +43,11 @@ pub struct Outcome {
 pub fn observe(node_id: NodeId, state: &mut State, observation: &Observation) -> Outcome {
     let now = Mark { boot_id: observation.boot_id, wall: observation.at.wall, boot: observation.at.boot };
     let mut outcome = Outcome::default();
-    instance::observe_all(state, now, &observation.instances, &mut outcome);
+    let was_set_back = state.last_observation.is_some_and(|last| last.boot_id == now.boot_id && now.wall <= last.wall);
+    if was_set_back {
+        instance::repeat_baselines(state, now, &mut outcome);
+    }
+    instance::observe_all(state, now, observation, &mut outcome);
     match &observation.volumes {
         Some(volumes) => volume::observe_all(node_id, state, now, volumes, &mut outcome),
         None => outcome.gaps.push(Gap {

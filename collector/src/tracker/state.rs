@@ -12,6 +12,8 @@ use metering::{BootId, Epoch, EpochId, InstanceId, VolumeId, micros};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::timeline::Heard;
+
 /// Milliseconds of something held.
 pub type HeldMs = Held<1_000>;
 /// Seconds of something held.
@@ -37,6 +39,12 @@ pub struct State {
     pub instances: BTreeMap<InstanceId, InstanceTrack>,
     /// Volumes that existed then.
     pub volumes: BTreeMap<VolumeId, VolumeTrack>,
+    /// Instances that were on their way to this node then: still another one's.
+    #[serde(default)]
+    pub arriving: BTreeSet<InstanceId>,
+    /// What was heard later than the last look's instant.
+    #[serde(default)]
+    pub later: Vec<(InstanceId, Heard)>,
 }
 
 /// An instant that can be compared across reboots.
@@ -49,6 +57,9 @@ pub struct Mark {
     /// Since the kernel started.
     pub boot: Duration,
 }
+
+/// More switches than a guest that starts has before it can be read; what comes after them is told by looks.
+const MAX_EARLY: usize = 64;
 
 /// How far wall clock and kernel clock may drift apart between two looks before it was a step. Slewing moves a clock by
 /// half a thousandth at most: half a second in a look's longest interval with a good margin.
@@ -74,7 +85,7 @@ pub struct EpochTrack {
 }
 
 /// An instance.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstanceTrack {
     /// As last reported.
     pub name: String,
@@ -84,6 +95,15 @@ pub struct InstanceTrack {
     pub last_read: Option<Mark>,
     /// Its run, when it had one.
     pub run: Option<RunTrack>,
+    /// Up to when its time is told.
+    #[serde(default)]
+    pub told_until: Option<Mark>,
+    /// It went to another node and has not run here since: what it is there tells.
+    #[serde(default)]
+    pub is_elsewhere: bool,
+    /// vCPUs and memory in KiB that its last run held: the best guess for one that nobody saw.
+    #[serde(default)]
+    pub last_held: Option<(u32, u64)>,
 }
 
 /// A run of an instance.
@@ -117,6 +137,24 @@ pub struct RunTrack {
     pub nics: BTreeMap<String, DeviceTrack>,
     /// Devices that were reported as not counted.
     pub not_counted: BTreeSet<String>,
+    /// When it began and ceased to execute before its amounts were known; `None`: that was not heard.
+    #[serde(default)]
+    pub early: Option<Vec<Switch>>,
+    /// Paused for a migration: what it held since then is this node's only if it executes here again.
+    #[serde(default)]
+    pub is_moving: bool,
+    /// For how many looks in a row it could not be read.
+    #[serde(default)]
+    pub unread_looks: u32,
+}
+
+/// A change between executing and not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Switch {
+    /// When.
+    pub at: Mark,
+    /// To which.
+    pub is_executing: bool,
 }
 
 /// What a run holds.
@@ -178,6 +216,8 @@ impl State {
             last_volumes: None,
             instances: BTreeMap::new(),
             volumes: BTreeMap::new(),
+            arriving: BTreeSet::new(),
+            later: Vec::new(),
         }
     }
 
@@ -224,9 +264,11 @@ impl From<EpochTrack> for Epoch {
 }
 
 impl RunTrack {
-    /// Integrates what was held until `now`. While the amounts are not known yet the time is kept for later.
+    /// Integrates what was held until `now`. While the amounts are not known yet, and while another node may be the one
+    /// that holds them, the time is kept for later. An instant that has passed already changes nothing.
     pub fn hold_until(&mut self, now: Mark) {
-        let Some(amounts) = self.amounts else {
+        let has_passed = self.held_until.boot_id == now.boot_id && now.boot < self.held_until.boot;
+        let Some(amounts) = self.amounts.filter(|_| !self.is_moving && !has_passed) else {
             return;
         };
         let time = self.held_until.until(now);
@@ -234,6 +276,31 @@ impl RunTrack {
         self.vcpu.add(u64::from(amounts.vcpus), time);
         self.memory.add(amounts.memory_kib, time);
         self.held_until = now;
+    }
+
+    /// It begins or ceases to execute.
+    pub fn execute(&mut self, at: Mark, is_executing: bool) {
+        if is_executing {
+            self.is_moving = false;
+        }
+        self.hold_until(at);
+        match &mut self.amounts {
+            Some(amounts) => amounts.is_executing = is_executing,
+            None => {
+                let early = self.early.get_or_insert_default();
+                if early.len() < MAX_EARLY {
+                    early.push(Switch { at, is_executing });
+                }
+            }
+        }
+    }
+
+    /// The amounts are known at last: what was heard before then is integrated with them.
+    pub fn know(&mut self, amounts: Amounts) {
+        self.amounts = Some(Amounts { is_executing: false, ..amounts });
+        for switch in self.early.take().unwrap_or_default() {
+            self.execute(switch.at, switch.is_executing);
+        }
     }
 }
 
