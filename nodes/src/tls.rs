@@ -80,6 +80,12 @@ pub fn client(authority: &str, certificate: &str, key: &str) -> Result<ClientCon
         .map_err(NodesError::Tls)
 }
 
+/// The certificate of a PEM; `None`: it is none.
+#[must_use]
+pub fn certificate(pem: &str) -> Option<CertificateDer<'static>> {
+    CertificateDer::from_pem_slice(pem.as_bytes()).ok()
+}
+
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
