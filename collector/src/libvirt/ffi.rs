@@ -5,7 +5,7 @@
 
 pub mod listening;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};
 use std::ptr;
 use std::sync::Once;
@@ -19,13 +19,22 @@ use crate::observation::HypervisorError;
 const KEEPALIVE_INTERVAL_S: c_int = 5;
 const KEEPALIVE_COUNT: c_uint = 4;
 
-/// The groups of figures that a look asks for. Never DIRTYRATE and the like: those disturb migrations.
-const STATS: c_uint = sys::VIR_DOMAIN_STATS_STATE
+/// The groups of figures that a complete look asks for. Never DIRTYRATE and the like: those disturb migrations.
+const EVERYTHING: c_uint = sys::VIR_DOMAIN_STATS_STATE
     | sys::VIR_DOMAIN_STATS_CPU_TOTAL
     | sys::VIR_DOMAIN_STATS_BALLOON
     | sys::VIR_DOMAIN_STATS_VCPU
     | sys::VIR_DOMAIN_STATS_INTERFACE
     | sys::VIR_DOMAIN_STATS_BLOCK;
+
+/// What is asked of domains.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// All groups, of all domains.
+    Everything,
+    /// States of all, and blocks of those that run, but not of these UUIDs.
+    Blocks(HashSet<[u8; 16]>),
+}
 
 /// A read-only connection.
 pub struct Connection {
@@ -104,31 +113,66 @@ impl Connection {
         Ok(connection)
     }
 
-    /// One bulk call for all domains, active or not. NOWAIT: a domain that something else works on is not
-    /// waited for (it could be 30 s); its figures from the monitor are missing then.
-    pub fn all_domain_stats(&self) -> Result<Vec<DomainRecord>, HypervisorError> {
-        self.with_all_domain_stats(|records| records.iter().map(|record| copy_record(*record)).collect())
-    }
-
-    /// The same call with nothing copied out, to measure what the call alone costs.
-    pub fn count_all_domain_stats(&self) -> Result<usize, HypervisorError> {
-        self.with_all_domain_stats(<[_]>::len)
-    }
-
-    fn with_all_domain_stats<T>(
-        &self,
-        work: impl FnOnce(&[sys::virDomainStatsRecordPtr]) -> T,
-    ) -> Result<T, HypervisorError> {
-        let mut list = RecordList(ptr::null_mut());
-        let flags = sys::VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT;
-        // SAFETY: the connection is open; `list.0` receives a list that the guard frees.
-        let count = unsafe { sys::virConnectGetAllDomainStats(self.raw, STATS, &raw mut list.0, flags) };
-        let count = usize::try_from(count).map_err(|_| last_error("asking for all figures".to_owned()))?;
-        if list.0.is_null() {
-            return Ok(work(&[]));
+    /// All domains, active or not. NOWAIT: a domain that something else works on is not waited for (it could be 30 s); its
+    /// figures from the monitor are missing then.
+    pub fn all_domain_stats(&self, asked: &Asked) -> Result<Vec<DomainRecord>, HypervisorError> {
+        match asked {
+            Asked::Everything => Ok(copy_records(&self.bulk(EVERYTHING)?)),
+            // States and blocks in one call cost what blocks alone do.
+            Asked::Blocks(but_not) if but_not.is_empty() => {
+                Ok(copy_records(&self.bulk(sys::VIR_DOMAIN_STATS_STATE | sys::VIR_DOMAIN_STATS_BLOCK)?))
+            }
+            Asked::Blocks(but_not) => self.blocks_of_some(but_not),
         }
-        // SAFETY: libvirt returned `count` records, which live as long as the guard.
-        Ok(work(unsafe { std::slice::from_raw_parts(list.0, count) }))
+    }
+
+    /// The bulk call for everything with nothing copied out, to measure what the call alone costs.
+    pub fn count_all_domain_stats(&self) -> Result<usize, HypervisorError> {
+        Ok(self.bulk(EVERYTHING)?.records().len())
+    }
+
+    fn bulk(&self, groups: c_uint) -> Result<RecordList, HypervisorError> {
+        let mut list = RecordList { raw: ptr::null_mut(), count: 0 };
+        let flags = sys::VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT;
+        // SAFETY: the connection is open; `list.raw` receives a list that the guard frees.
+        let count = unsafe { sys::virConnectGetAllDomainStats(self.raw, groups, &raw mut list.raw, flags) };
+        list.count = usize::try_from(count).map_err(|_| last_error("asking for all figures".to_owned()))?;
+        Ok(list)
+    }
+
+    /// States of all, which costs nothing, then blocks of those that run and are wanted.
+    fn blocks_of_some(&self, but_not: &HashSet<[u8; 16]>) -> Result<Vec<DomainRecord>, HypervisorError> {
+        let states = self.bulk(sys::VIR_DOMAIN_STATS_STATE)?;
+        let mut records = copy_records(&states);
+        let wanted = states.records().iter().zip(&records);
+        let wanted = wanted.filter(|(_, record)| record.id.is_some() && !but_not.contains(&record.uuid));
+        // SAFETY: the records live as long as `states`, and each holds a reference to its domain.
+        let mut domains: Vec<_> = wanted.map(|(raw, _)| unsafe { (**raw).dom }).collect();
+        if domains.is_empty() {
+            return Ok(records);
+        }
+        domains.push(ptr::null_mut());
+        let mut list = RecordList { raw: ptr::null_mut(), count: 0 };
+        let flags = sys::VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT;
+        // SAFETY: `domains` ends with null and holds domains of this connection, which `states` keeps; `list.raw` receives a
+        // list that the guard frees.
+        let count = unsafe {
+            sys::virDomainListGetStats(
+                domains.as_mut_ptr(),
+                sys::VIR_DOMAIN_STATS_BLOCK,
+                &raw mut list.raw,
+                flags,
+            )
+        };
+        list.count =
+            usize::try_from(count).map_err(|_| last_error("asking for disks' figures".to_owned()))?;
+        for blocks in copy_records(&list) {
+            // One that vanished in between is missing here; the next look says that it is gone.
+            if let Some(record) = records.iter_mut().find(|record| record.uuid == blocks.uuid) {
+                record.params.extend(blocks.params);
+            }
+        }
+        Ok(records)
     }
 
     /// The description of a domain; `None` if it is gone. Passwords are left out: the connection is read-only.
@@ -167,12 +211,25 @@ impl Drop for Connection {
     }
 }
 
-struct RecordList(*mut sys::virDomainStatsRecordPtr);
+struct RecordList {
+    raw: *mut sys::virDomainStatsRecordPtr,
+    count: usize,
+}
+
+impl RecordList {
+    fn records(&self) -> &[sys::virDomainStatsRecordPtr] {
+        if self.raw.is_null() {
+            return &[];
+        }
+        // SAFETY: libvirt returned `count` records, which live as long as this guard.
+        unsafe { std::slice::from_raw_parts(self.raw, self.count) }
+    }
+}
 
 impl Drop for RecordList {
     fn drop(&mut self) {
         // SAFETY: null, or the list that libvirt gave; freed once. It accepts null.
-        unsafe { sys::virDomainStatsRecordListFree(self.0) };
+        unsafe { sys::virDomainStatsRecordListFree(self.raw) };
     }
 }
 
@@ -265,7 +322,6 @@ fn run_event_loop() {
 
 unsafe extern "C" fn ignore_error(_user_data: *mut c_void, _error: sys::virErrorPtr) {}
 
-/// What the last call of this thread has to say.
 /// The last error, unless it only says that the domain does not exist any more.
 fn none_if_gone<T>(doing: String) -> Result<Option<T>, HypervisorError> {
     // SAFETY: the error is the thread's own.
@@ -276,6 +332,7 @@ fn none_if_gone<T>(doing: String) -> Result<Option<T>, HypervisorError> {
     if u32::try_from(code) == Ok(sys::VIR_ERR_NO_DOMAIN) { Ok(None) } else { Err(last_error(doing)) }
 }
 
+/// What the last call of this thread has to say.
 fn last_error(doing: String) -> HypervisorError {
     // SAFETY: the error is the thread's own; its message is copied before any other call.
     let message = unsafe {
@@ -283,6 +340,10 @@ fn last_error(doing: String) -> HypervisorError {
         if error.is_null() { None } else { copy_string((*error).message) }
     };
     HypervisorError { doing, message: message.unwrap_or_else(|| "libvirt gave no reason".to_owned()) }
+}
+
+fn copy_records(list: &RecordList) -> Vec<DomainRecord> {
+    list.records().iter().map(|record| copy_record(*record)).collect()
 }
 
 fn copy_record(record: sys::virDomainStatsRecordPtr) -> DomainRecord {

@@ -20,9 +20,9 @@ use std::time::Duration;
 use metering::{BootId, InstanceId};
 use uuid::Uuid;
 
-use self::ffi::{Connection, DomainRecord};
-use self::session::{Session, Threads};
-use self::stats::State;
+use self::ffi::{Asked, Connection, DomainRecord};
+use self::session::{CALL_LIMIT, Session, Threads};
+use self::stats::{Devices, State};
 pub use self::storage::VolumeKey;
 use self::storage::{DiskUse, Storage};
 use self::xml::Description;
@@ -34,6 +34,11 @@ use crate::observation::{
 /// A description is read again after this long even when no device seems to have changed: for changes that
 /// figures do not show, such as another tenant in the metadata.
 const DESCRIPTION_LIFETIME: Duration = Duration::from_secs(60);
+
+/// How long a bulk call may take before it is taken to hang on an instance: about three times what it takes at most on a busy
+/// machine (3 ms an instance), and enough for the second or so for which libvirtd stops to answer while it ends a guest.
+const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE_PER_INSTANCE: Duration = Duration::from_millis(10);
 
 /// The libvirt whose pid files `process` reads. Another one's guests may have the same names.
 const PID_FILES_OF: &str = "qemu:///system";
@@ -50,15 +55,26 @@ pub struct Libvirt {
     descriptions: HashMap<[u8; 16], Cached>,
     starts: HashMap<([u8; 16], u32), ProcessStart>,
     storage: Storage,
+    /// How many there were at the last look.
+    instances: usize,
 }
 
 struct Cached {
     run_id: Option<u32>,
-    devices: Vec<String>,
-    /// CPU time aside, the sum of all counters: when it falls, something was unplugged and plugged in again.
-    counted: u128,
+    disks: Option<Devices>,
+    nics: Option<Devices>,
     read_at: Duration,
     description: Description,
+}
+
+impl Cached {
+    /// Whether the description still holds, as far as the figures show. Figures that were not given show nothing.
+    fn is_fresh(&mut self, record: &DomainRecord, now: Duration) -> bool {
+        let is_same = self.run_id == record.id && now.saturating_sub(self.read_at) < DESCRIPTION_LIFETIME;
+        let are_same_disks = Devices::go_on(&mut self.disks, stats::disk_list(&record.params));
+        let are_same_nics = Devices::go_on(&mut self.nics, stats::nic_list(&record.params));
+        is_same && are_same_disks && are_same_nics
+    }
 }
 
 impl Libvirt {
@@ -73,6 +89,7 @@ impl Libvirt {
             descriptions: HashMap::new(),
             starts: HashMap::new(),
             storage: Storage::new(known),
+            instances: 0,
         }
     }
 
@@ -81,11 +98,20 @@ impl Libvirt {
         session: &Session,
         clock: &dyn Clock,
         scope: &Scope,
+        patience: Duration,
     ) -> Result<Observation, HypervisorError> {
+        let asked = match scope {
+            Scope::Everything => Asked::Everything,
+            Scope::Blocks { but_not } => {
+                Asked::Blocks(but_not.iter().map(|instance_id| *instance_id.uuid().as_bytes()).collect())
+            }
+        };
         // The look's instant is its beginning. The call takes milliseconds, and seconds while libvirt is busy ending a
         // guest: what is held must not count for time in which it may have ended.
         let at = clock.now();
-        let records = session.call("asking for all figures", Connection::all_domain_stats)?;
+        let ask = move |connection: &Connection| connection.all_domain_stats(&asked);
+        let records = session.call_within(patience, "asking for all figures", ask)?;
+        self.instances = records.len();
         let mut uses = Vec::new();
         let mut instances = Vec::with_capacity(records.len());
         for record in records.iter().filter(|record| instance_id(record) != InstanceId::PROBE) {
@@ -157,16 +183,8 @@ impl Libvirt {
         record: &DomainRecord,
         now: Duration,
     ) -> Option<&Description> {
-        let devices = stats::device_list(&record.params);
-        let counted = stats::counted(&record.params);
-        let is_fresh = self.descriptions.get_mut(&record.uuid).is_some_and(|cached| {
-            let has_fallen = counted < cached.counted;
-            cached.counted = counted;
-            cached.run_id == record.id
-                && cached.devices == devices
-                && !has_fallen
-                && now.saturating_sub(cached.read_at) < DESCRIPTION_LIFETIME
-        });
+        let is_fresh =
+            self.descriptions.get_mut(&record.uuid).is_some_and(|cached| cached.is_fresh(record, now));
         if !is_fresh {
             let uuid = record.uuid;
             let xml = session
@@ -177,7 +195,13 @@ impl Libvirt {
                     self.descriptions.remove(&record.uuid);
                 }
                 Ok(Some(description)) => {
-                    let cached = Cached { run_id: record.id, devices, counted, read_at: now, description };
+                    let cached = Cached {
+                        run_id: record.id,
+                        disks: stats::disk_list(&record.params),
+                        nics: stats::nic_list(&record.params),
+                        read_at: now,
+                        description,
+                    };
                     self.descriptions.insert(record.uuid, cached);
                 }
                 Err(error) => {
@@ -210,7 +234,19 @@ impl Hypervisor for Libvirt {
             }
         };
         // On an error the session is dropped, and the next look opens another.
-        let observation = self.look(&session, clock, scope)?;
+        let instances = u32::try_from(self.instances).unwrap_or(u32::MAX);
+        let patience = (PATIENCE + PATIENCE_PER_INSTANCE.saturating_mul(instances)).min(CALL_LIMIT);
+        let (session, observation) = match self.look(&session, clock, scope, patience) {
+            Err(error) if session.has_hung() => {
+                // The call that was given up holds the job of the instance whose process hangs, so that the next one skips
+                // that instance, now and until it answers.
+                tracing::warn!(%error, "asking again without whatever hangs");
+                let session = Session::open(&self.uri, &self.threads)?;
+                let observation = self.look(&session, clock, scope, CALL_LIMIT)?;
+                (session, observation)
+            }
+            result => (session, result?),
+        };
         self.session = Some(session);
         Ok(observation)
     }

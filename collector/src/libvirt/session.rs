@@ -5,6 +5,7 @@
 //! ever, and keepalive is content. Such a call is given up here together with its connection. It goes on holding
 //! the instance's job, so that the next call skips that instance and reads all others (tried with a stopped QEMU).
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -14,7 +15,10 @@ use super::ffi::Connection;
 use crate::observation::HypervisorError;
 
 /// How long a call may take. A bulk call takes about 3 ms an instance, so this is enough for thousands.
-const CALL_LIMIT: Duration = Duration::from_secs(15);
+pub const CALL_LIMIT: Duration = Duration::from_secs(15);
+
+/// How long a connection may take to be opened: milliseconds, unless libvirtd hangs.
+const OPEN_LIMIT: Duration = Duration::from_secs(5);
 
 /// How many calls may have been given up and still hang. Each holds a thread here and a worker of libvirtd, which
 /// has 20; it leaves enough of them to everybody else.
@@ -25,6 +29,7 @@ type Job = Box<dyn FnOnce(&Connection) + Send>;
 /// An open connection and its thread, which ends when this is dropped and its last call has returned.
 pub struct Session {
     jobs: mpsc::Sender<Job>,
+    has_hung: Cell<bool>,
 }
 
 /// Counts the threads of sessions that have not ended.
@@ -61,13 +66,23 @@ impl Session {
             }
         });
         spawned.map_err(|error| HypervisorError { doing: doing.clone(), message: error.to_string() })?;
-        wait(&opened, &doing)?;
-        Ok(Self { jobs })
+        wait(&opened, OPEN_LIMIT, &doing).map_err(|(error, _)| error)?;
+        Ok(Self { jobs, has_hung: Cell::new(false) })
     }
 
     /// Makes a call on the connection. After an error that says it took too long, the session is of no more use.
     pub fn call<T: Send + 'static>(
         &self,
+        doing: &str,
+        work: impl FnOnce(&Connection) -> Result<T, HypervisorError> + Send + 'static,
+    ) -> Result<T, HypervisorError> {
+        self.call_within(CALL_LIMIT, doing, work)
+    }
+
+    /// The same with a limit of the caller's.
+    pub fn call_within<T: Send + 'static>(
+        &self,
+        limit: Duration,
         doing: &str,
         work: impl FnOnce(&Connection) -> Result<T, HypervisorError> + Send + 'static,
     ) -> Result<T, HypervisorError> {
@@ -78,7 +93,15 @@ impl Session {
         });
         // A thread that has ended drops the job, and the wait says so.
         let _ = self.jobs.send(job);
-        wait(&answered, doing)
+        wait(&answered, limit, doing).map_err(|(error, is_late)| {
+            self.has_hung.set(self.has_hung.get() || is_late);
+            error
+        })
+    }
+
+    /// Whether a call was given up because it took too long.
+    pub fn has_hung(&self) -> bool {
+        self.has_hung.get()
     }
 }
 
@@ -95,13 +118,18 @@ impl Drop for Counted {
     }
 }
 
-fn wait<T>(answered: &mpsc::Receiver<Result<T, HypervisorError>>, doing: &str) -> Result<T, HypervisorError> {
-    let message = match answered.recv_timeout(CALL_LIMIT) {
-        Ok(result) => return result,
+/// The error says whether the time was up.
+fn wait<T>(
+    answered: &mpsc::Receiver<Result<T, HypervisorError>>,
+    limit: Duration,
+    doing: &str,
+) -> Result<T, (HypervisorError, bool)> {
+    let (message, is_late) = match answered.recv_timeout(limit) {
+        Ok(result) => return result.map_err(|error| (error, false)),
         Err(RecvTimeoutError::Timeout) => {
-            format!("no answer within {CALL_LIMIT:?}; libvirtd or an instance's process hangs")
+            (format!("no answer within {limit:?}; libvirtd or an instance's process hangs"), true)
         }
-        Err(RecvTimeoutError::Disconnected) => "its thread has ended".to_owned(),
+        Err(RecvTimeoutError::Disconnected) => ("its thread has ended".to_owned(), false),
     };
-    Err(HypervisorError { doing: doing.to_owned(), message })
+    Err((HypervisorError { doing: doing.to_owned(), message }, is_late))
 }

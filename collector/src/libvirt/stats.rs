@@ -54,31 +54,56 @@ pub fn figures(params: &Params, description: &Description) -> Figures {
     }
 }
 
-/// Which devices the figures name, to notice a change: name and source or attachment of each.
-pub fn device_list(params: &Params) -> Vec<String> {
-    let mut list = Vec::new();
-    for n in indices(params, "block.count") {
-        for field in ["name", "path", "backingIndex"] {
-            list.push(format!("{:?}", params.get(&format!("block.{n}.{field}"))));
-        }
-    }
-    list.push(format!("{:?}", params.get("net.count")));
-    for n in indices(params, "net.count") {
-        list.push(format!("{:?}", params.get(&format!("net.{n}.name"))));
-    }
-    list
+/// The devices of one kind that the figures name, to notice a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Devices {
+    names: Vec<String>,
+    /// All their counters in one sum: when it falls, something was unplugged and plugged in again. `None`: not given.
+    counted: Option<u128>,
 }
 
-/// All counters of devices in one sum, to notice that one has fallen.
-pub fn counted(params: &Params) -> u128 {
-    let fields = ["rd.bytes", "wr.bytes", "rd.reqs", "wr.reqs", "rx.bytes", "tx.bytes"];
-    let count = |group: &str, n: u64| -> u128 {
-        let of = |field| number(params, &format!("{group}.{n}.{field}"));
-        fields.iter().filter_map(of).map(u128::from).sum()
+impl Devices {
+    /// Whether these are still the same attachments, as far as can be seen; remembers what is seen now.
+    pub fn go_on(known: &mut Option<Self>, seen: Option<Self>) -> bool {
+        let Some(mut seen) = seen else {
+            return true;
+        };
+        let is_same = known.as_ref().is_none_or(|known| {
+            let has_fallen =
+                matches!((known.counted, seen.counted), (Some(before), Some(after)) if after < before);
+            known.names == seen.names && !has_fallen
+        });
+        seen.counted = seen.counted.or(known.as_ref().and_then(|known| known.counted));
+        *known = Some(seen);
+        is_same
+    }
+}
+
+/// The disks that the figures name, by name and source or attachment; `None`: they were not asked for.
+pub fn disk_list(params: &Params) -> Option<Devices> {
+    number(params, "block.count")?;
+    let all = || indices(params, "block.count");
+    let name = |n: u64| {
+        ["name", "path", "backingIndex"]
+            .map(|field| format!("{:?}", params.get(&format!("block.{n}.{field}"))))
     };
-    let blocks = indices(params, "block.count").map(|n| count("block", n));
-    let nics = indices(params, "net.count").map(|n| count("net", n));
-    blocks.chain(nics).sum()
+    let counted = sum(params, "block", all(), &["rd.bytes", "wr.bytes", "rd.reqs", "wr.reqs"]);
+    Some(Devices { names: all().flat_map(name).collect(), counted })
+}
+
+/// The NICs that the figures name; `None`: they were not asked for.
+pub fn nic_list(params: &Params) -> Option<Devices> {
+    number(params, "net.count")?;
+    let all = || indices(params, "net.count");
+    let name = |n: u64| format!("{:?}", params.get(&format!("net.{n}.name")));
+    let counted = sum(params, "net", all(), &["rx.bytes", "tx.bytes"]);
+    Some(Devices { names: all().map(name).collect(), counted })
+}
+
+/// `None`: not one was given.
+fn sum(params: &Params, group: &str, all: std::ops::Range<u64>, fields: &[&str]) -> Option<u128> {
+    let one = |n| fields.iter().filter_map(move |field| number(params, &format!("{group}.{n}.{field}")));
+    all.flat_map(one).map(u128::from).reduce(|sum, figure| sum + figure)
 }
 
 /// Target, source and capacity in bytes of each disk; libvirt gives them for domains that are off, too.

@@ -3,9 +3,7 @@
 
 use std::time::Duration;
 
-use metering::{
-    Epoch, InstanceFacts, InstanceId, InstanceReading, InstanceRegisters, InstanceState,
-};
+use metering::{Epoch, InstanceFacts, InstanceId, InstanceReading, InstanceRegisters, InstanceState};
 
 use super::run::{self, Look};
 use super::state::{InstanceTrack, Mark, State};
@@ -166,7 +164,13 @@ fn rest(track: &mut InstanceTrack, look: Look<'_>, outcome: &mut Outcome) {
     }
 }
 
-fn observe_gone(state: &mut State, look: Look<'_>, mut track: InstanceTrack, story: &Story, outcome: &mut Outcome) {
+fn observe_gone(
+    state: &mut State,
+    look: Look<'_>,
+    mut track: InstanceTrack,
+    story: &Story,
+    outcome: &mut Outcome,
+) {
     let lives = told(state, look, &mut track, story, Target::Off, outcome);
     let now = lives.until.unwrap_or(look.now);
     if !track.is_elsewhere {

@@ -43,7 +43,8 @@ pub struct Outcome {
 pub fn observe(node_id: NodeId, state: &mut State, observation: &Observation) -> Outcome {
     let now = Mark { boot_id: observation.boot_id, wall: observation.at.wall, boot: observation.at.boot };
     let mut outcome = Outcome::default();
-    let was_set_back = state.last_observation.is_some_and(|last| last.boot_id == now.boot_id && now.wall <= last.wall);
+    let was_set_back =
+        state.last_observation.is_some_and(|last| last.boot_id == now.boot_id && now.wall <= last.wall);
     if was_set_back {
         instance::repeat_baselines(state, now, &mut outcome);
     }

@@ -106,7 +106,13 @@ pub(super) fn of_unseen(
     run
 }
 
-fn new_run(state: &mut State, look: Look<'_>, birth: Birth, run_id: u32, start_ticks: Option<u64>) -> RunTrack {
+fn new_run(
+    state: &mut State,
+    look: Look<'_>,
+    birth: Birth,
+    run_id: u32,
+    start_ticks: Option<u64>,
+) -> RunTrack {
     let epoch = state.begin_epoch(
         birth.born_at,
         &[
@@ -392,7 +398,11 @@ pub(super) fn end(
     if !is_away {
         // A microsecond later, so that both can be put in order.
         let wall = at.wall.checked_add(Duration::from_micros(1)).unwrap_or(at.wall);
-        outcome.readings.instances.push(at_rest(look.instance_id, Mark { wall, ..at }, InstanceState::Stopped));
+        outcome.readings.instances.push(at_rest(
+            look.instance_id,
+            Mark { wall, ..at },
+            InstanceState::Stopped,
+        ));
     }
 }
 

@@ -109,13 +109,21 @@ impl Timeline {
     /// What is new about an instance whose time is told up to `told_until`.
     pub fn take(&mut self, instance_id: InstanceId, told_until: Option<Mark>) -> Story {
         let mut heard = self.heard.remove(&instance_id).unwrap_or_default();
-        heard.retain(|one| told_until.is_none_or(|told| told.boot_id != one.at.boot_id || told.boot < one.at.boot));
+        heard.retain(|one| {
+            told_until.is_none_or(|told| told.boot_id != one.at.boot_id || told.boot < one.at.boot)
+        });
         Story { heard, ends: self.ends.remove(&instance_id).unwrap_or_default() }
     }
 
     /// Instances of which something was heard and nothing taken.
     pub fn others(&self) -> Vec<InstanceId> {
-        self.heard.keys().chain(self.ends.keys()).copied().collect::<std::collections::BTreeSet<_>>().into_iter().collect()
+        self.heard
+            .keys()
+            .chain(self.ends.keys())
+            .copied()
+            .collect::<std::collections::BTreeSet<_>>()
+            .into_iter()
+            .collect()
     }
 }
 
@@ -125,7 +133,8 @@ impl Story {
         let past = self.heard.partition_point(|one| one.at.boot <= now.boot);
         let steps = self.steps(was);
         let explains = |n: usize| steps[n].explains(target);
-        let used = if explains(past) { past } else { (past..steps.len()).find(|n| explains(*n)).unwrap_or(past) };
+        let used =
+            if explains(past) { past } else { (past..steps.len()).find(|n| explains(*n)).unwrap_or(past) };
         let mut lives = Lives { is_explained: past < used, ..Lives::default() };
         // A known run is told up to the look; what came right after it is the next look's.
         let used = if matches!(target, Target::Same { .. }) { past } else { used };
@@ -159,7 +168,9 @@ impl Lives {
         let is_known = had_run && self.known_end.is_none() && self.begun.is_none() && self.unseen.is_empty();
         let is_same = matches!(target, Target::Same { .. });
         match one.what {
-            What::Paused | What::Resumed | What::Resized | What::DevicesChanged if is_known => self.known.push(one),
+            What::Paused | What::Resumed | What::Resized | What::DevicesChanged if is_known => {
+                self.known.push(one)
+            }
             // Those that contradict the look are late, and about an earlier life.
             What::Stopped | What::MigratedAway | What::Started | What::MigratedHere if is_same => {}
             What::Stopped | What::MigratedAway if is_known => self.known_end = Some(one),
@@ -209,7 +220,9 @@ impl Thought {
             (_, What::Stopped | What::MigratedAway) => Self::Off,
             (Self::Known(_), What::Paused) => Self::Known(false),
             (Self::Known(_), What::Resumed) => Self::Known(true),
-            (Self::Off, What::Started | What::Resumed) | (Self::New(_), What::Started | What::Resumed) => Self::New(true),
+            (Self::Off, What::Started | What::Resumed) | (Self::New(_), What::Started | What::Resumed) => {
+                Self::New(true)
+            }
             (Self::Off, What::MigratedHere) | (Self::New(_), What::Paused) => Self::New(false),
             _ => self,
         }
