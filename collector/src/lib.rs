@@ -28,7 +28,10 @@ use crate::runner::{Command, Runner};
 use crate::tracker::State;
 
 pub use crate::shipping::{Parcel, Receipt, Sink, SinkError, ship};
-pub use crate::spool::{Backlog, MAX_BACKLOG_BYTES, RefusedBatch, Spool, SpoolError, Stock, Summary};
+pub use crate::spool::{
+    Backlog, Limits, MAX_BACKLOG_BYTES, MAX_KEPT_AGE, MAX_KEPT_BYTES, RefusedBatch, Spool, SpoolError, Stock,
+    Summary,
+};
 
 /// How often a reading is taken unless the settings say otherwise: 60 readings in a usage window of an hour.
 pub const DEFAULT_READING_INTERVAL: Duration = Duration::from_secs(60);

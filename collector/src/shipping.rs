@@ -1,6 +1,7 @@
 //! Shipping: the oldest batch to the sink, again and again until it is taken in, then the next.
 //!
-//! In order, one at a time. A sink that fails is waited for; nothing is dropped here.
+//! In order, one at a time. A sink that is away is waited for, for ever; one that lost batches gets them again; a batch that it
+//! refuses for good is set aside; a sink that bars this node is asked seldom. Nothing is dropped here.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -17,6 +18,10 @@ use crate::spool::{Spool, SpoolError};
 /// control plane that comes back.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const MAX_WAIT: Duration = Duration::from_secs(30);
+
+/// A node that is barred asks again after this long: an operator has to act first, and will not wait for longer than this
+/// to see that it helped.
+const BARRED_WAIT: Duration = Duration::from_secs(600);
 
 /// Without a notification the spool is looked at after this long all the same.
 const IDLE_WAIT: Duration = Duration::from_secs(60);
@@ -76,24 +81,17 @@ pub enum SinkError {
 
 /// Ships until `stop` turns true (or its sender is gone). A delivery under way is finished first.
 pub async fn ship(spool: Spool, wake: Arc<Notify>, sink: impl Sink, mut stop: watch::Receiver<bool>) {
-    let mut failures = 0;
+    let mut failures = Failures::default();
     while !*stop.borrow_and_update() {
         let wait = match ship_one(&spool, &sink).await {
-            Ok(true) => {
-                failures = 0;
-                continue;
-            }
-            Ok(false) => {
-                failures = 0;
+            Ok(is_some) => {
+                failures.end();
+                if is_some {
+                    continue;
+                }
                 None
             }
-            Err(error) => {
-                failures += 1;
-                let wait = backoff(failures, jitter());
-                let error = chain(&error);
-                tracing::warn!(error, failures, ?wait, "a batch waits in the spool");
-                Some(wait)
-            }
+            Err(error) => Some(failures.wait_after(&error)),
         };
         tokio::select! {
             changed = stop.changed() => {
@@ -113,21 +111,67 @@ enum ShipError {
     Spool(#[source] SpoolError),
     #[error("the sink failed")]
     Sink(#[source] SinkError),
+    #[error("the sink took batch {seq} and says that it has batches up to {known_until} only")]
+    Contradiction { seq: BatchSeq, known_until: BatchSeq },
     #[error("a worker of the runtime failed")]
     Worker(#[source] tokio::task::JoinError),
 }
 
-/// Delivers the oldest batch. False: none waits.
+/// Failures in a row. They are logged ever less often: a control plane may be away for days.
+#[derive(Debug, Default)]
+struct Failures {
+    count: u32,
+    is_barred: bool,
+}
+
+impl Failures {
+    fn wait_after(&mut self, error: &ShipError) -> Duration {
+        let text = chain(error);
+        if matches!(error, ShipError::Sink(SinkError::Barred { .. })) {
+            if !self.is_barred {
+                tracing::error!(error = text, "this node is barred: everything is held in the spool");
+            }
+            self.is_barred = true;
+            return spread(BARRED_WAIT, jitter());
+        }
+        self.is_barred = false;
+        self.count = self.count.saturating_add(1);
+        let wait = backoff(self.count, jitter());
+        if self.count.is_power_of_two() {
+            tracing::warn!(error = text, failures = self.count, ?wait, "a batch waits in the spool");
+        }
+        wait
+    }
+
+    fn end(&mut self) {
+        if 1 < self.count || self.is_barred {
+            tracing::info!(failures = self.count, "batches are delivered again");
+        }
+        *self = Self::default();
+    }
+}
+
+/// Delivers the oldest batch, or does what the sink's answer asks for. False: none waits.
 async fn ship_one(spool: &Spool, sink: &impl Sink) -> Result<bool, ShipError> {
-    let oldest = blocking(spool, |spool| spool.oldest()).await?;
-    let Some(batch) = oldest else {
+    let Some((batch, after)) = blocking(spool, |spool| spool.next_delivery()).await? else {
         return Ok(false);
     };
     let seq = batch.seq;
-    let after = BatchSeq(seq.0.saturating_sub(1));
     let parcel = Parcel { batch, after, now: SystemClock.now() };
-    sink.deliver(parcel).await.map_err(ShipError::Sink)?;
-    blocking(spool, move |spool| spool.acknowledge(seq)).await?;
+    match sink.deliver(parcel).await {
+        Ok(receipt) if receipt.known_until < seq => {
+            return Err(ShipError::Contradiction { seq, known_until: receipt.known_until });
+        }
+        Ok(receipt) => blocking(spool, move |spool| spool.delivered(seq, receipt)).await?,
+        // It knows what it acknowledged: going back further would be no progress, and a wait is in order.
+        Err(SinkError::Behind { known_until }) if known_until < after => {
+            blocking(spool, move |spool| spool.rewind(known_until)).await?;
+        }
+        Err(SinkError::Refused { reason }) => {
+            blocking(spool, move |spool| spool.set_aside(seq, &reason)).await?;
+        }
+        Err(error) => return Err(ShipError::Sink(error)),
+    }
     Ok(true)
 }
 
@@ -147,6 +191,10 @@ async fn blocking<T: Send + 'static>(
 fn backoff(failures: u32, jitter: u8) -> Duration {
     let full =
         FIRST_WAIT.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1).min(16))).min(MAX_WAIT);
+    spread(full, jitter)
+}
+
+fn spread(full: Duration, jitter: u8) -> Duration {
     full - full * u32::from(jitter) / 512
 }
 
@@ -155,83 +203,4 @@ fn jitter() -> u8 {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Mutex;
-
-    use jiff::Timestamp;
-    use metering::{BootId, Readings};
-    use uuid::Uuid;
-
-    use super::*;
-    use crate::tracker::State;
-
-    /// Refuses the first deliveries, then takes everything; keeps what it was given.
-    struct Shaky {
-        refusals: Mutex<u32>,
-        seen: Arc<Mutex<Vec<(u64, bool)>>>,
-        all_taken: watch::Sender<bool>,
-    }
-
-    impl Sink for Shaky {
-        async fn deliver(&self, parcel: Parcel) -> Result<Receipt, SinkError> {
-            let batch = parcel.batch;
-            let mut refusals = self.refusals.lock().unwrap();
-            let is_taken = *refusals == 0;
-            *refusals = refusals.saturating_sub(1);
-            self.seen.lock().unwrap().push((batch.seq.0, is_taken));
-            if !is_taken {
-                return Err(SinkError::Away("the other side is away".into()));
-            }
-            if batch.seq == BatchSeq(3) {
-                self.all_taken.send_replace(true);
-            }
-            Ok(Receipt { known_until: batch.seq, covered_until: BatchSeq(0) })
-        }
-    }
-
-    fn commit(spool: &Spool) {
-        let batch = Batch {
-            node_id: spool.node_id(),
-            seq: BatchSeq(0),
-            node_name: "node".into(),
-            boot_id: BootId::from_uuid(Uuid::nil()),
-            collected_at: Timestamp::UNIX_EPOCH,
-            collected_boot: None,
-            readings: Readings::default(),
-            gaps: Vec::new(),
-            instances: Vec::new(),
-            volumes: Vec::new(),
-            notices: Vec::new(),
-        };
-        spool.commit(batch, &State::new(Uuid::nil())).unwrap();
-    }
-
-    #[tokio::test]
-    async fn batches_arrive_in_order_and_again_until_they_are_taken_and_a_new_one_wakes_the_loop() {
-        let dir = tempfile::tempdir().unwrap();
-        let spool = Spool::open(dir.path()).unwrap();
-        commit(&spool);
-        commit(&spool);
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let (stop, stopped) = watch::channel(false);
-        let sink = Shaky { refusals: Mutex::new(2), seen: Arc::clone(&seen), all_taken: stop };
-        let wake = Arc::new(Notify::new());
-        let shipping = tokio::spawn(ship(spool.clone(), Arc::clone(&wake), sink, stopped));
-        while seen.lock().unwrap().len() < 4 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        commit(&spool);
-        wake.notify_one();
-        shipping.await.unwrap();
-        assert_eq!(*seen.lock().unwrap(), [(1, false), (1, false), (1, true), (2, true), (3, true)]);
-        assert_eq!(spool.backlog().unwrap().batches, 0);
-    }
-
-    #[test]
-    fn a_sink_that_stays_away_is_asked_ever_less_often_but_never_given_up() {
-        assert_eq!(backoff(1, 0), FIRST_WAIT);
-        assert_eq!(backoff(3, 0), FIRST_WAIT * 4);
-        assert_eq!(backoff(u32::MAX, 0), MAX_WAIT);
-        assert!(MAX_WAIT / 2 <= backoff(u32::MAX, 255));
-    }
-}
+mod tests;

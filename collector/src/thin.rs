@@ -1,7 +1,7 @@
 //! Folding one batch into the next: what makes a full spool smaller without losing quantity.
 //!
 //! Registers are absolute, so a reading may go when a later one of the same life stays. What may not go: the
-//! last reading of a life, facts, gaps. They move into the next batch with their own instants.
+//! last reading of a life, facts, gaps, notices. They move into the next batch with their own instants.
 
 use std::collections::HashSet;
 
@@ -14,6 +14,8 @@ pub fn fold(older: &[u8], newer: &[u8]) -> Option<Vec<u8>> {
     let mut newer = wire::decode(newer).ok()?;
     fold_readings(older.readings, &mut newer.readings);
     newer.gaps.splice(0..0, older.gaps);
+    let said: Vec<_> = older.notices.into_iter().filter(|notice| !newer.notices.contains(notice)).collect();
+    newer.notices.splice(0..0, said);
     fold_facts(older.instances, &mut newer.instances, |facts| facts.instance_id);
     fold_facts(older.volumes, &mut newer.volumes, |facts| facts.volume_id);
     wire::encode(&newer).ok()
