@@ -198,8 +198,7 @@ impl Guest {
 
     /// Sends a signal to its process: SIGSTOP makes it hang, SIGCONT lets it go on.
     pub fn signal(&self, signal: Signal) -> Result<()> {
-        let pid = Pid::from_raw(self.pid()?).context("a process id is positive")?;
-        kill_process(pid, signal).with_context(|| format!("cannot signal the process of {}", self.name))
+        signal_guest(self.pid()?, signal).with_context(|| format!("guest {}", self.name))
     }
 
     /// Its UUID.
@@ -355,6 +354,12 @@ impl Drop for Guest {
     }
 }
 
+/// Sends a signal to a guest's process.
+pub fn signal_guest(pid: i32, signal: Signal) -> Result<()> {
+    let id = Pid::from_raw(pid).context("a process id is positive")?;
+    kill_process(id, signal).with_context(|| format!("cannot signal process {pid}"))
+}
+
 /// Destroys and undefines every guest whose name starts with `prefix`, whoever made it; returns their names.
 /// Their disks are not touched: only their owner knows where they are.
 pub fn remove_leftovers(prefix: &str) -> Result<Vec<String>> {
@@ -369,6 +374,22 @@ pub fn remove_leftovers(prefix: &str) -> Result<Vec<String>> {
         let _ = virsh(&["undefine", name, "--nvram"]);
     }
     Ok(names.into_iter().map(str::to_owned).collect())
+}
+
+/// Removes the disks of guests whose name starts with `prefix`, of a test that was killed.
+pub fn remove_left_disks(prefix: &str) -> Result<()> {
+    if prefix.is_empty() {
+        bail!("a prefix is needed: an empty one would remove every guest's disks");
+    }
+    let Ok(entries) = fs::read_dir(DISKS) else { return Ok(()) };
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(prefix) {
+            fs::remove_dir_all(entry.path())
+                .with_context(|| format!("cannot remove {}", entry.path().display()))?;
+        }
+    }
+    Ok(())
 }
 
 fn has_word(list: &str, word: &str) -> bool {

@@ -168,11 +168,9 @@ pub fn silence(guest: &str) -> Result<()> {
 
 /// Like [`silence`], on the node given.
 pub fn silence_at(place: &Place, guest: &str) -> Result<()> {
-    let interfaces = place.virsh(&["domiflist", guest])?;
-    let taps = interfaces.lines().filter_map(|line| line.split_whitespace().next()).filter(|tap| *tap != "-");
-    for tap in taps {
+    for tap in taps(place, guest)? {
         place
-            .run("bridge", &["link", "set", "dev", tap, "state", "disabled"])
+            .run("bridge", &["link", "set", "dev", &tap, "state", "disabled"])
             .with_context(|| format!("cannot cut {guest} off"))?;
         // What is in a namespace of its own has no IPv6 at all.
         let setting = format!("/proc/sys/net/ipv6/conf/{tap}/disable_ipv6");
@@ -181,6 +179,22 @@ pub fn silence_at(place: &Place, guest: &str) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Ends [`silence`], but for IPv6.
+pub fn listen_again_at(place: &Place, guest: &str) -> Result<()> {
+    for tap in taps(place, guest)? {
+        place
+            .run("bridge", &["link", "set", "dev", &tap, "state", "forwarding"])
+            .with_context(|| format!("cannot let {guest} hear again"))?;
+    }
+    Ok(())
+}
+
+fn taps(place: &Place, guest: &str) -> Result<Vec<String>> {
+    let interfaces = place.virsh(&["domiflist", guest])?;
+    let taps = interfaces.lines().filter_map(|line| line.split_whitespace().next());
+    Ok(taps.filter(|tap| *tap != "-").map(str::to_owned).collect())
 }
 
 /// Removes every network whose name starts with `prefix`, whoever made it; returns their names.

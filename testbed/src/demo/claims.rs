@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::Records;
 use super::invoices::Issued;
-use super::scenario::GuestRecord;
+use super::records::GuestRecord;
 use super::truths::{METERS, Meter};
 use super::weir::Weir;
 

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::money::{self, Invoice};
-use super::scenario::GUESTS;
+use super::plans::GUESTS;
 use super::weir::Weir;
 
 /// An issued invoice with what was found about its money.

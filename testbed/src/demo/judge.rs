@@ -32,10 +32,22 @@ pub enum Rule {
     OrderedCounter,
     /// CPU time goes on until the stop itself.
     #[serde(
-        rename = "read = used = invoiced exactly; between libvirt's last figure before each stop and that plus what all \
-                  CPUs of the host can burn until the vCPUs stood still, and 0.1 s of QEMU itself"
+        rename = "read = used = invoiced exactly; between the clock of the guest's process before each stop and that plus what \
+                  all CPUs of the host can burn until the vCPUs stood still, and 0.1 s of QEMU itself"
     )]
     CpuTime,
+    /// A process that was held still, looked at, and killed: its exit record has the rest.
+    #[serde(
+        rename = "read = used = invoiced exactly; at least the clock of the guest's process when it was held still for its kill, \
+                  to the ns, and at most 20 ms more, which is its dying"
+    )]
+    CpuTimeOfKilled,
+    /// The same where the kernel tells of no exits.
+    #[serde(
+        rename = "read = used = invoiced exactly; from the clock of the guest's process two samples before its kill to that at \
+                  its kill, and 20 ms of dying: in a network namespace the kernel tells of no exits"
+    )]
+    CpuTimeToLastSample,
     /// Time and what is held over time.
     #[serde(
         rename = "read = used = invoiced exactly; within one reading (1 s) per epoch of the time by libvirt's events"

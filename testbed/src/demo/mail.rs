@@ -128,7 +128,7 @@ fn about(subject: &str, invoices: &[Issued]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::scenario::GUESTS;
+    use super::super::plans::GUESTS;
     use super::*;
 
     #[test]

@@ -1,14 +1,19 @@
-//! The demo: drives the binary `weir` from outside, as its user would, on three real guests, and compares every figure.
+//! The demo: drives the binary `weir` from outside, as its user would, on five real guests of two nodes, and compares every
+//! figure.
 //!
 //! It knows Weir's command line and JSON only. Comparing and money are pure ([`judge`], [`money`]); the guests' play is
-//! [`scenario`]; what must be removed again is [`stage`].
+//! [`scenario`], the control plane's death in its middle [`outage`]; what must be removed again is [`stage`].
 
 mod claims;
 mod invoices;
 pub mod judge;
 mod mail;
 pub mod money;
+mod node;
+mod outage;
+mod plans;
 mod portal;
+mod records;
 mod report;
 mod scenario;
 mod show;
@@ -26,11 +31,14 @@ use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 
 use self::claims::Claims;
+use self::outage::{Moments, Outage};
+use self::plans::GUESTS;
+use self::records::GuestRecord;
 use self::report::Report;
-use self::scenario::{GUESTS, GuestRecord};
 use self::show::Show;
-use self::stage::Stage;
+use self::stage::{Platform, Stage};
 use self::weir::Weir;
+use crate::guest_image::GuestImage;
 use crate::{daemons, guest_image};
 
 /// What `weir-demo` was asked to do.
@@ -137,7 +145,7 @@ fn play(options: &Options, stage: &mut Stage, interrupt: &Interrupt, show: &Show
     show.step("kernel and userland of the guests (downloaded once)");
     let image = guest_image::ensure()?;
     interrupt.check()?;
-    show.step("network, file server, and a look at libvirt's events");
+    show.step("a second node with its own libvirtd and network; file servers; a look at libvirt's events");
     let platform = stage.set_up()?;
     show.step("weir up: database, collector, pages");
     let weir = stage.start_weir(options, interrupt)?;
@@ -145,21 +153,15 @@ fn play(options: &Options, stage: &mut Stage, interrupt: &Interrupt, show: &Show
     set_up_tenants(&weir, options)?;
     mail::set_up_tenants(&weir)?;
     portal::add_users(&weir)?;
+    show.step("weir node join: the second node, with a token, in one command");
+    stage.join_node(options, &weir, interrupt)?;
 
     let from = whole_second_before(Timestamp::now());
-    show.step(&format!("three guests at work, metered for {} s", options.metered.as_secs()));
-    let meter_until = Instant::now() + options.metered;
-    let set = scenario::Set { weir: &weir, image: &image, platform: &platform, interrupt, meter_until };
-    let (records, at_work) = std::thread::scope(|scope| {
-        let look = scope.spawn(|| {
-            interrupt.sleep(options.metered / 2)?;
-            portal::look_at_work(&weir, &options.output)
-        });
-        (scenario::play(&set, show), look.join())
-    });
-    let records = records?;
-    at_work.map_err(|_| anyhow::anyhow!("looking at the portal panicked"))??;
+    let (records, outage) = meter(options, &weir, &platform, &image, interrupt, show)?;
+    stage.note_weir()?;
     let to = whole_second_after(Timestamp::now());
+    show.step("the second node delivers its last readings");
+    node::wait_until_read(&weir, platform.node.name(), to, interrupt)?;
 
     show.step("one invoice per tenant, for exactly that time");
     let invoices = invoices::issue(&weir, from, to, &options.output)?;
@@ -167,6 +169,7 @@ fn play(options: &Options, stage: &mut Stage, interrupt: &Interrupt, show: &Show
     let mut checks = mail::collect(&platform.smtp, &invoices, &options.output)?;
     interrupt.check()?;
     show.step("the portal, looked at with a browser");
+    checks.extend(outage.checks(&weir, &records)?);
     checks.extend(portal::look(&weir, &records, &invoices, &options.output)?);
     let capacity = options.output.join("capacity.pdf");
     weir.run(&[
@@ -176,7 +179,7 @@ fn play(options: &Options, stage: &mut Stage, interrupt: &Interrupt, show: &Show
     ])?;
     show.step("comparing every figure");
     let now = Timestamp::now();
-    let truths: Vec<_> = records.iter().map(|record| record.truth(&platform.watcher, now)).collect();
+    let truths: Vec<_> = records.iter().map(|record| record.truth(&platform, now)).collect();
     let claims = Claims::collect(&weir, &records, from, to, &invoices)?;
     let report = Report::new(report::Facts {
         weir_version: weir.version()?,
@@ -190,6 +193,34 @@ fn play(options: &Options, stage: &mut Stage, interrupt: &Interrupt, show: &Show
     })?;
     report.write(&options.output.join("report.json"))?;
     Ok(report)
+}
+
+/// The play, with the control plane's death in its middle, and a look at the portal while guests work.
+fn meter(
+    options: &Options,
+    weir: &Weir,
+    platform: &Platform,
+    image: &GuestImage,
+    interrupt: &Interrupt,
+    show: &Show,
+) -> Result<(Vec<GuestRecord>, Outage)> {
+    show.step(&format!("five guests at work on two nodes, metered for {} s", options.metered.as_secs()));
+    let meter_until = Instant::now() + options.metered;
+    let moments = Moments::default();
+    let set = scenario::Set { weir, image, platform, interrupt, moments: &moments, meter_until };
+    let (records, outage, at_work) = std::thread::scope(|scope| {
+        let outage = scope.spawn(|| outage::play(&set, show).inspect_err(|_| interrupt.fail()));
+        let look = scope.spawn(|| {
+            interrupt.sleep(options.metered * 3 / 4)?;
+            portal::look_at_work(weir, &options.output)
+        });
+        (scenario::play(&set, show), outage.join(), look.join())
+    });
+    // A guest that failed is the cause of an outage that did not end, not the other way.
+    let records = records?;
+    let outage = outage.map_err(|_| anyhow::anyhow!("the outage panicked"))??;
+    at_work.map_err(|_| anyhow::anyhow!("looking at the portal panicked"))??;
+    Ok((records, outage))
 }
 
 fn set_up_tenants(weir: &Weir, options: &Options) -> Result<()> {

@@ -6,8 +6,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::invoices::Issued;
+use super::records::GuestRecord;
 use super::report::Check;
-use super::scenario::GuestRecord;
 use super::weir::Weir;
 use crate::browser::{Browser, Theme};
 
@@ -43,8 +43,10 @@ pub(super) fn look_at_work(weir: &Weir, output: &Path) -> Result<()> {
         "--output",
         capacity.to_str().context("the output directory's name is not UTF-8")?,
     ])?;
+    // After the command, which waits for an outage to end by itself.
+    let _undisturbed = weir.undisturbed();
     let browser = Browser::open(WIDE, HEIGHT, Theme::Dark)?;
-    let visitor = Visitor { browser: &browser, url: weir.url(), output };
+    let visitor = Visitor { browser: &browser, url: &weir.url(), output };
     visitor.log_in(USERS[0].0)?;
     browser.goto(&format!("{}/capacity", weir.url()))?;
     visitor.picture("portal-6-capacity", WIDE, Theme::Light)?;
@@ -66,7 +68,7 @@ pub(super) fn look(
     let tenant = records.first().context("there was no guest")?.plan.tenant;
     let issued = invoices.iter().find(|one| one.invoice.tenant == tenant).context("there is no invoice")?;
     let browser = Browser::open(WIDE, HEIGHT, Theme::Light)?;
-    let visitor = Visitor { browser: &browser, url: weir.url(), output };
+    let visitor = Visitor { browser: &browser, url: &weir.url(), output };
     let checks = visitor.as_tenant(tenant, issued)?;
     visitor.as_provider()?;
     Ok(checks)

@@ -1,4 +1,4 @@
-//! The play: three guests of two tenants, their orders, and what is done to them while they are metered.
+//! The play: five guests of two tenants on two nodes, and what is done to them while they are metered.
 //!
 //! It records libvirt's own figures just before everything that ends a counter. A guest has done all its orders by then
 //! and is shielded from others' broadcasts, so that those figures are the last ones.
@@ -8,20 +8,26 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
+use rustix::process::Signal;
 use serde::Deserialize;
 
 use super::Interrupt;
+use super::outage::Moments;
+use super::plans::{GUESTS, GuestPlan, PLUGGED_DISK_MIB, Play, Site};
+use super::records::{Between, End, GuestRecord, LifeEnd, VolumeRecord};
 use super::show::{GuestLine, Show};
 use super::stage::Platform;
 use super::weir::Weir;
+use crate::guest::{DiskSpec, Guest, GuestSpec, signal_guest};
 use crate::guest_image::GuestImage;
-use crate::network;
-use crate::orders::{MIB, Order, Orders};
+use crate::network::{listen_again_at, silence_at};
+use crate::orders::MIB;
+use crate::place::Place;
 use crate::process::virsh;
-use crate::truth::{DiskFigures, Figures, NicFigures, figures, process_started_at};
+use crate::truth::{Figures, figures_at, process_cpu_ns, process_started_at_on};
 
-/// How long a guest may take for its orders; under software emulation it takes 20 s.
-const WORK_LIMIT: Duration = Duration::from_secs(120);
+/// How long a guest may take for its orders; under software emulation it takes 40 s with four others beside it.
+const WORK_LIMIT: Duration = Duration::from_secs(150);
 /// How long its figures may take to stand still afterwards.
 const QUIET_LIMIT: Duration = Duration::from_secs(30);
 /// How long libvirt may know nothing of a guest that works.
@@ -30,82 +36,8 @@ const GONE_LIMIT: Duration = Duration::from_secs(10);
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// How long the restarted guest is off.
 const OFF_TIME: Duration = Duration::from_secs(3);
-
-/// What happens to a guest besides its work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Play {
-    /// Nothing.
-    Steady,
-    /// It is stopped and started again halfway.
-    Restarted,
-    /// A second disk and NIC are plugged in, used, and unplugged.
-    Hotplugged,
-}
-
-/// One guest: what it is and what it does in each of its lives.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct GuestPlan {
-    pub(super) name: &'static str,
-    pub(super) tenant: &'static str,
-    pub(super) vcpus: u64,
-    pub(super) memory_mib: u64,
-    pub(super) disk_mib: u64,
-    write_mib: u64,
-    read_mib: u64,
-    fetch_mib: u64,
-    send_mib: u64,
-    burn_s: u64,
-    pub(super) play: Play,
-}
-
-/// The guests, tenants together.
-pub(super) const GUESTS: [GuestPlan; 3] = [
-    GuestPlan {
-        name: "weir-demo-web",
-        tenant: "alder",
-        vcpus: 1,
-        memory_mib: 128,
-        disk_mib: 64,
-        write_mib: 24,
-        read_mib: 8,
-        fetch_mib: 9,
-        send_mib: 2,
-        burn_s: 6,
-        play: Play::Steady,
-    },
-    GuestPlan {
-        name: "weir-demo-batch",
-        tenant: "alder",
-        vcpus: 2,
-        memory_mib: 160,
-        disk_mib: 96,
-        write_mib: 32,
-        read_mib: 16,
-        fetch_mib: 3,
-        send_mib: 1,
-        burn_s: 4,
-        play: Play::Restarted,
-    },
-    GuestPlan {
-        name: "weir-demo-store",
-        tenant: "birch",
-        vcpus: 1,
-        memory_mib: 144,
-        disk_mib: 64,
-        write_mib: 12,
-        read_mib: 2,
-        fetch_mib: 5,
-        send_mib: 1,
-        burn_s: 2,
-        play: Play::Hotplugged,
-    },
-];
-
-/// Size and work of the disk and NIC that are plugged in.
-const PLUGGED_DISK_MIB: u64 = 48;
-const PLUGGED_WRITE_MIB: u64 = 20;
-const PLUGGED_READ_MIB: u64 = 4;
-const PLUGGED_FETCH_MIB: u64 = 4;
+/// Two readings and samples are certainly taken within it: each is due every second.
+const TWO_READINGS: Duration = Duration::from_millis(2_500);
 
 /// Everything that all guests share.
 pub(super) struct Set<'a> {
@@ -113,45 +45,8 @@ pub(super) struct Set<'a> {
     pub(super) image: &'a GuestImage,
     pub(super) platform: &'a Platform,
     pub(super) interrupt: &'a Interrupt,
+    pub(super) moments: &'a Moments,
     pub(super) meter_until: Instant,
-}
-
-/// An instant known up to the two ends.
-pub(super) type Between = (Timestamp, Timestamp);
-
-/// A volume from creation to deletion.
-#[derive(Debug, Clone)]
-pub(super) struct VolumeRecord {
-    pub(super) volume: String,
-    pub(super) capacity_bytes: u64,
-    pub(super) created: Between,
-    pub(super) deleted: Option<Between>,
-}
-
-/// The end of one life.
-#[derive(Debug, Clone)]
-pub(super) struct LifeEnd {
-    /// libvirt's figures just before the stop.
-    pub(super) before: Figures,
-    /// When the guest's process began.
-    pub(super) process_started: Timestamp,
-    /// When `weir instance stop` had returned.
-    pub(super) stopped: Timestamp,
-}
-
-/// What was done to one guest, and libvirt's last figures of everything it had.
-#[derive(Debug, Clone)]
-pub(super) struct GuestRecord {
-    pub(super) plan: &'static GuestPlan,
-    pub(super) instance_id: String,
-    pub(super) libvirt_name: String,
-    pub(super) orders: Orders,
-    pub(super) lives: Vec<LifeEnd>,
-    /// By target, each time it was unplugged or the guest stopped.
-    pub(super) disks: Vec<(String, DiskFigures)>,
-    /// By guest's name of the NIC.
-    pub(super) nics: Vec<(String, NicFigures)>,
-    pub(super) volumes: Vec<VolumeRecord>,
 }
 
 #[derive(Deserialize)]
@@ -179,7 +74,11 @@ pub(super) fn play(set: &Set<'_>, show: &Show) -> Result<Vec<GuestRecord>> {
         let actors = GUESTS.each_ref().map(|plan| {
             let line = show.guest(plan.name);
             scope.spawn(move || {
-                let record = Actor { set, plan, line }.perform();
+                let actor = Actor { set, plan, place: set.platform.place(plan.site), line };
+                let record = match plan.site {
+                    Site::Near => actor.perform(),
+                    Site::Far => actor.perform_far(),
+                };
                 if record.is_err() {
                     set.interrupt.fail();
                 }
@@ -202,40 +101,10 @@ pub(super) fn play(set: &Set<'_>, show: &Show) -> Result<Vec<GuestRecord>> {
     })
 }
 
-/// The guest's orders; the same in each life.
-fn orders(plan: &GuestPlan, platform: &Platform) -> Orders {
-    let server = &platform.server;
-    let (vda, eth0) = (|| "vda".to_owned(), || "eth0".to_owned());
-    let mut orders = vec![
-        Order::Write(vda(), plan.write_mib),
-        Order::Fetch(eth0(), server.bytes_url(plan.fetch_mib * MIB)),
-        Order::Burn(plan.burn_s),
-        Order::Read(vda(), plan.read_mib),
-        Order::Send(eth0(), plan.send_mib, server.sink_url()),
-        Order::Fetch(eth0(), server.mark_url(&mark(plan, "done"))),
-    ];
-    if plan.play == Play::Hotplugged {
-        let (vdb, eth1) = (|| "vdb".to_owned(), || "eth1".to_owned());
-        orders.extend([
-            Order::WaitDisk(vdb()),
-            Order::Write(vdb(), PLUGGED_WRITE_MIB),
-            Order::Read(vdb(), PLUGGED_READ_MIB),
-            Order::WaitNic(eth1()),
-            Order::Fetch(eth1(), server.bytes_url(PLUGGED_FETCH_MIB * MIB)),
-            Order::Fetch(eth1(), server.mark_url(&mark(plan, "plugged"))),
-            Order::GoneDisk(vdb()),
-        ]);
-    }
-    Orders::new(orders)
-}
-
-fn mark(plan: &GuestPlan, what: &str) -> String {
-    format!("{}-{what}", plan.name)
-}
-
 struct Actor<'a> {
     set: &'a Set<'a>,
     plan: &'static GuestPlan,
+    place: &'a Place,
     line: GuestLine<'a>,
 }
 
@@ -245,7 +114,7 @@ impl Actor<'_> {
         let mut record = self.create(&mut nics)?;
         self.work(&record, "at work", "done", 1)?;
         match self.plan.play {
-            Play::Steady => {}
+            Play::Steady | Play::Killed => {}
             Play::Restarted => {
                 self.stop(&mut record, &nics)?;
                 self.line.doing("off for a while", "");
@@ -257,16 +126,82 @@ impl Actor<'_> {
         }
         self.line.doing("idle until the minute is over", "");
         self.set.interrupt.sleep(self.set.meter_until.saturating_duration_since(Instant::now()))?;
-        self.stop(&mut record, &nics)?;
+        if self.plan.play == Play::Killed {
+            self.kill(&mut record, &nics)?;
+        } else {
+            self.stop(&mut record, &nics)?;
+        }
         self.delete(&mut record)?;
-        self.line.done("metered, stopped and deleted");
+        self.line.done(if self.plan.play == Play::Killed {
+            "metered, killed and deleted"
+        } else {
+            "metered, stopped and deleted"
+        });
         Ok(record)
+    }
+
+    /// A guest of the other node: nothing is done to it through Weir.
+    fn perform_far(&self) -> Result<GuestRecord> {
+        let (guest, mut record, nics) = self.create_by_hand()?;
+        self.work(&record, "at work on the second node", "done", 1)?;
+        if self.plan.play == Play::Killed {
+            self.line.doing("done; waits for the outage to be killed", "");
+            self.set.moments.wait_until_away(self.set.interrupt)?;
+        } else {
+            self.line.doing("idle until the minute is over", "");
+            self.set.interrupt.sleep(self.set.meter_until.saturating_duration_since(Instant::now()))?;
+        }
+        self.kill(&mut record, &nics)?;
+        let before = Timestamp::now();
+        drop(guest);
+        let deleted = (before, Timestamp::now());
+        record.volumes.iter_mut().for_each(|volume| volume.deleted = Some(deleted));
+        if self.plan.play == Play::Killed {
+            self.set.moments.note_kill();
+        }
+        self.line.done("metered, killed and deleted, all without Weir");
+        Ok(record)
+    }
+
+    fn create_by_hand(&self) -> Result<(Guest, GuestRecord, BTreeMap<String, String>)> {
+        self.line.doing("made with virsh on the second node", "");
+        let (plan, platform) = (self.plan, self.set.platform);
+        let orders = plan.orders(platform);
+        let before = Timestamp::now();
+        let guest = GuestSpec {
+            vcpus: plan.vcpus,
+            memory_mib: plan.memory_mib,
+            disks: vec![DiskSpec { target: "vda".into(), mib: plan.disk_mib }],
+            networks: vec![platform.network(plan.site).name().to_owned()],
+            orders: orders.clone(),
+            tenant_metadata: Some(plan.tenant.to_owned()),
+            place: self.place.clone(),
+            ..GuestSpec::new(plan.name)
+        }
+        .start()?;
+        let record = GuestRecord {
+            plan,
+            libvirt_name: plan.name.to_owned(),
+            instance_id: guest.uuid().to_owned(),
+            orders,
+            lives: Vec::new(),
+            disks: Vec::new(),
+            nics: Vec::new(),
+            volumes: vec![VolumeRecord {
+                volume: guest.disk_path("vda").to_string_lossy().into_owned(),
+                capacity_bytes: plan.disk_mib * MIB,
+                created: (before, Timestamp::now()),
+                deleted: None,
+            }],
+        };
+        let nics = guest.macs().iter().map(|mac| (mac.clone(), "eth0".to_owned())).collect();
+        Ok((guest, record, nics))
     }
 
     fn create(&self, nics: &mut BTreeMap<String, String>) -> Result<GuestRecord> {
         self.line.doing("created and started", "");
         let (set, plan) = (self.set, self.plan);
-        let orders = orders(plan, set.platform);
+        let orders = plan.orders(set.platform);
         let command_line = orders.kernel_command_line()?;
         let path = |path: &std::path::Path| path.to_str().map(str::to_owned).context("a path is not UTF-8");
         let (kernel, initrd) = (path(&set.image.kernel)?, path(&set.image.initrd)?);
@@ -292,7 +227,7 @@ impl Actor<'_> {
             "--disk",
             &disk,
             "--network",
-            set.platform.network.name(),
+            set.platform.network(Site::Near).name(),
             "--start",
         ])?;
         let created = (before, Timestamp::now());
@@ -316,12 +251,12 @@ impl Actor<'_> {
     fn work(&self, record: &GuestRecord, what: &str, mark_name: &str, count: u64) -> Result<()> {
         let end = Instant::now() + WORK_LIMIT;
         let mut seen = Instant::now();
-        while self.set.platform.server.marks(&mark(self.plan, mark_name)) < count {
+        while self.set.platform.server(self.plan.site).marks(&self.plan.mark(mark_name)) < count {
             if Instant::now() >= end {
                 bail!("it did not finish its orders within {} s", WORK_LIMIT.as_secs());
             }
             // A guest that is just being started has no figures yet.
-            match figures(&record.libvirt_name) {
+            match figures_at(self.place, &record.libvirt_name) {
                 Ok(now) => {
                     self.line.doing(what, &shown(&now));
                     seen = Instant::now();
@@ -337,14 +272,14 @@ impl Actor<'_> {
     /// libvirt's figures once they stand still: a broadcast to everybody does not move them any more.
     fn quiet_figures(&self, record: &GuestRecord) -> Result<Figures> {
         self.line.doing("waiting until its counters stand still", "");
-        let network = &self.set.platform.network;
+        let network = self.set.platform.network(self.plan.site);
         let end = Instant::now() + QUIET_LIMIT;
         loop {
             self.set.interrupt.check()?;
-            network::silence(&record.libvirt_name)?;
-            let first = figures(&record.libvirt_name)?;
+            silence_at(self.place, &record.libvirt_name)?;
+            let first = figures_at(self.place, &record.libvirt_name)?;
             network.broadcast()?;
-            let second = figures(&record.libvirt_name)?;
+            let second = figures_at(self.place, &record.libvirt_name)?;
             if first.disks == second.disks && first.nics == second.nics {
                 return Ok(second);
             }
@@ -356,19 +291,35 @@ impl Actor<'_> {
 
     fn stop(&self, record: &mut GuestRecord, nics: &BTreeMap<String, String>) -> Result<()> {
         let before = self.quiet_figures(record)?;
-        let process_started = process_started_at(&record.libvirt_name)?;
+        let process_started = process_started_at_on(self.place, &record.libvirt_name)?;
         self.line.doing("stopped after a last reading", "");
+        let clock_ns = process_cpu_ns(self.place.guest_pid(&record.libvirt_name)?)?;
         self.weir(&["instance", "stop", self.plan.name, "--grace", "0"])?;
-        let stopped = Timestamp::now();
-        for (mac, nic) in &before.nics {
-            let name = nics
-                .get(mac)
-                .with_context(|| format!("libvirt knows a NIC {mac}, which Weir did not name"))?;
-            record.nics.push((name.clone(), *nic));
-        }
-        record.disks.extend(before.disks.iter().map(|(target, disk)| (target.clone(), *disk)));
-        record.lives.push(LifeEnd { before, process_started, stopped });
-        Ok(())
+        let end = End::Stopped { clock_ns };
+        end_life(record, nics, LifeEnd { before, process_started, stopped: Timestamp::now(), end })
+    }
+
+    /// `kill -9`, with a last frame on its NICs. It is held still for the moment in which its clock is read.
+    fn kill(&self, record: &mut GuestRecord, nics: &BTreeMap<String, String>) -> Result<()> {
+        let name = &record.libvirt_name;
+        self.quiet_figures(record)?;
+        let process_started = process_started_at_on(self.place, name)?;
+        let pid = self.place.guest_pid(name)?;
+        // Block counters are QEMU's alone: what no reading saw would be lost, so two see them.
+        let sampled_ns = process_cpu_ns(pid)?;
+        self.set.interrupt.sleep(TWO_READINGS)?;
+        listen_again_at(self.place, name)?;
+        self.set.platform.network(self.plan.site).broadcast()?;
+        silence_at(self.place, name)?;
+        let before = figures_at(self.place, name)?;
+        self.line.doing("its QEMU is killed with kill -9", "");
+        signal_guest(pid, Signal::STOP)?;
+        let clock_ns = process_cpu_ns(pid)?;
+        signal_guest(pid, Signal::KILL)?;
+        let is_over = || self.place.virsh(&["domstate", name]).is_ok_and(|state| state.trim() == "shut off");
+        crate::daemons::wait_for(GONE_LIMIT, || is_over().then_some(())).context("it does not end")?;
+        let end = End::Killed { sampled_ns, clock_ns };
+        end_life(record, nics, LifeEnd { before, process_started, stopped: Timestamp::now(), end })
     }
 
     fn plug_and_unplug(&self, record: &mut GuestRecord, nics: &mut BTreeMap<String, String>) -> Result<()> {
@@ -386,7 +337,7 @@ impl Actor<'_> {
         let target = disk.target.clone();
         let created = (before, Timestamp::now());
         record.volumes.push(volume(disk, created));
-        let network = self.set.platform.network.name();
+        let network = self.set.platform.network(Site::Near).name();
         let nic: NicMade = self.set.weir.ask(&["instance", "nic", "add", name, "--network", network])?;
         let mac = nic.mac.to_ascii_lowercase();
         nics.insert(mac.clone(), "eth1".to_owned());
@@ -423,6 +374,18 @@ impl Actor<'_> {
     }
 }
 
+/// Notes the last figures of everything that ended with a life.
+fn end_life(record: &mut GuestRecord, nics: &BTreeMap<String, String>, life: LifeEnd) -> Result<()> {
+    for (mac, nic) in &life.before.nics {
+        let name =
+            nics.get(mac).with_context(|| format!("libvirt knows a NIC {mac}, which Weir did not name"))?;
+        record.nics.push((name.clone(), *nic));
+    }
+    record.disks.extend(life.before.disks.iter().map(|(target, disk)| (target.clone(), *disk)));
+    record.lives.push(life);
+    Ok(())
+}
+
 fn volume(disk: DiskMade, created: Between) -> VolumeRecord {
     VolumeRecord { volume: disk.volume, capacity_bytes: disk.capacity_bytes, created, deleted: None }
 }
@@ -446,22 +409,4 @@ fn shown(figures: &Figures) -> String {
         cpu_ms / 1000,
         cpu_ms % 1000 / 100
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_guest_does_different_work() {
-        for (index, one) in GUESTS.iter().enumerate() {
-            for other in &GUESTS[index + 1..] {
-                assert_ne!(one.write_mib, other.write_mib);
-                assert_ne!(one.fetch_mib, other.fetch_mib);
-                assert_ne!(one.burn_s, other.burn_s);
-                assert_ne!(one.play, other.play);
-            }
-        }
-        assert!(GUESTS.iter().all(|plan| plan.name.starts_with(super::super::stage::PREFIX)));
-    }
 }

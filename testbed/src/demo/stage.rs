@@ -1,4 +1,4 @@
-//! What the demo puts up and takes down again: data directory, daemons, network, file server, Weir itself.
+//! What the demo puts up and takes down again: data directory, daemons, networks, file servers, Weir itself, a second node.
 //!
 //! It also removes what an earlier demo left that was killed: guests, networks and the pool by name, processes by their
 //! recorded ids once their command line proves that the id is still theirs. Nothing else is touched.
@@ -14,8 +14,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 
 use super::mail;
+use super::node::NodeProcess;
+use super::plans::Site;
 use super::show::Show;
-use super::weir::Weir;
+use super::weir::{Weir, free_address};
 use super::{Interrupt, Options};
 use crate::daemons::{self, StartedDaemon, wait_for};
 use crate::file_server::FileServer;
@@ -23,11 +25,15 @@ use crate::guest;
 use crate::lifecycle::Watcher;
 use crate::lock::Lock;
 use crate::network::{self, Network};
+use crate::place::Place;
 use crate::process::virsh;
+use crate::second_node::SecondNode;
 use crate::smtp::SmtpServer;
 
 /// Everything that the demo makes in libvirt begins with this.
 pub(super) const PREFIX: &str = "weir-demo";
+/// The host name of the second node.
+const NODE: &str = "weir-demo-node";
 /// Where the volumes are: below libvirt's own directory, which QEMU's user can reach.
 const POOL_DIRECTORY: &str = "/var/lib/libvirt/images/weir-demo";
 /// The data directory where the one asked for cannot be reached by PostgreSQL's user (a clone in /root).
@@ -39,13 +45,39 @@ const LOCK: &str = "/run/weir-demo.lock";
 /// What a leftover process gets to end by itself.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// What all guests need besides Weir.
+/// What all guests need besides Weir: each node's watch over lives, file server and network.
 #[derive(Debug)]
 pub(super) struct Platform {
-    pub(super) watcher: Watcher,
-    pub(super) server: FileServer,
-    pub(super) network: Network,
+    here: Place,
+    watchers: [Watcher; 2],
+    servers: [FileServer; 2],
+    network: Network,
+    pub(super) node: SecondNode,
     pub(super) smtp: SmtpServer,
+}
+
+impl Platform {
+    pub(super) fn place(&self, site: Site) -> &Place {
+        match site {
+            Site::Near => &self.here,
+            Site::Far => self.node.place(),
+        }
+    }
+
+    pub(super) fn network(&self, site: Site) -> &Network {
+        match site {
+            Site::Near => &self.network,
+            Site::Far => self.node.network(),
+        }
+    }
+
+    pub(super) fn server(&self, site: Site) -> &FileServer {
+        &self.servers[usize::from(site == Site::Far)]
+    }
+
+    pub(super) fn watcher(&self, site: Site) -> &Watcher {
+        &self.watchers[usize::from(site == Site::Far)]
+    }
 }
 
 /// Everything that must be taken down at the end.
@@ -56,6 +88,7 @@ pub(super) struct Stage {
     processes: Processes,
     weir: Option<Arc<Weir>>,
     platform: Option<Arc<Platform>>,
+    node: Option<NodeProcess>,
     /// Held as long as guests and network carry the demo's name.
     _lock: Lock,
 }
@@ -65,7 +98,7 @@ pub(super) struct Stage {
 #[serde(default)]
 struct Processes {
     weir: Option<i32>,
-    watcher: Option<i32>,
+    watchers: Vec<i32>,
     daemons: Vec<(String, i32)>,
 }
 
@@ -102,20 +135,24 @@ impl Stage {
             processes,
             weir: None,
             platform: None,
+            node: None,
             _lock: lock,
         };
         stage.remember()?;
         Ok(stage)
     }
 
-    /// The guests' network, what they fetch from, and the watch over their lives.
+    /// A second node, the guests' networks, what they fetch from, and the watch over their lives.
     pub(super) fn set_up(&mut self) -> Result<Arc<Platform>> {
         let network = Network::create(PREFIX)?;
-        let server = FileServer::start(network.host_address())?;
+        let node = SecondNode::start(NODE)?;
+        let servers = [FileServer::start(network.host_address())?, FileServer::start(node.server_address())?];
         let smtp = mail::start(&self.data)?;
-        let watcher = Watcher::start()?;
-        self.processes.watcher = i32::try_from(watcher.pid()).ok();
-        let platform = Arc::new(Platform { watcher, server, network, smtp });
+        let watchers = [Watcher::start()?, Watcher::start_at(node.place())?];
+        self.processes.watchers =
+            watchers.iter().filter_map(|watcher| i32::try_from(watcher.pid()).ok()).collect();
+        let here = Place::default();
+        let platform = Arc::new(Platform { here, watchers, servers, network, node, smtp });
         self.platform = Some(Arc::clone(&platform));
         self.remember()?;
         Ok(platform)
@@ -127,15 +164,32 @@ impl Stage {
         let mut text = configuration();
         if let Some(platform) = &self.platform {
             text.push_str(&mail::configuration(&platform.smtp, &self.data));
+            let listen = free_address(&platform.node.control_address().to_string())?;
+            text.push_str(&format!("\n[nodes]\nlisten = \"{listen}\"\naddress = \"{listen}\"\n"));
         }
         fs::write(&config, text).with_context(|| format!("cannot write {}", config.display()))?;
-        let mut weir = Weir::spawn(&options.weir, &self.data, &config, &self.weir_log)?;
+        let weir = Weir::spawn(&options.weir, &self.data, &config, &self.weir_log)?;
         self.processes.weir = i32::try_from(weir.pid()).ok();
         self.remember()?;
         weir.wait_ready(interrupt)?;
         let weir = Arc::new(weir);
         self.weir = Some(Arc::clone(&weir));
         Ok(weir)
+    }
+
+    /// Lets the second node join, in one command there.
+    pub(super) fn join_node(&mut self, options: &Options, weir: &Weir, interrupt: &Interrupt) -> Result<()> {
+        let platform = self.platform.as_ref().context("the platform is up")?;
+        let log = options.output.join("node.log");
+        let data = self.data.join("second-node");
+        self.node = Some(NodeProcess::join(&options.weir, weir, &platform.node, &data, &log, interrupt)?);
+        Ok(())
+    }
+
+    /// The demo's processes have other ids after a restart.
+    pub(super) fn note_weir(&mut self) -> Result<()> {
+        self.processes.weir = self.weir.as_ref().and_then(|weir| i32::try_from(weir.pid()).ok());
+        self.remember()
     }
 
     pub(super) fn weir_log(&self) -> &Path {
@@ -145,6 +199,7 @@ impl Stage {
     /// Takes everything down. Goes on after a failure: as little as possible shall be left.
     pub(super) fn clear(&mut self) {
         complain("removing guests", guest::remove_leftovers(PREFIX).map(drop));
+        self.node = None;
         self.weir = None;
         self.platform = None;
         complain("removing from libvirt", remove_from_libvirt().map(drop));
@@ -196,6 +251,7 @@ fn remove_from_libvirt() -> Result<Vec<String>> {
         let _ = virsh(&["pool-undefine", pool]);
         removed.push(pool.to_owned());
     }
+    guest::remove_left_disks(PREFIX)?;
     if let Err(error) = fs::remove_dir_all(POOL_DIRECTORY)
         && error.kind() != std::io::ErrorKind::NotFound
     {
@@ -219,8 +275,8 @@ fn end_processes(left: &Processes, data: &Path) {
     if let Some(pid) = left.weir {
         end_process(pid, &["up", &data_text]);
     }
-    if let Some(pid) = left.watcher {
-        end_process(pid, &["event", "lifecycle"]);
+    for pid in &left.watchers {
+        end_process(*pid, &["event", "lifecycle"]);
     }
     // PostgreSQL goes with its Weir, unless that one was killed.
     let postmaster = fs::read_to_string(data.join("postgres/postmaster.pid")).unwrap_or_default();
@@ -316,7 +372,7 @@ fn clear_output(output: &Path) -> Result<()> {
         let document = is_made("INV-", &[".pdf", ".html", ".json"])
             || is_made("portal-", &[".png"])
             || is_made("mail-", &[".eml"]);
-        if document || ["report.json", "weir.log", "capacity.pdf"].contains(&name) {
+        if document || ["report.json", "weir.log", "node.log", "capacity.pdf"].contains(&name) {
             fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
         }
     }

@@ -5,8 +5,10 @@ use std::thread::available_parallelism;
 use jiff::Timestamp;
 
 use super::judge::{Bounds, Ordered, Rule};
-use super::scenario::{GuestRecord, Play, VolumeRecord};
-use crate::lifecycle::{Life, Watcher};
+use super::plans::{Play, Site};
+use super::records::{End, GuestRecord, LifeEnd, VolumeRecord};
+use super::stage::Platform;
+use crate::lifecycle::Life;
 use crate::orders::{BOOT_READ_BYTES, BOOT_READ_OPS, MIB, PLUG_READ_BYTES, PLUG_READ_OPS};
 use crate::truth::{DiskFigures, NicFigures};
 
@@ -15,6 +17,9 @@ const SAMPLE_MS: u64 = 1000;
 
 /// What QEMU burns for a paused guest until it is ended: answering monitor commands, measured below 20 ms.
 const PAUSED_CPU_NS: u64 = 100_000_000;
+
+/// What a killed process still needs to end: its threads are woken to die, measured below 5 ms.
+const DYING_CPU_NS: u64 = 20_000_000;
 
 /// A meter: its name, its unit, the resource that it is measured on and the register that it is read from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,8 +65,8 @@ const fn meter(
 
 impl GuestRecord {
     /// The truth about every meter, in the order of [`METERS`].
-    pub(super) fn truth(&self, watcher: &Watcher, now: Timestamp) -> Vec<MeterTruth> {
-        self.truth_by(&watcher.lives(&self.libvirt_name, now))
+    pub(super) fn truth(&self, platform: &Platform, now: Timestamp) -> Vec<MeterTruth> {
+        self.truth_by(&platform.watcher(self.plan.site).lives(&self.libvirt_name, now))
     }
 
     fn truth_by(&self, lives: &[Life]) -> Vec<MeterTruth> {
@@ -74,7 +79,7 @@ impl GuestRecord {
             "running_ms" => held(sum(lives.iter().map(running))),
             "vcpu_ms" => held(self.held_by_lives(lives, |end| end.before.vcpus.unwrap_or(0), 1)),
             "memory_kib_s" => held(self.held_by_lives(lives, |end| end.before.memory_kib.unwrap_or(0), 1000)),
-            "cpu_ns" => (Rule::CpuTime, None, self.cpu(lives)),
+            "cpu_ns" => (self.cpu_rule(), None, self.cpu(lives)),
             "provisioned_kib_s" => (Rule::HeldStorage, None, sum(self.volumes.iter().map(provisioned))),
             "disk_read_bytes" => self
                 .ordered_disk(|disk| disk.read_bytes, self.read_ordered(1, BOOT_READ_BYTES, PLUG_READ_BYTES)),
@@ -122,25 +127,36 @@ impl GuestRecord {
         self.lives_count() * (work + at_boot + plugged)
     }
 
-    /// No process uses more than all CPUs of the host: that is what can be burnt between the look and the end of the
-    /// vCPUs; after it only QEMU's main loop goes on, for [`PAUSED_CPU_NS`] at most.
+    fn cpu_rule(&self) -> Rule {
+        match (self.plan.play, self.plan.site) {
+            (_, Site::Far) => Rule::CpuTimeToLastSample,
+            (Play::Killed, Site::Near) => Rule::CpuTimeOfKilled,
+            _ => Rule::CpuTime,
+        }
+    }
+
+    /// A guest that Weir stops burns on until its vCPUs stand still; no process uses more than all CPUs of the host, and
+    /// after it only QEMU's main loop goes on, for [`PAUSED_CPU_NS`] at most. One that was killed had been held still.
     fn cpu(&self, lives: &[Life]) -> Bounds {
         let cpus = available_parallelism().map_or(1, |cpus| cpus.get() as u64);
-        sum(self.lives.iter().zip(lives).map(|(end, life)| {
-            let lower = end.before.cpu_ns.unwrap_or(0);
-            let burning = milliseconds(end.before.asked_at, life.paused_at.unwrap_or(end.stopped));
-            Bounds { lower, upper: lower + burning * 1_000_000 * cpus + PAUSED_CPU_NS }
+        sum(self.lives.iter().zip(lives).map(|(life_end, life)| match (life_end.end, self.plan.site) {
+            (End::Stopped { clock_ns }, _) => {
+                let paused = life.paused_at.unwrap_or(life_end.stopped);
+                let burning = milliseconds(life_end.before.asked_at, paused);
+                Bounds { lower: clock_ns, upper: clock_ns + burning * 1_000_000 * cpus + PAUSED_CPU_NS }
+            }
+            (End::Killed { clock_ns, .. }, Site::Near) => {
+                Bounds { lower: clock_ns, upper: clock_ns + DYING_CPU_NS }
+            }
+            (End::Killed { sampled_ns, clock_ns }, Site::Far) => {
+                Bounds { lower: sampled_ns, upper: clock_ns + DYING_CPU_NS }
+            }
         }))
     }
 
     /// What is held while the process exists: from its start by the kernel to its end by libvirt, and read last between
     /// the suspending for its stop and that end.
-    fn held_by_lives(
-        &self,
-        lives: &[Life],
-        held: impl Fn(&super::scenario::LifeEnd) -> u64,
-        divisor: u64,
-    ) -> Bounds {
+    fn held_by_lives(&self, lives: &[Life], held: impl Fn(&LifeEnd) -> u64, divisor: u64) -> Bounds {
         sum(self.lives.iter().zip(lives).map(|(end, life)| {
             let shortest = life.running_ms.unsigned_abs().saturating_sub(SAMPLE_MS);
             let whole = life.stopped_at.map_or(0, |stopped| milliseconds(end.process_started, stopped));
@@ -176,7 +192,7 @@ fn milliseconds(from: Timestamp, to: Timestamp) -> u64 {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::super::scenario::{GUESTS, LifeEnd};
+    use super::super::plans::GUESTS;
     use super::*;
     use crate::orders::{Order, Orders};
     use crate::truth::{Figures, RunState};
@@ -200,6 +216,7 @@ mod tests {
             },
             process_started: at(asked_ms - 10_000),
             stopped: at(asked_ms + 500),
+            end: End::Stopped { clock_ns: 5_000_000_000 },
         };
         let disk =
             DiskFigures { read_bytes: 1, read_ops: 2, write_bytes: 3, write_ops: 4, capacity_bytes: 5 };
@@ -244,6 +261,15 @@ mod tests {
         check("memory_kib_s", None, 18_000, 23_000);
         // Paused 200 ms after the look; and never paused, but stopped 500 ms after it.
         check("cpu_ns", None, 10_000_000_000, 10_000_000_000 + 700_000_000 * cpus + 2 * PAUSED_CPU_NS);
+        let killed = |site| {
+            let mut record = record();
+            record.plan = GUESTS.iter().find(|plan| (plan.site, plan.play) == (site, Play::Killed)).unwrap();
+            record.lives.truncate(1);
+            record.lives[0].end = End::Killed { sampled_ns: 6, clock_ns: 8 };
+            record.cpu(&lives())
+        };
+        assert_eq!(killed(Site::Near), Bounds { lower: 8, upper: 8 + DYING_CPU_NS });
+        assert_eq!(killed(Site::Far), Bounds { lower: 6, upper: 8 + DYING_CPU_NS });
         check("provisioned_kib_s", None, 2 * 9, 2 * 13);
         check("disk_write_bytes", Some(Ordered::Exactly(8 * MIB)), 6, 6);
         check("disk_write_ops", Some(Ordered::Exactly(8)), 8, 8);

@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -13,6 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde::de::DeserializeOwned;
 
 use super::Interrupt;
+use crate::daemons::wait_for;
 
 /// From nothing to answering: makes a database cluster first.
 const START_LIMIT: Duration = Duration::from_secs(90);
@@ -22,48 +24,81 @@ const POLL: Duration = Duration::from_millis(200);
 /// Lines of Weir's log that are shown when something failed.
 const LOG_LINES: usize = 15;
 
+/// What a killed process may take to be gone.
+const GONE_LIMIT: Duration = Duration::from_secs(10);
+
 /// A running `weir up`; dropping it stops it.
 #[derive(Debug)]
 pub(super) struct Weir {
     binary: PathBuf,
     data: PathBuf,
-    url: String,
-    process: Child,
+    config: PathBuf,
+    log: PathBuf,
+    listen: String,
+    process: Mutex<Child>,
+    /// Commands read it, an outage writes it: nobody asks a control plane that was killed on purpose.
+    gate: RwLock<()>,
 }
 
 impl Weir {
     /// Starts it. `config` is inside the data directory, so that `make up` finds it again.
     pub(super) fn spawn(binary: &Path, data: &Path, config: &Path, log: &Path) -> Result<Self> {
-        let listen = free_address()?;
-        let log = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
-        let process = Command::new(binary)
-            .args(["up", "--listen", &listen, "--data"])
-            .arg(data)
-            .arg("--config")
-            .arg(config)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            // Ctrl-C is for the demo: it still needs Weir to tidy up.
-            .process_group(0)
-            .spawn()
-            .with_context(|| format!("cannot start {}", binary.display()))?;
-        Ok(Self {
-            binary: binary.to_owned(),
-            data: data.to_owned(),
-            url: format!("http://{listen}"),
-            process,
-        })
+        let listen = free_address("127.0.0.1")?;
+        File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+        let process = Mutex::new(start(binary, data, config, log, &listen)?);
+        let (binary, data) = (binary.to_owned(), data.to_owned());
+        let (config, log) = (config.to_owned(), log.to_owned());
+        Ok(Self { binary, data, config, log, listen, process, gate: RwLock::new(()) })
     }
 
-    pub(super) fn wait_ready(&mut self, interrupt: &Interrupt) -> Result<()> {
+    /// Keeps it from being killed on purpose: for those who ask it not by a command.
+    pub(super) fn undisturbed(&self) -> RwLockReadGuard<'_, ()> {
+        self.gate.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets all commands end, and none begin until this is dropped.
+    pub(super) fn hold(&self) -> RwLockWriteGuard<'_, ()> {
+        self.gate.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `kill -9` of it and of its PostgreSQL; returns their ids.
+    pub(super) fn kill(&self) -> Result<String> {
+        let postmaster = self.postmaster().context("PostgreSQL does not run")?;
+        let mut process = self.lock();
+        let own = process.id();
+        process.kill().context("cannot kill weir")?;
+        process.wait()?;
+        // It may have gone with Weir already.
+        let _ = kill_process(postmaster, Signal::KILL);
+        let proc = format!("/proc/{}", postmaster.as_raw_nonzero());
+        let gone = wait_for(GONE_LIMIT, || (!Path::new(&proc).exists()).then_some(()));
+        gone.with_context(|| format!("PostgreSQL ({}) does not die", postmaster.as_raw_nonzero()))?;
+        Ok(format!("{own}, {}", postmaster.as_raw_nonzero()))
+    }
+
+    /// Starts it on the same data and address, and waits until it answers.
+    pub(super) fn start_again(&self, interrupt: &Interrupt) -> Result<()> {
+        *self.lock() = start(&self.binary, &self.data, &self.config, &self.log, &self.listen)?;
+        self.wait_ready(interrupt)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Child> {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn postmaster(&self) -> Option<Pid> {
+        let file = fs::read_to_string(self.data.join("postgres/postmaster.pid")).ok()?;
+        Pid::from_raw(file.lines().next()?.trim().parse().ok()?)
+    }
+
+    pub(super) fn wait_ready(&self, interrupt: &Interrupt) -> Result<()> {
         let end = Instant::now() + START_LIMIT;
         loop {
             interrupt.check()?;
-            if let Some(status) = self.process.try_wait()? {
+            if let Some(status) = self.lock().try_wait()? {
                 bail!("`weir up` ended before it was ready ({status})");
             }
-            let Err(error) = self.run(&["status", "--json"]) else {
+            let Err(error) = self.run_now(&["status", "--json"], "") else {
                 return Ok(());
             };
             if Instant::now() >= end {
@@ -74,11 +109,11 @@ impl Weir {
     }
 
     pub(super) fn pid(&self) -> u32 {
-        self.process.id()
+        self.lock().id()
     }
 
-    pub(super) fn url(&self) -> &str {
-        &self.url
+    pub(super) fn url(&self) -> String {
+        format!("http://{}", self.listen)
     }
 
     pub(super) fn version(&self) -> Result<String> {
@@ -92,6 +127,11 @@ impl Weir {
 
     /// One command, as typed, and what is typed into it.
     pub(super) fn run_with(&self, args: &[&str], input: &str) -> Result<String> {
+        let _undisturbed = self.undisturbed();
+        self.run_now(args, input)
+    }
+
+    fn run_now(&self, args: &[&str], input: &str) -> Result<String> {
         let mut process = Command::new(&self.binary)
             .arg("--data")
             .arg(&self.data)
@@ -124,23 +164,45 @@ impl Weir {
             .with_context(|| format!("`weir {}` answered: {}", args.join(" "), answer.trim()))
     }
 
-    fn stop(&mut self) -> Result<()> {
-        if self.process.try_wait()?.is_some() {
-            return Ok(());
-        }
-        let pid = Pid::from_raw(i32::try_from(self.process.id())?).context("a process id is positive")?;
-        kill_process(pid, Signal::TERM).context("cannot stop weir")?;
-        let end = Instant::now() + STOP_LIMIT;
-        while self.process.try_wait()?.is_none() {
-            if Instant::now() >= end {
-                self.process.kill()?;
-                self.process.wait()?;
-                bail!("Weir did not stop within {} s of SIGTERM and was killed", STOP_LIMIT.as_secs());
-            }
-            std::thread::sleep(POLL);
-        }
-        Ok(())
+    fn stop(&self) -> Result<()> {
+        stop(&mut self.lock(), "Weir")
     }
+}
+
+/// Ends a process in order, by force when it does not go.
+pub(super) fn stop(process: &mut Child, what: &str) -> Result<()> {
+    if process.try_wait()?.is_some() {
+        return Ok(());
+    }
+    let pid = Pid::from_raw(i32::try_from(process.id())?).context("a process id is positive")?;
+    kill_process(pid, Signal::TERM).with_context(|| format!("cannot stop {what}"))?;
+    let end = Instant::now() + STOP_LIMIT;
+    while process.try_wait()?.is_none() {
+        if Instant::now() >= end {
+            process.kill()?;
+            process.wait()?;
+            bail!("{what} did not stop within {} s of SIGTERM and was killed", STOP_LIMIT.as_secs());
+        }
+        std::thread::sleep(POLL);
+    }
+    Ok(())
+}
+
+fn start(binary: &Path, data: &Path, config: &Path, log: &Path, listen: &str) -> Result<Child> {
+    let log =
+        File::options().append(true).open(log).with_context(|| format!("cannot write {}", log.display()))?;
+    Command::new(binary)
+        .args(["up", "--listen", listen, "--data"])
+        .arg(data)
+        .arg("--config")
+        .arg(config)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        // Ctrl-C is for the demo: it still needs Weir to tidy up.
+        .process_group(0)
+        .spawn()
+        .with_context(|| format!("cannot start {}", binary.display()))
 }
 
 impl Drop for Weir {
@@ -161,8 +223,8 @@ pub(super) fn log_tail(log: &Path) -> String {
     format!("the end of {}:\n  {}", log.display(), tail.join("\n  "))
 }
 
-/// A port that nobody listens on now.
-fn free_address() -> Result<String> {
-    let listener = TcpListener::bind("127.0.0.1:0").context("no free port on 127.0.0.1")?;
+/// A port of the host that nobody listens on now.
+pub(super) fn free_address(host: &str) -> Result<String> {
+    let listener = TcpListener::bind((host, 0)).with_context(|| format!("no free port on {host}"))?;
     Ok(listener.local_addr()?.to_string())
 }
