@@ -87,3 +87,29 @@ CREATE TABLE backup (
     note       text NOT NULL
 );
 SELECT weir_enforce_provider('backup');
+
+-- ---------------------------------------------------------------------------------------------------------------
+-- What a reading is judged by: the one before it, and which node has what it is about.
+
+ALTER TABLE reading_head
+    ADD COLUMN last_epoch bigint NULL,  -- of the reading at last_observed_at; NULL: from before this release
+    -- Its registers, in the order of its table's columns; 0 where its kind has none.
+    ADD COLUMN register_1 bigint NOT NULL DEFAULT 0,
+    ADD COLUMN register_2 bigint NOT NULL DEFAULT 0,
+    ADD COLUMN register_3 bigint NOT NULL DEFAULT 0,
+    ADD COLUMN register_4 bigint NOT NULL DEFAULT 0;
+
+ALTER TABLE instance
+    ADD COLUMN former_node_id uuid NULL,         -- that had it before node_id
+    ADD COLUMN moved_at       timestamptz NULL,  -- the first reading by node_id
+    ADD CHECK ((former_node_id IS NULL) = (moved_at IS NULL));
+
+ALTER TABLE volume
+    ADD COLUMN moved_at timestamptz NULL;  -- the first reading by node_id, when another node had it before
+
+ALTER TABLE quarantine
+    ADD COLUMN quarantine_id  uuid NOT NULL DEFAULT gen_random_uuid(),
+    ADD COLUMN clock_error_us bigint NULL,       -- how far the node's wall clock was ahead, if that is the reason
+    ADD COLUMN released_at    timestamptz NULL;  -- taken in after all
+CREATE UNIQUE INDEX quarantine_quarantine_id ON quarantine (quarantine_id);
+CREATE INDEX quarantine_batch ON quarantine (node_id, seq);

@@ -8,8 +8,12 @@ mod copy;
 mod delivery;
 mod facts;
 mod heads;
+mod judge;
+mod known;
 pub(crate) mod marks;
 mod partitions;
+mod payload;
+mod rates;
 mod screen;
 
 use std::time::Duration;
@@ -21,11 +25,15 @@ use tokio_postgres::error::SqlState;
 
 use crate::error::{UsageError, unsigned};
 use clock::ClockError;
+use judge::Judge;
+use known::Known;
 use partitions::Partitions;
 use screen::Screened;
 
 pub use clock::CLOCK_ERROR_MAX;
 pub use delivery::{Delivery, IngestError, Ingested, NodeClock};
+pub use judge::OWNER_SILENCE;
+pub use rates::RateLimits;
 
 /// The earliest instant that is metered, in seconds since 1970: the beginning of 2020. Anything earlier is a clock
 /// that was never set.
@@ -48,13 +56,15 @@ pub struct IngestSettings {
     pub rows_max: usize,
     /// Days that one batch may touch: each may need new partitions. The latest ones are taken.
     pub days_max: usize,
+    /// What a device can do in a second.
+    pub rates: RateLimits,
 }
 
 impl IngestSettings {
     /// With the usual limits: 100,000 rows are about 20 MB and a second's work; 62 days are two months offline.
     #[must_use]
     pub const fn new(window: WindowLength) -> Self {
-        Self { window, rows_max: 100_000, days_max: 62 }
+        Self { window, rows_max: 100_000, days_max: 62, rates: RateLimits::DEFAULT }
     }
 }
 
@@ -129,19 +139,38 @@ impl Ingestor {
         if !enter(&transaction, batch, received_at).await? {
             return Ok(ingested);
         }
-        let mut marks = marks::Marks::new(self.settings.window);
-        facts::write(&transaction, arrival, screened, &mut marks).await?;
-        copy::write(&transaction, batch.node_id, batch.boot_id, screened, received_at).await?;
-        heads::write(&transaction, screened, &mut marks).await?;
-        screen::write(&transaction, batch, screened, received_at).await?;
-        marks::write(&transaction, &marks).await?;
+        facts::write_node(&transaction, arrival, screened).await?;
+        let known = known::lock(&transaction, batch, screened).await?;
+        let processors = batch.readings.node.as_ref().map(|node| node.cpus);
+        let node_id = batch.node_id.uuid();
+        let mut judged = screened.clone();
+        Judge::new(node_id, &known, &self.settings.rates, batch.collected_boot, processors)
+            .judge(&mut judged);
+        write(&transaction, arrival, &judged, &known, self.settings.window).await?;
+        screen::write(&transaction, arrival, &judged).await?;
         transaction.commit().await?;
         ingested.is_duplicate = false;
-        ingested.quarantined = screened.refused.len();
-        ingested.rows = batch.readings.len().saturating_sub(ingested.quarantined);
+        (ingested.quarantined, ingested.ignored) = (judged.refused.len(), judged.ignored);
+        ingested.rows = batch.readings.len() - ingested.quarantined - ingested.ignored;
         ingested.notices.clone_from(&batch.notices);
         Ok(ingested)
     }
+}
+
+/// Writes the readings that count, and what follows from them.
+async fn write(
+    transaction: &Transaction<'_>,
+    arrival: &Arrival<'_>,
+    judged: &Screened<'_>,
+    known: &Known,
+    window: WindowLength,
+) -> Result<(), UsageError> {
+    let Arrival { batch, received_at, .. } = *arrival;
+    let mut marks = marks::Marks::new(window);
+    facts::write(transaction, arrival, judged, known, &mut marks).await?;
+    copy::write(transaction, batch.node_id, batch.boot_id, judged, received_at).await?;
+    heads::write(transaction, judged, &known.heads, &mut marks).await?;
+    marks::write(transaction, &marks).await
 }
 
 /// A batch and the circumstances of its arrival.

@@ -25,5 +25,5 @@ pub mod why;
 
 pub use derivation::{Derived, derive_dirty, mark_overdue};
 pub use error::UsageError;
-pub use ingest::{Delivery, IngestError, IngestSettings, Ingested, Ingestor, NodeClock};
+pub use ingest::{Delivery, IngestError, IngestSettings, Ingested, Ingestor, NodeClock, RateLimits};
 pub use settings::UsageSettings;

@@ -9,6 +9,7 @@ use metering::{Batch, Epoch, InstanceFacts, InstanceReading, VolumeFacts, Volume
 use migrations::Transaction;
 use uuid::Uuid;
 
+use super::known::{self, Known, KnownInstance, KnownVolume};
 use super::marks::Marks;
 use super::screen::Screened;
 use super::{Arrival, EARLIEST, clean, storable};
@@ -20,6 +21,8 @@ use crate::ownership;
 struct Seen<'a> {
     /// When its usage began, as far as this batch knows.
     first: Timestamp,
+    /// Its first reading.
+    first_read: Option<Timestamp>,
     /// Its latest reading.
     last: Option<&'a InstanceReading>,
     facts: Option<&'a InstanceFacts>,
@@ -29,6 +32,8 @@ struct Seen<'a> {
 #[derive(Debug)]
 struct SeenVolume<'a> {
     first: Timestamp,
+    /// Its first reading.
+    first_read: Option<Timestamp>,
     /// Its latest reading.
     last: Option<&'a VolumeReading>,
     facts: Option<&'a VolumeFacts>,
@@ -39,17 +44,17 @@ pub(super) async fn write(
     transaction: &Transaction<'_>,
     arrival: &Arrival<'_>,
     screened: &Screened<'_>,
+    known: &Known,
     marks: &mut Marks,
 ) -> Result<(), UsageError> {
     let Arrival { batch, received_at, .. } = *arrival;
     // A clock that is wrong must not make a beginning that is wrong.
     let earliest = Timestamp::from_second(EARLIEST).unwrap_or(Timestamp::UNIX_EPOCH);
     let facts_at = storable(batch.collected_at).clamp(earliest, received_at.max(earliest));
-    write_node(transaction, arrival, screened).await?;
     let instances = seen_instances(batch, screened, facts_at);
-    write_instances(transaction, batch, &instances, facts_at).await?;
+    write_instances(transaction, batch, &instances, known, facts_at).await?;
     let volumes = seen_volumes(batch, screened, facts_at);
-    write_volumes(transaction, batch, &volumes, facts_at).await?;
+    write_volumes(transaction, batch, &volumes, known, facts_at).await?;
     let labelled: Vec<Uuid> = batch.instances.iter().map(|facts| facts.instance_id.uuid()).collect();
     let described: Vec<Uuid> = batch.volumes.iter().map(|facts| facts.volume_id.uuid()).collect();
     if labelled.is_empty() && described.is_empty() {
@@ -65,7 +70,8 @@ pub(super) fn begins(observed_at: Timestamp, epoch: Epoch) -> Timestamp {
     epoch.born_at.map_or(just_before, |born_at| born_at.min(just_before))
 }
 
-async fn write_node(
+/// Writes what a batch tells about its node.
+pub(super) async fn write_node(
     transaction: &Transaction<'_>,
     arrival: &Arrival<'_>,
     screened: &Screened<'_>,
@@ -102,15 +108,19 @@ fn seen_instances<'a>(
 ) -> BTreeMap<Uuid, Seen<'a>> {
     let mut seen: BTreeMap<Uuid, Seen<'a>> = BTreeMap::new();
     let mut touch = |id: Uuid, first: Timestamp, last: Option<&'a InstanceReading>| {
-        let known = seen.entry(id).or_insert(Seen { first, last, facts: None });
+        let known = seen.entry(id).or_insert(Seen { first, first_read: None, last, facts: None });
         known.first = known.first.min(first);
+        let read = last.map(|last| last.observed_at);
+        known.first_read = known.first_read.into_iter().chain(read).min();
         known.last = match (known.last, last) {
             (Some(known), Some(last)) if last.observed_at < known.observed_at => Some(known),
             (known, last) => last.or(known),
         };
     };
     for r in &screened.instances {
-        touch(r.instance_id.uuid(), begins(r.observed_at, r.epoch), Some(r));
+        // What the node that had it before tells is history.
+        let is_now = !screened.farewells.contains(&r.instance_id.uuid());
+        touch(r.instance_id.uuid(), begins(r.observed_at, r.epoch), is_now.then_some(*r));
     }
     for r in &screened.disks {
         touch(r.instance_id.uuid(), begins(r.observed_at, r.epoch), None);
@@ -121,9 +131,10 @@ fn seen_instances<'a>(
     // What was not read begins when it was described.
     let described = batch.instances.iter().map(|facts| facts.instance_id);
     for id in described.chain(batch.volumes.iter().filter_map(|facts| facts.instance_id)) {
-        seen.entry(id.uuid()).or_insert(Seen { first: facts_at, last: None, facts: None });
+        seen.entry(id.uuid()).or_insert(Seen { first: facts_at, first_read: None, last: None, facts: None });
     }
-    for facts in &batch.instances {
+    for facts in batch.instances.iter().filter(|facts| !screened.foreign.contains(&facts.instance_id.uuid()))
+    {
         if let Some(known) = seen.get_mut(&facts.instance_id.uuid()) {
             known.facts = Some(facts);
         }
@@ -135,6 +146,7 @@ async fn write_instances(
     transaction: &Transaction<'_>,
     batch: &Batch,
     seen: &BTreeMap<Uuid, Seen<'_>>,
+    known: &Known,
     facts_at: Timestamp,
 ) -> Result<(), UsageError> {
     if seen.is_empty() {
@@ -143,11 +155,15 @@ async fn write_instances(
     let ids: Vec<Uuid> = seen.keys().copied().collect();
     let node_id = batch.node_id.uuid();
     let firsts: Vec<Timestamp> = seen.values().map(|s| s.first).collect();
-    let mut known = lock(transaction, sql!("lock_instances"), &ids).await?;
-    if known.len() < ids.len() {
+    let first_read: Vec<Option<Timestamp>> = seen.values().map(|s| s.first_read).collect();
+    let beginnings = |known: &BTreeMap<Uuid, KnownInstance>| -> BTreeMap<Uuid, Timestamp> {
+        known.iter().map(|(id, known)| (*id, known.first_seen_at)).collect()
+    };
+    let mut began = beginnings(&known.instances);
+    if ids.iter().any(|id| !began.contains_key(id)) {
         let statement = transaction.prepare_cached(sql!("add_instances")).await?;
         transaction.execute(&statement, &[&ids, &node_id, &firsts]).await?;
-        known = lock(transaction, sql!("lock_instances"), &ids).await?;
+        began = beginnings(&known::lock_instances(transaction, ids.iter().copied()).await?);
     }
     let lasts: Vec<Option<&InstanceReading>> = seen.values().map(|s| s.last).collect();
     let seen_at: Vec<Option<Timestamp>> = lasts.iter().map(|r| r.map(|r| r.observed_at)).collect();
@@ -182,29 +198,36 @@ async fn write_instances(
                 &figures(|r| r.registers.running_ms),
                 &figures(|r| r.registers.vcpu_ms),
                 &figures(|r| r.registers.memory_kib_s),
+                &first_read,
             ],
         )
         .await?;
     let firsts = seen.iter().map(|(id, seen)| (*id, seen.first));
-    move_owners(transaction, sql!("move_instance_owners"), &known, firsts).await
+    move_owners(transaction, sql!("move_instance_owners"), &began, firsts).await
 }
 
 fn seen_volumes<'a>(
     batch: &'a Batch,
-    screened: &Screened<'a>,
+    screened: &'a Screened<'a>,
     facts_at: Timestamp,
 ) -> BTreeMap<Uuid, SeenVolume<'a>> {
     let mut seen: BTreeMap<Uuid, SeenVolume<'a>> = BTreeMap::new();
     for r in &screened.volumes {
-        let (first, last) = (begins(r.observed_at, r.epoch), Some(*r));
-        let known = seen.entry(r.volume_id.uuid()).or_insert(SeenVolume { first, last, facts: None });
+        let (first, last) = (begins(r.observed_at, r.epoch), Some(r.as_ref()));
+        let known = seen.entry(r.volume_id.uuid()).or_insert(SeenVolume {
+            first,
+            first_read: None,
+            last,
+            facts: None,
+        });
         known.first = known.first.min(first);
+        known.first_read = known.first_read.into_iter().chain([r.observed_at]).min();
         if known.last.is_none_or(|known| known.observed_at <= r.observed_at) {
             known.last = last;
         }
     }
     for facts in &batch.volumes {
-        let fresh = SeenVolume { first: facts_at, last: None, facts: None };
+        let fresh = SeenVolume { first: facts_at, first_read: None, last: None, facts: None };
         seen.entry(facts.volume_id.uuid()).or_insert(fresh).facts = Some(facts);
     }
     seen
@@ -214,6 +237,7 @@ async fn write_volumes(
     transaction: &Transaction<'_>,
     batch: &Batch,
     seen: &BTreeMap<Uuid, SeenVolume<'_>>,
+    known: &Known,
     facts_at: Timestamp,
 ) -> Result<(), UsageError> {
     if seen.is_empty() {
@@ -221,11 +245,14 @@ async fn write_volumes(
     }
     let ids: Vec<Uuid> = seen.keys().copied().collect();
     let firsts: Vec<Timestamp> = seen.values().map(|s| s.first).collect();
-    let mut known = lock(transaction, sql!("lock_volumes"), &ids).await?;
-    if known.len() < ids.len() {
+    let beginnings = |known: &BTreeMap<Uuid, KnownVolume>| -> BTreeMap<Uuid, Timestamp> {
+        known.iter().map(|(id, known)| (*id, known.first_seen_at)).collect()
+    };
+    let mut began = beginnings(&known.volumes);
+    if ids.iter().any(|id| !began.contains_key(id)) {
         let statement = transaction.prepare_cached(sql!("add_volumes")).await?;
         transaction.execute(&statement, &[&ids, &firsts]).await?;
-        known = lock(transaction, sql!("lock_volumes"), &ids).await?;
+        began = beginnings(&known::lock_volumes(transaction, ids.iter().copied()).await?);
     }
     let described: Vec<(&Uuid, &VolumeFacts)> =
         seen.iter().filter_map(|(id, s)| s.facts.map(|facts| (id, facts))).collect();
@@ -240,42 +267,32 @@ async fn write_volumes(
     }
     let lasts: Vec<Option<&VolumeReading>> = seen.values().map(|s| s.last).collect();
     let seen_at: Vec<Option<Timestamp>> = lasts.iter().map(|r| r.map(|r| r.observed_at)).collect();
+    let first_read: Vec<Option<Timestamp>> = seen.values().map(|s| s.first_read).collect();
     let present: Vec<Option<bool>> = lasts.iter().map(|r| r.map(|r| r.exists)).collect();
     let capacities: Vec<Option<i64>> =
         lasts.iter().map(|r| r.map(|r| i64::try_from(r.capacity_bytes).unwrap_or(i64::MAX))).collect();
     let statement = transaction.prepare_cached(sql!("put_volumes")).await?;
     let node_id = batch.node_id.uuid();
-    transaction.execute(&statement, &[&ids, &firsts, &seen_at, &present, &capacities, &node_id]).await?;
+    transaction
+        .execute(&statement, &[&ids, &firsts, &seen_at, &present, &capacities, &node_id, &first_read])
+        .await?;
     tracing::trace!(node = %batch.node_id, volumes = ids.len(), "volumes written");
     let firsts = seen.iter().map(|(id, seen)| (*id, seen.first));
-    move_owners(transaction, sql!("move_volume_owners"), &known, firsts).await
-}
-
-/// Locks resources in order and returns when the usage of each began, as known so far.
-async fn lock(
-    transaction: &Transaction<'_>,
-    text: &str,
-    ids: &[Uuid],
-) -> Result<BTreeMap<Uuid, Timestamp>, UsageError> {
-    let statement = transaction.prepare_cached(text).await?;
-    let rows = transaction.query(&statement, &[&ids]).await?;
-    // The id is the first column, by whatever name.
-    let known = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get("first_seen_at")?)));
-    known.collect::<Result<_, tokio_postgres::Error>>().map_err(Into::into)
+    move_owners(transaction, sql!("move_volume_owners"), &began, firsts).await
 }
 
 /// Lets whoever held a resource from its beginning hold it from the beginning that is known now.
 async fn move_owners(
     transaction: &Transaction<'_>,
     text: &str,
-    known: &BTreeMap<Uuid, Timestamp>,
+    began: &BTreeMap<Uuid, Timestamp>,
     firsts: impl Iterator<Item = (Uuid, Timestamp)>,
 ) -> Result<(), UsageError> {
     let (mut ids, mut was, mut is) = (Vec::new(), Vec::new(), Vec::new());
     for (id, first) in firsts {
-        if let Some(known) = known.get(&id).filter(|known| first < **known) {
+        if let Some(began) = began.get(&id).filter(|began| first < **began) {
             ids.push(id);
-            was.push(*known);
+            was.push(*began);
             is.push(first);
         }
     }

@@ -4,17 +4,16 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use metering::{InstanceState, ResourceKind};
+use metering::{Epoch, EpochId, InstanceState, ResourceKind};
 use migrations::Transaction;
 use uuid::Uuid;
 
 use super::facts::begins;
+use super::known::{Head, Key};
 use super::marks::{MarkKind, Marks};
+use super::rates::Registers;
 use super::screen::Screened;
 use crate::error::UsageError;
-
-/// A resource or device, in the order in which its heads are locked.
-type Key = (Uuid, &'static str, String);
 
 /// What a batch has read of one of them.
 #[derive(Clone, Copy, Debug)]
@@ -24,29 +23,20 @@ struct Touch {
     first: Timestamp,
     last: Timestamp,
     is_gone: bool,
-}
-
-/// What is known of one of them.
-#[derive(Clone, Copy, Debug)]
-struct Head {
-    last: Timestamp,
+    /// The life and registers of the last reading.
+    epoch: EpochId,
+    registers: Registers,
 }
 
 /// Marks what a batch's readings and gaps change, then brings the heads up to date.
 pub(super) async fn write(
     transaction: &Transaction<'_>,
     screened: &Screened<'_>,
+    heads: &BTreeMap<Key, Head>,
     marks: &mut Marks,
 ) -> Result<(), UsageError> {
     let touches = touches(screened);
     let gaps = gaps(screened);
-    let mut resources: Vec<Uuid> =
-        touches.keys().chain(gaps.iter().map(|(key, _)| key)).map(|k| k.0).collect();
-    resources.dedup();
-    if resources.is_empty() {
-        return Ok(());
-    }
-    let heads = heads(transaction, &resources).await?;
     let gaps = gaps.iter().filter(|(key, _)| heads.contains_key(key)).map(|(key, touch)| (key, *touch));
     let mut late: BTreeMap<&'static str, Vec<(&Key, Touch)>> = BTreeMap::new();
     for (key, touch) in touches.iter().map(|(key, touch)| (key, *touch)).chain(gaps) {
@@ -72,31 +62,37 @@ fn mark_kind(key: &Key) -> MarkKind {
 
 fn touches(screened: &Screened<'_>) -> BTreeMap<Key, Touch> {
     let mut touches: BTreeMap<Key, Touch> = BTreeMap::new();
-    let mut add = |key: Key, begins: Timestamp, at: Timestamp, is_gone: bool| {
-        let fresh = Touch { begins, first: at, last: at, is_gone };
+    let mut add = |key: Key, epoch: Epoch, at: Timestamp, is_gone: bool, registers: Registers| {
+        let (begins, epoch) = (begins(at, epoch), epoch.id);
+        let fresh = Touch { begins, first: at, last: at, is_gone, epoch, registers };
         let touch = touches.entry(key).or_insert(fresh);
         touch.begins = touch.begins.min(begins);
         touch.first = touch.first.min(at);
         if touch.last <= at {
             touch.is_gone = is_gone || (touch.is_gone && touch.last == at);
             touch.last = at;
+            (touch.epoch, touch.registers) = (epoch, registers);
         }
     };
     for r in &screened.instances {
         let key = (r.instance_id.uuid(), ResourceKind::Instance.as_str(), String::new());
-        add(key, begins(r.observed_at, r.epoch), r.observed_at, r.state == InstanceState::Gone);
+        let n = r.registers;
+        let registers = [n.cpu_ns, n.running_ms, n.vcpu_ms, n.memory_kib_s];
+        add(key, r.epoch, r.observed_at, r.state == InstanceState::Gone, registers);
     }
     for r in &screened.disks {
         let key = (r.instance_id.uuid(), ResourceKind::Disk.as_str(), r.target.clone());
-        add(key, begins(r.observed_at, r.epoch), r.observed_at, false);
+        let n = r.registers;
+        add(key, r.epoch, r.observed_at, false, [n.read_bytes, n.write_bytes, n.read_ops, n.write_ops]);
     }
     for r in &screened.nics {
         let key = (r.instance_id.uuid(), ResourceKind::Nic.as_str(), r.mac.clone());
-        add(key, begins(r.observed_at, r.epoch), r.observed_at, false);
+        let n = r.registers;
+        add(key, r.epoch, r.observed_at, false, [n.rx_bytes, n.tx_bytes, n.rx_packets, n.tx_packets]);
     }
     for r in &screened.volumes {
         let key = (r.volume_id.uuid(), ResourceKind::Volume.as_str(), String::new());
-        add(key, begins(r.observed_at, r.epoch), r.observed_at, !r.exists);
+        add(key, r.epoch, r.observed_at, !r.exists, [r.registers.provisioned_kib_s, 0, 0, 0]);
     }
     touches
 }
@@ -112,7 +108,8 @@ fn gaps(screened: &Screened<'_>) -> Vec<(Key, Touch)> {
             continue;
         };
         let (first, last) = (span.start(), span.end());
-        let touch = Touch { begins: first, first, last, is_gone: false };
+        let (epoch, registers) = (EpochId::NONE, [0; 4]);
+        let touch = Touch { begins: first, first, last, is_gone: false, epoch, registers };
         let id = instance_id.uuid();
         touches.push(((id, ResourceKind::Instance.as_str(), String::new()), touch));
         if let Some(device) = &gap.device {
@@ -121,20 +118,6 @@ fn gaps(screened: &Screened<'_>) -> Vec<(Key, Touch)> {
         }
     }
     touches
-}
-
-async fn heads(transaction: &Transaction<'_>, resources: &[Uuid]) -> Result<BTreeMap<Key, Head>, UsageError> {
-    let statement = transaction.prepare_cached(sql!("heads")).await?;
-    let mut heads = BTreeMap::new();
-    for row in transaction.query(&statement, &[&resources]).await? {
-        let kind: String = row.try_get("kind")?;
-        let Some(kind) = ResourceKind::parse(&kind) else {
-            continue;
-        };
-        let key = (row.try_get("resource")?, kind.as_str(), row.try_get("device")?);
-        heads.insert(key, Head { last: row.try_get("last_observed_at")? });
-    }
-    Ok(heads)
 }
 
 /// Marks what readings change that come after later ones: their neighbours are looked up.
@@ -180,7 +163,30 @@ async fn put(transaction: &Transaction<'_>, touches: &BTreeMap<Key, Touch>) -> R
     let firsts: Vec<Timestamp> = touches.values().map(|touch| touch.first).collect();
     let lasts: Vec<Timestamp> = touches.values().map(|touch| touch.last).collect();
     let gone: Vec<bool> = touches.values().map(|touch| touch.is_gone).collect();
+    let epochs: Vec<i64> = touches.values().map(|touch| touch.epoch.as_i64()).collect();
+    // Screening has refused what does not fit.
+    let register = |n: usize| -> Vec<i64> {
+        touches.values().map(|touch| i64::try_from(touch.registers[n]).unwrap_or(i64::MAX)).collect()
+    };
+    let registers = [register(0), register(1), register(2), register(3)];
     let statement = transaction.prepare_cached(sql!("put_heads")).await?;
-    transaction.execute(&statement, &[&resources, &kinds, &devices, &firsts, &lasts, &gone]).await?;
+    transaction
+        .execute(
+            &statement,
+            &[
+                &resources,
+                &kinds,
+                &devices,
+                &firsts,
+                &lasts,
+                &gone,
+                &epochs,
+                &registers[0],
+                &registers[1],
+                &registers[2],
+                &registers[3],
+            ],
+        )
+        .await?;
     Ok(())
 }

@@ -1,6 +1,7 @@
-//! Tells readings that may be true from those that cannot, and keeps the latter with the reason. It does NOT judge
-//! whether a register fell: that is for derivation and audit.
+//! Tells readings that may be true from those that cannot, each by itself, and keeps the latter with the reason. It does
+//! NOT compare a reading with the one before it ([`super::judge`] does).
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
@@ -8,29 +9,36 @@ use metering::{
     Batch, DiskReading, Epoch, Gap, InstanceReading, NicReading, NodeReading, VolumeReading, Window,
 };
 use migrations::Transaction;
-use serde_json::{Value, json};
+use serde_json::Value;
+use uuid::Uuid;
 
 use super::clock::{CLOCK_ERROR_MAX, ClockError};
 use super::partitions::day_of;
-use super::{DEVICE_MAX, EARLIEST, FUTURE_MAX, clean, storable};
+use super::{Arrival, DEVICE_MAX, EARLIEST, FUTURE_MAX, clean, payload, storable};
 use crate::error::UsageError;
 
 /// A batch's readings that may be true, and the others.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Screened<'a> {
     pub(super) instances: Vec<&'a InstanceReading>,
     pub(super) disks: Vec<&'a DiskReading>,
     pub(super) nics: Vec<&'a NicReading>,
-    pub(super) volumes: Vec<&'a VolumeReading>,
+    pub(super) volumes: Vec<Cow<'a, VolumeReading>>,
     pub(super) node: Option<&'a NodeReading>,
     pub(super) gaps: Vec<&'a Gap>,
     pub(super) refused: Vec<Refused>,
+    /// Readings of what another node has and this one only knows: they say nothing.
+    pub(super) ignored: usize,
+    /// Instances of which some were ignored: what this node says of them besides is no news either.
+    pub(super) foreign: BTreeSet<Uuid>,
+    /// Instances of which the node that had them before tells the rest.
+    pub(super) farewells: BTreeSet<Uuid>,
     /// From when to when anything may lie; `None` only by default.
     pub(super) bounds: Option<Window>,
 }
 
 /// A row that cannot be true.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Refused {
     kind: &'static str,
     reason: String,
@@ -47,6 +55,22 @@ impl Screened<'_> {
         days.extend(self.volumes.iter().map(|r| ("volume_reading", day_of(r.observed_at))));
         days.extend(self.node.iter().map(|r| ("node_reading", day_of(r.observed_at))));
         days.into_iter()
+    }
+
+    pub(super) fn refuse_instance(&mut self, reason: String, reading: &InstanceReading) {
+        self.refuse("instance", reason, payload::of_instance(reading));
+    }
+
+    pub(super) fn refuse_disk(&mut self, reason: String, reading: &DiskReading) {
+        self.refuse("disk", reason, payload::of_disk(reading));
+    }
+
+    pub(super) fn refuse_nic(&mut self, reason: String, reading: &NicReading) {
+        self.refuse("nic", reason, payload::of_nic(reading));
+    }
+
+    pub(super) fn refuse_volume(&mut self, reason: String, reading: &VolumeReading) {
+        self.refuse("volume", reason, payload::of_volume(reading));
     }
 
     fn refuse(&mut self, kind: &'static str, reason: String, payload: Value) {
@@ -68,7 +92,7 @@ pub(super) fn screen<'a>(
     for reading in &readings.instances {
         match rules.fault_of_instance(reading) {
             None => screened.instances.push(reading),
-            Some(reason) => screened.refuse("instance", reason, instance_json(reading)),
+            Some(reason) => screened.refuse_instance(reason, reading),
         }
     }
     for reading in &readings.disks {
@@ -77,7 +101,7 @@ pub(super) fn screen<'a>(
         match rules.fault(reading.observed_at, reading.epoch, &registers, &[&reading.target, &reading.source])
         {
             None => screened.disks.push(reading),
-            Some(reason) => screened.refuse("disk", reason, disk_json(reading)),
+            Some(reason) => screened.refuse_disk(reason, reading),
         }
     }
     for reading in &readings.nics {
@@ -85,20 +109,22 @@ pub(super) fn screen<'a>(
         let registers = [r.rx_bytes, r.tx_bytes, r.rx_packets, r.tx_packets];
         match rules.fault(reading.observed_at, reading.epoch, &registers, &[&reading.mac]) {
             None => screened.nics.push(reading),
-            Some(reason) => screened.refuse("nic", reason, nic_json(reading)),
+            Some(reason) => screened.refuse_nic(reason, reading),
         }
     }
     for reading in &readings.volumes {
         let registers = [reading.capacity_bytes, reading.registers.provisioned_kib_s];
         match rules.fault(reading.observed_at, reading.epoch, &registers, &[]) {
-            None => screened.volumes.push(reading),
-            Some(reason) => screened.refuse("volume", reason, volume_json(reading)),
+            None => screened.volumes.push(Cow::Borrowed(reading)),
+            Some(reason) => screened.refuse_volume(reason, reading),
         }
     }
     if let Some(reading) = &readings.node {
         match rules.fault(reading.observed_at, Epoch::NONE, &node_figures(reading), &[]) {
             None => screened.node = Some(reading),
-            Some(reason) => screened.refuse("node", reason, node_json(reading)),
+            Some(reason) => {
+                screened.refuse("node", reason, payload::of_node(reading, &node_figures(reading)));
+            }
         }
     }
     // A gap that lies outside of what is metered says nothing.
@@ -111,18 +137,21 @@ pub(super) fn screen<'a>(
 /// Writes down what was refused, and the gaps.
 pub(super) async fn write(
     transaction: &Transaction<'_>,
-    batch: &Batch,
+    arrival: &Arrival<'_>,
     screened: &Screened<'_>,
-    received_at: Timestamp,
 ) -> Result<(), UsageError> {
+    let Arrival { batch, received_at, clock } = *arrival;
     // The number was stored in the ledger, so it fits.
     let (node_id, seq) = (batch.node_id.uuid(), i64::try_from(batch.seq.0).unwrap_or(i64::MAX));
     if !screened.refused.is_empty() {
         let kinds: Vec<&str> = screened.refused.iter().map(|r| r.kind).collect();
         let reasons: Vec<&str> = screened.refused.iter().map(|r| r.reason.as_str()).collect();
         let payloads: Vec<&Value> = screened.refused.iter().map(|r| &r.payload).collect();
+        let error_us = clock.beyond().and_then(|error| i64::try_from(error.as_micros()).ok());
         let statement = transaction.prepare_cached(sql!("add_quarantine")).await?;
-        transaction.execute(&statement, &[&node_id, &seq, &received_at, &kinds, &reasons, &payloads]).await?;
+        transaction
+            .execute(&statement, &[&node_id, &seq, &received_at, &kinds, &reasons, &payloads, &error_us])
+            .await?;
         tracing::warn!(node = %batch.node_id, seq = %batch.seq, rows = screened.refused.len(),
             reason = %screened.refused[0].reason, "readings that cannot be true were put into quarantine");
     }
@@ -231,51 +260,4 @@ fn node_figures(reading: &NodeReading) -> [u64; 7] {
         reading.rx_bytes,
         reading.tx_bytes,
     ]
-}
-
-fn epoch_json(epoch: Epoch) -> Value {
-    json!({ "id": epoch.id.as_i64(), "born_at": epoch.born_at.map(|at| at.to_string()) })
-}
-
-fn instance_json(reading: &InstanceReading) -> Value {
-    let r = reading.registers;
-    json!({
-        "instance_id": reading.instance_id.to_string(), "observed_at": reading.observed_at.to_string(),
-        "epoch": epoch_json(reading.epoch), "state": reading.state.as_str(), "vcpus": reading.vcpus,
-        "memory_kib": reading.memory_kib, "cpu_ns": r.cpu_ns, "running_ms": r.running_ms,
-        "vcpu_ms": r.vcpu_ms, "memory_kib_s": r.memory_kib_s,
-    })
-}
-
-fn disk_json(reading: &DiskReading) -> Value {
-    let r = reading.registers;
-    json!({
-        "instance_id": reading.instance_id.to_string(), "observed_at": reading.observed_at.to_string(),
-        "epoch": epoch_json(reading.epoch), "target": clean(&reading.target), "source": clean(&reading.source),
-        "read_bytes": r.read_bytes, "write_bytes": r.write_bytes, "read_ops": r.read_ops,
-        "write_ops": r.write_ops, "flush_ops": r.flush_ops,
-    })
-}
-
-fn nic_json(reading: &NicReading) -> Value {
-    let r = reading.registers;
-    json!({
-        "instance_id": reading.instance_id.to_string(), "observed_at": reading.observed_at.to_string(),
-        "epoch": epoch_json(reading.epoch), "mac": clean(&reading.mac), "rx_bytes": r.rx_bytes,
-        "tx_bytes": r.tx_bytes, "rx_packets": r.rx_packets, "tx_packets": r.tx_packets,
-    })
-}
-
-fn volume_json(reading: &VolumeReading) -> Value {
-    json!({
-        "volume_id": reading.volume_id.to_string(), "observed_at": reading.observed_at.to_string(),
-        "epoch": epoch_json(reading.epoch), "exists": reading.exists, "capacity_bytes": reading.capacity_bytes,
-        "provisioned_kib_s": reading.registers.provisioned_kib_s,
-    })
-}
-
-fn node_json(reading: &NodeReading) -> Value {
-    json!({
-        "observed_at": reading.observed_at.to_string(), "cpus": reading.cpus, "figures": node_figures(reading),
-    })
 }
