@@ -3,6 +3,7 @@
 pub mod browser;
 pub mod daemons;
 pub mod demo;
+pub mod faults;
 pub mod file_server;
 pub mod guest;
 pub mod guest_image;
