@@ -111,6 +111,8 @@ fn settings(uri: &str, dir: &TempDir) -> Settings {
     Settings {
         libvirt_uri: uri.to_owned(),
         reading_interval: Duration::from_secs(1),
+        sample_interval: Duration::from_secs(1),
+        cross_check_interval: collector::DEFAULT_CROSS_CHECK_INTERVAL,
         state_dir: dir.path().to_owned(),
         node_name: "node".to_owned(),
     }
