@@ -24,7 +24,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ("mail", &["metering", "migrations", "billing"]),
     ("nodes", &["metering", "migrations"]),
     ("reports", &["metering", "billing", "usage"]),
-    ("dashboards", &["metering", "migrations", "accounts", "billing", "usage", "reports"]),
+    ("dashboards", &["metering", "migrations", "accounts", "billing", "usage", "nodes", "reports"]),
     (
         "appliance",
         &[

@@ -140,6 +140,21 @@ impl From<accounts::AccountsError> for PageError {
     }
 }
 
+impl From<nodes::NodesError> for PageError {
+    fn from(error: nodes::NodesError) -> Self {
+        match error {
+            nodes::NodesError::NoNode { .. } => Self::NotFound,
+            error => Self::database(error),
+        }
+    }
+}
+
+impl From<nodes::alerts::AlertError> for PageError {
+    fn from(error: nodes::alerts::AlertError) -> Self {
+        Self::database(error)
+    }
+}
+
 impl From<reports::ReportError> for PageError {
     fn from(error: reports::ReportError) -> Self {
         Self::failed(error)

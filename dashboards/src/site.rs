@@ -9,6 +9,7 @@ use actix_web::http::header;
 use actix_web::{FromRequest, HttpRequest, HttpResponse, dev, web};
 use askama::Template;
 use jiff::Timestamp;
+use metering::NodeId;
 use migrations::{Database, Scope};
 use usage::registry::{self, Tenant};
 
@@ -28,6 +29,10 @@ pub(crate) const NO_STORE: &str = "no-store";
 pub trait Live: Send + Sync {
     /// Batches of readings that are not in the database yet.
     fn waiting_batches(&self) -> u64;
+    /// The node that this process meters itself, if it does.
+    fn own_node(&self) -> Option<NodeId> {
+        None
+    }
     /// What an operator should see at once, in sentences.
     fn warnings(&self) -> Vec<String>;
 }

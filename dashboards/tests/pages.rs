@@ -312,3 +312,34 @@ async fn static_files_are_kept_for_ever_and_a_page_weighs_less_than_200_kib() {
     assert!(weight < 200 * 1024, "{weight} bytes");
     assert!(!text.contains(" style=") && !text.contains("onclick"), "nothing inline");
 }
+
+#[actix_web::test]
+async fn the_status_page_says_what_is_wrong_with_which_node_and_what_to_do_but_not_to_tenants() {
+    let cloud = cloud().await;
+    let calm = get(&cloud.database, &cloud.admin, "/status").await.text();
+    for shown in ["Nothing is wrong.", "node-1", "needs none"] {
+        assert!(calm.contains(shown), "{shown}");
+    }
+    support::world::trouble(&cloud.database, Timestamp::now()).await;
+    for who in [&cloud.admin, &cloud.planner] {
+        let page = get(&cloud.database, who, "/status").await.text();
+        for shown in [
+            "A node is silent",
+            "its certificate ends in 4h and was &#60;b&#62;not",
+            "An instance&#39;s process does not answer",
+            "seen 2 times",
+            "What it means, and what to do",
+            "state bad\">silent",
+            "rack-7-&#60;b&#62;kvm",
+            "+7,231\u{a0}s",
+            "data-label=\"Waiting\">12",
+        ] {
+            assert!(page.contains(shown), "{shown}: {page}");
+        }
+        assert!(!page.contains("Metering works"));
+    }
+    let tenants = get(&cloud.database, &cloud.ada, "/status").await.text();
+    for hidden in ["Alerts", "silent", "rack-7", "node-1"] {
+        assert!(!tenants.contains(hidden), "{hidden}");
+    }
+}

@@ -10,7 +10,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
-use crate::control::request::{AccountRequest, MailRequest, Request};
+use crate::control::request::{NodeRequest, AccountRequest, AlertRequest, MailRequest, Request};
 
 /// A column: its head, the key of its value, and whether it is a number.
 type Column = (&'static str, &'static str, bool);
@@ -81,7 +81,7 @@ pub fn document(bytes: &[u8], is_pdf: bool, output: Option<&Path>) -> Result<()>
 
 fn in_words(request: &Request, answer: &Value) -> String {
     match request {
-        Request::Status {} => status(answer),
+        Request::Status {} | Request::Node(NodeRequest::Show { .. }) => status(answer),
         Request::InvoiceIssue { .. } => issued(answer),
         Request::ReadingShow { .. } => serde_json::to_string_pretty(answer).unwrap_or_default(),
         _ => match table_of(request) {
@@ -106,6 +106,10 @@ fn table_of(request: &Request) -> Option<(&'static str, &'static [Column], &'sta
         Request::Mail(MailRequest::List {}) => {
             ("mail", &MAIL_COLUMNS, "No mail yet. See whether it works: weir mail test ADDRESS")
         }
+        Request::Alert(AlertRequest::List { all: false }) => ("alerts", &ALERT_COLUMNS, "Nothing is wrong."),
+        Request::Alert(AlertRequest::List { all: true }) => {
+            ("alerts", &PAST_ALERT_COLUMNS, "Nothing has been wrong yet.")
+        }
         Request::Capacity {} => ("rows", &CAPACITY_COLUMNS, "No node has reported yet."),
         Request::PlanList {} => (
             "plans",
@@ -117,7 +121,10 @@ fn table_of(request: &Request) -> Option<(&'static str, &'static [Column], &'sta
             &INSTANCE_COLUMNS,
             "No instances. Make one (weir instance create), or start any libvirt guest: it will be metered.",
         ),
-        Request::NodeList {} => ("nodes", &NODE_COLUMNS, "No node has reported yet."),
+        Request::Node(NodeRequest::List { .. }) => ("nodes", &NODE_COLUMNS, "No node has reported yet."),
+        Request::Node(NodeRequest::TokenList {}) => {
+            ("tokens", &JOIN_TOKEN_COLUMNS, "No tokens. Let a node join: weir node token create")
+        }
         Request::InvoiceList { .. } => (
             "invoices",
             &INVOICE_COLUMNS,
@@ -165,6 +172,25 @@ const MAIL_COLUMNS: [Column; 7] = [
     ("ID", "mail_id", false),
 ];
 
+const ALERT_COLUMNS: [Column; 6] = [
+    ("SINCE", "since", false),
+    ("WHAT", "title", false),
+    ("NODE", "node", false),
+    ("INSTANCE", "instance", false),
+    ("SEEN", "detail", false),
+    ("ID", "alert_id", false),
+];
+
+const PAST_ALERT_COLUMNS: [Column; 7] = [
+    ("SINCE", "since", false),
+    ("STATE", "state", false),
+    ("WHAT", "title", false),
+    ("NODE", "node", false),
+    ("INSTANCE", "instance", false),
+    ("SEEN", "detail", false),
+    ("ID", "alert_id", false),
+];
+
 const CAPACITY_COLUMNS: [Column; 6] = [
     ("NODE", "node", false),
     ("WHAT", "what", false),
@@ -191,11 +217,25 @@ const INSTANCE_COLUMNS: [Column; 7] = [
     ("ID", "instance_id", false),
 ];
 
-const NODE_COLUMNS: [Column; 4] = [
+const NODE_COLUMNS: [Column; 9] = [
     ("NAME", "name", false),
+    ("STATE", "state", false),
+    ("HEARD", "last_heard_at", false),
     ("LAST READING", "last_observed_at", false),
-    ("BATCHES", "last_seq", true),
+    ("RUNNING", "running", true),
+    ("WAITING", "batches_waiting", true),
+    ("CLOCK AHEAD MS", "clock_ahead_ms", false),
+    ("CERTIFICATE UNTIL", "certificate_expires_at", false),
     ("ID", "node_id", false),
+];
+
+const JOIN_TOKEN_COLUMNS: [Column; 6] = [
+    ("ID", "token_id", false),
+    ("STATE", "state", false),
+    ("FOR", "node", false),
+    ("EXPIRES", "expires_at", false),
+    ("USED", "used_at", false),
+    ("BY", "used_by", false),
 ];
 
 const USAGE_COLUMNS: [Column; 7] = [

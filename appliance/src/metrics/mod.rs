@@ -4,6 +4,7 @@
 
 mod exporter;
 mod family;
+mod nodes;
 mod own;
 
 use accounts::Principal;
@@ -13,6 +14,7 @@ use actix_web::{FromRequest, HttpRequest, HttpResponse, ResponseError, web};
 use billing::drafts;
 use dashboards::auth::{SignedIn, problem};
 use jiff::Timestamp;
+use ::nodes::{alerts, registry};
 use mail::outbox;
 use migrations::Scope;
 use tracing::{error, warn};
@@ -82,6 +84,7 @@ async fn families(parts: &Parts, with_money: bool) -> Vec<Family> {
         mail: mail.ok().map(|mail| (mail.waiting, mail.refused)),
     };
     let mut families = own::process(&process, now);
+    families.extend(of_nodes(parts, process.collector.as_ref()).await);
     if let Some(look) = parts.last_look().await {
         let names = look.instances.iter().map(|facts| (facts.instance_id, facts.name.clone())).collect();
         families.extend(exporter::families(&look.readings, &names));
@@ -89,6 +92,20 @@ async fn families(parts: &Parts, with_money: bool) -> Vec<Family> {
     }
     if with_money && let Ok(drafts) = drafts::list(&parts.database, Scope::Provider, now).await {
         families.extend(own::money(&drafts));
+    }
+    families
+}
+
+/// Nodes and alerts, as far as the database answers.
+async fn of_nodes(parts: &Parts, collector: Option<&collector::Status>) -> Vec<Family> {
+    let mut families = Vec::new();
+    if let Ok(counts) = alerts::counts(&parts.database).await {
+        families.extend(nodes::alerts(&counts));
+    }
+    let waiting = collector.map_or(0, |status| status.backlog.batches);
+    let own = parts.node_id().await.map(|node_id| (node_id, waiting));
+    if let Ok(listed) = registry::list(&parts.database, false).await {
+        families.extend(nodes::nodes(&listed, own));
     }
     families
 }

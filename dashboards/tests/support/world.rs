@@ -4,9 +4,12 @@
 use accounts::Role;
 use billing::{Currency, Money, PricePlan, budget, quota};
 use jiff::{SignedDuration, Timestamp};
-use metering::InstanceState;
+use metering::batch::NoticeKind;
+use metering::{InstanceState, NodeId};
 use migrations::{Database, Scope};
+use nodes::alerts::{self, Alert, Kind};
 use usage::registry::Tenant;
+use uuid::Uuid;
 
 use super::node::{Guest, Node, instance_id};
 use super::{PLAN, YEN_PLAN, invoice, month, plan, rate, tenant, usage_settings, user};
@@ -41,6 +44,7 @@ pub async fn world(database: &Database, now: Timestamp) -> World {
     for (tenant, plan) in [(&acme, &euro), (&globex, &euro), (&tokyo, &yen)] {
         invoice(database, tenant, plan, month(tenant, now, 1), now).await;
     }
+    trouble(database, now).await;
     let world = World { acme, globex, tokyo, plan: euro, yen, node };
     limits(database, &world, now).await;
     usage::capacity::roll_up(database, now).await.unwrap();
@@ -64,6 +68,51 @@ async fn come_early(database: &Database, now: Timestamp) {
     let then = now - SignedDuration::from_hours(180 * 24);
     transaction.execute("UPDATE tenant SET created_at = $1", &[&then]).await.unwrap();
     transaction.commit().await.unwrap();
+}
+
+/// A second node that is silent, with a clock that is wrong and a certificate that ends soon; and what is told of it.
+pub async fn trouble(database: &Database, now: Timestamp) {
+    let node_id = NodeId::from_uuid(Uuid::from_u128(0x5111));
+    let hours = SignedDuration::from_hours;
+    let mut session = database.session().await.unwrap();
+    let transaction = session.begin(Scope::Provider).await.unwrap();
+    let heard_at = now - SignedDuration::from_mins(47);
+    transaction
+        .execute(
+            "INSERT INTO node (node_id, name, state, joined_at, last_heard_at, last_observed_at, last_seq, \
+             clock_error_us, clock_error_at, backlog_batches) \
+             VALUES ($1, 'rack-7-<b>kvm</b>-12.example.org', 'draining', $2, $3, $4, 48211, 7231000000, $3, 12)",
+            &[&node_id.uuid(), &(now - hours(900)), &heard_at, &(heard_at + hours(2))],
+        )
+        .await
+        .unwrap();
+    transaction
+        .execute(
+            "INSERT INTO node_certificate (serial, node_id, fingerprint, issued_at, expires_at) \
+             VALUES ('0a', $1, sha256('certificate'), $2, $3)",
+            &[&node_id.uuid(), &(now - hours(20)), &(now + hours(4))],
+        )
+        .await
+        .unwrap();
+    transaction.commit().await.unwrap();
+    for (kind, detail) in [
+        (Kind::NodeSilent, "it was last heard 47m ago; it should report every 1m"),
+        (Kind::ClockWrong, "its clock is 2h 31s ahead of the control plane's"),
+        (Kind::CertificateEnding, "its certificate ends in 4h and was <b>not</b> renewed"),
+    ] {
+        alerts::raise(database, &Alert::of_node(kind, node_id, detail), now - hours(3)).await.unwrap();
+    }
+    let hangs = Alert {
+        instance_id: Some(instance_id(3)),
+        subject: format!("instance/{}", instance_id(3)),
+        ..Alert::of_node(
+            Kind::Notice(NoticeKind::InstanceHangs),
+            node_id,
+            "its monitor has not answered for 40 s; all others were read on time",
+        )
+    };
+    alerts::raise(database, &hangs, now).await.unwrap();
+    alerts::raise(database, &hangs, now).await.unwrap();
 }
 
 async fn limits(database: &Database, world: &World, now: Timestamp) {

@@ -3,7 +3,8 @@
 use actix_web::HttpResponse;
 use actix_web::http::Method;
 use jiff::Timestamp;
-use usage::{capacity, registry};
+use nodes::{NodesError, registry};
+use usage::capacity;
 
 use crate::api::call::Call;
 use crate::api::identity::Access;
@@ -14,6 +15,7 @@ use crate::api::wire::capacity::{CapacityBody, NodeBody};
 pub fn operations() -> Vec<Operation> {
     vec![
         Operation::new(Method::GET, "/v1/nodes", "listNodes", Tag::Capacity, "Nodes", list_nodes)
+            .saying("How each is doing: whether it is heard, its clock, what waits on it, its certificate.")
             .access(Access::Operators)
             .lists::<NodeBody>("By name."),
         Operation::new(
@@ -31,11 +33,20 @@ pub fn operations() -> Vec<Operation> {
 }
 
 async fn list_nodes(call: Call) -> Result<HttpResponse, Problem> {
-    let nodes = registry::nodes(call.db(), call.scope()?).await?;
+    let nodes = registry::list(call.db(), false).await?;
     Ok(call.list(nodes.iter().map(NodeBody::from)))
 }
 
 async fn get_capacity(call: Call) -> Result<HttpResponse, Problem> {
     let nodes = capacity::nodes(call.db()).await?;
     Ok(call.ok(&CapacityBody::from(&reports::capacity::view(&nodes, Timestamp::now()))))
+}
+
+impl From<NodesError> for Problem {
+    fn from(error: NodesError) -> Self {
+        match &error {
+            NodesError::NoNode { .. } => Self::not_found("node"),
+            _ => Self::unavailable("the database", &error),
+        }
+    }
 }

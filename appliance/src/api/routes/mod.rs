@@ -1,6 +1,7 @@
 //! The operations, by what they are about, each beside the function that carries it out.
 
 mod accounts;
+mod alerts;
 mod api;
 mod capacity;
 mod instances;
@@ -33,6 +34,7 @@ pub fn operations() -> Vec<Operation> {
         invoices::operations(),
         why::operations(),
         capacity::operations(),
+        alerts::operations(),
         mail::operations(),
         api::operations(),
     ]

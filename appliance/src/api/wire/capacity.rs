@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use reports::capacity::{CapacityView, ForecastView, NodeView, ResourceView, Share, Verdict};
 use serde::Serialize;
-use usage::registry;
+use nodes::registry;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -20,6 +20,22 @@ pub struct NodeBody {
     pub last_observed_at: Option<Timestamp>,
     /// The highest batch of readings that came from it.
     pub last_seq: u64,
+    /// `active`, or `draining`: metered, but nothing new is placed on it.
+    pub state: String,
+    /// When it joined. Null: the control plane's own.
+    pub joined_at: Option<Timestamp>,
+    /// The release of Weir on it. Null: it has not said.
+    pub release: Option<String>,
+    /// When it was last heard, by the control plane's clock.
+    pub last_heard_at: Option<Timestamp>,
+    /// Its wall clock minus the control plane's, in microseconds, when it last delivered.
+    pub clock_error_us: Option<i64>,
+    /// Batches of readings that wait on it, as it said when it was last heard.
+    pub backlog_batches: Option<u64>,
+    /// When its certificate ends. Null: it needs none.
+    pub certificate_expires_at: Option<Timestamp>,
+    /// Instances on it.
+    pub instances: u64,
 }
 
 /// How full the nodes are, and when they are full.
@@ -137,10 +153,18 @@ pub struct DayPoint {
 impl From<&registry::Node> for NodeBody {
     fn from(node: &registry::Node) -> Self {
         Self {
-            node_id: node.id.uuid(),
+            node_id: node.node_id.uuid(),
             name: node.name.clone(),
             last_observed_at: node.last_observed_at,
             last_seq: node.last_seq,
+            state: node.state.as_str().to_owned(),
+            joined_at: node.joined_at,
+            release: node.release.clone(),
+            last_heard_at: node.last_heard_at,
+            clock_error_us: node.clock_error.map(|error| error.as_micros().try_into().unwrap_or(i64::MAX)),
+            backlog_batches: node.backlog_batches,
+            certificate_expires_at: node.certificate_expires_at,
+            instances: node.instances,
         }
     }
 }

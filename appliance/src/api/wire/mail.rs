@@ -24,7 +24,7 @@ pub enum MailState {
 pub struct MailBody {
     /// Its id.
     pub mail_id: Uuid,
-    /// `invoice`, `budget` or `test`.
+    /// `invoice`, `budget`, `alert` or `test`.
     pub kind: String,
     /// What it is about. No two mails are about the same.
     #[schema(example = "invoice/INV-2026-000042")]

@@ -2,6 +2,7 @@
 //! whatever the rooms' own types do. Nothing is computed here.
 
 pub mod accounts;
+pub mod alerts;
 pub mod capacity;
 pub mod instances;
 pub mod invoices;

@@ -1,7 +1,9 @@
 //! What can be asked on the control channel. The answers are JSON values, the same that `--json` prints.
 
 mod accounts;
+mod alerts;
 mod limits;
+mod nodes;
 
 use std::path::PathBuf;
 
@@ -9,7 +11,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use self::accounts::{AccountRequest, Password};
+pub use self::alerts::AlertRequest;
 pub use self::limits::{LimitRequest, MailRequest};
+pub use self::nodes::NodeRequest;
 use crate::cli::args::DocumentFormat;
 
 /// A request. Names are as typed; the server checks them.
@@ -64,6 +68,10 @@ pub enum Request {
     Limit(LimitRequest),
     /// Mail.
     Mail(MailRequest),
+    /// Alerts.
+    Alert(AlertRequest),
+    /// What this node's collector holds. `weir node run` answers it, too.
+    InspectNode {},
     /// How full the nodes are.
     Capacity {},
     /// The same as a PDF. Answered by its bytes, not by JSON.
@@ -140,8 +148,8 @@ pub enum Request {
         /// Its address.
         mac: String,
     },
-    /// All nodes.
-    NodeList {},
+    /// Nodes.
+    Node(NodeRequest),
     /// Registers by epoch.
     ReadingShow {
         /// Name or id.

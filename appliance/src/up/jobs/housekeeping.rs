@@ -73,7 +73,7 @@ pub async fn sweep(parts: Arc<Parts>, mut stop: watch::Receiver<bool>) {
 }
 
 /// Waits for the next turn. `false`: there is none, Weir is being stopped.
-async fn goes_on(stop: &mut watch::Receiver<bool>, interval: Duration) -> bool {
+pub(super) async fn goes_on(stop: &mut watch::Receiver<bool>, interval: Duration) -> bool {
     if *stop.borrow_and_update() {
         return false;
     }

@@ -1,0 +1,41 @@
+//! Alerts: looking for what is wrong with nodes, and writing the mails that the limits kept back. What is wrong is decided
+//! in [`nodes::alerts::watch`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use nodes::alerts;
+use nodes::alerts::watch::{self, Watch};
+use tokio::sync::watch::Receiver;
+use tracing::error;
+
+use super::housekeeping::goes_on;
+use crate::parts::Parts;
+
+/// Looked for so often: a quarter of the time after which a node counts as silent at the soonest.
+const LOOK_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Looks until `stop` turns true.
+pub async fn look(parts: Arc<Parts>, mut stop: Receiver<bool>) {
+    let listening_since = Timestamp::now();
+    loop {
+        let now = Timestamp::now();
+        let watch = Watch {
+            reading_interval: parts.config.collector.reading_interval.0,
+            listening_since,
+            own: parts.node_id().await,
+        };
+        if let Err(failure) = watch::look(&parts.database, &watch, now).await {
+            error!("the nodes were not looked after: {:#}", anyhow::Error::from(failure));
+        }
+        match alerts::announce_kept_back(&parts.database, now).await {
+            Ok(0) => {}
+            Ok(_) => parts.mail_due.notify_one(),
+            Err(failure) => error!("alerts were not announced: {:#}", anyhow::Error::from(failure)),
+        }
+        if !goes_on(&mut stop, LOOK_INTERVAL).await {
+            return;
+        }
+    }
+}
