@@ -1,0 +1,188 @@
+//! The two paths of real guests: they agree, one stands in for the other, and who does nothing is not asked.
+
+use std::time::Duration;
+
+use metering::{GapReason, NoticeKind};
+use rustix::process::Signal;
+use rustix::thread::{CapabilitySet, CapabilitySets};
+use testbed::guest::{DiskSpec, GuestSpec};
+use testbed::network::Network;
+use testbed::orders::{Order, Orders};
+
+use crate::support::{LIMIT, URI, Watch, id, instances};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn busy(networks: Vec<String>) -> GuestSpec {
+    GuestSpec {
+        disks: vec![DiskSpec { target: "vda".into(), mib: 64 }],
+        networks,
+        orders: Orders::new([Order::Write("vda".into(), 8), Order::Burn(60)]),
+        ..GuestSpec::new(&testbed::unique_name("weirt-kernel"))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_paths_of_a_busy_guest_tell_the_same_at_every_look() {
+    testbed::daemons::ensure().unwrap();
+    let network = Network::create(&testbed::unique_name("weirt-kernel")).unwrap();
+    let mut watch = Watch::start(URI, SECOND);
+    let guest = busy(vec![network.name().to_owned()]).start().unwrap();
+    let id = id(&guest);
+    guest.wait_for("order=1 ", LIMIT).unwrap();
+    network.broadcast().unwrap();
+    for _ in 0..10 {
+        watch.look().await;
+    }
+    let snapshot = watch.collector.kernel();
+    let paths = snapshot.instances.iter().find(|instance| instance.instance_id == id).unwrap();
+    let (kernel, libvirt) = (paths.cpu_ns.kernel.clone().unwrap(), paths.cpu_ns.hypervisor.clone().unwrap());
+    assert!(kernel.source.contains("process") && libvirt.source.contains("virConnectGetAllDomainStats"));
+    assert_eq!(
+        (paths.cpu_ns.difference.clone(), paths.pid),
+        (None, u32::try_from(guest.pid().unwrap()).ok())
+    );
+    let (mac, nic) = &paths.nics[0];
+    assert_eq!((mac, &nic.difference), (&guest.macs()[0], &None));
+    assert!(nic.kernel.is_some() && nic.hypervisor.is_some());
+    assert!(snapshot.capabilities.iter().all(|capability| capability.missing.is_none()), "{snapshot:?}");
+    for notice in watch.batches().iter().flat_map(|batch| &batch.notices) {
+        assert!(notice.is_over, "{notice:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_guest_is_not_asked_and_its_disks_are_right_all_the_same() {
+    testbed::daemons::ensure().unwrap();
+    let mut watch = Watch::start(URI, SECOND);
+    let guest = busy(Vec::new()).start().unwrap();
+    let (id, pid) = (id(&guest), guest.pid().unwrap());
+    guest.wait_for("order=1 ", LIMIT).unwrap();
+    guest.suspend().unwrap();
+    let written = guest.figures().unwrap().disks["vda"].write_bytes;
+    let count = |watch: &mut Watch| {
+        let all = watch.batches().iter().flat_map(|batch| batch.readings.disks.clone());
+        let of_guest = all.filter(|disk| disk.instance_id == id).map(|disk| disk.registers.write_bytes);
+        of_guest.collect::<Vec<_>>()
+    };
+    // It is asked once more after the pause, and then comes to rest.
+    let (mut clock, mut still) = (0, 0);
+    let deadline = std::time::Instant::now() + LIMIT;
+    while still < 4 {
+        assert!(std::time::Instant::now() < deadline, "its process is asked again and again");
+        tokio::time::sleep(SECOND).await;
+        let now = testbed::truth::process_cpu_ns(pid).unwrap();
+        still = if now == clock { still + 1 } else { 0 };
+        clock = now;
+    }
+    let before = count(&mut watch).len();
+    while count(&mut watch).len() < before + 3 {
+        tokio::time::sleep(SECOND / 10).await;
+    }
+    assert_eq!(testbed::truth::process_cpu_ns(pid).unwrap(), clock, "readings that cost the guest nothing");
+    assert_eq!(count(&mut watch).last(), Some(&written));
+    assert!(watch.batches().iter().all(|batch| batch.gaps.is_empty()), "nothing was missed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_hangs_is_read_by_the_kernel_and_holds_up_nobody() {
+    testbed::daemons::ensure().unwrap();
+    let mut watch = Watch::start(URI, SECOND);
+    let (hung, other) = (busy(Vec::new()).start().unwrap(), busy(Vec::new()).start().unwrap());
+    let (hung_id, other_id) = (id(&hung), id(&other));
+    for guest in [&hung, &other] {
+        guest.wait_for("order=1 ", LIMIT).unwrap();
+    }
+    watch.look().await;
+    hung.signal(Signal::STOP).unwrap();
+    let from = jiff::Timestamp::now();
+    let clock = loop {
+        tokio::time::sleep(SECOND / 10).await;
+        let clock = testbed::truth::process_cpu_ns(hung.pid().unwrap()).unwrap();
+        tokio::time::sleep(SECOND / 10).await;
+        if clock == testbed::truth::process_cpu_ns(hung.pid().unwrap()).unwrap() {
+            break clock;
+        }
+    };
+    let since = |watch: &mut Watch, id| {
+        let all = instances(watch.batches(), id);
+        all.into_iter().filter(|reading| from < reading.observed_at).collect::<Vec<_>>()
+    };
+    while since(&mut watch, other_id).len() < 6 {
+        tokio::time::sleep(SECOND / 10).await;
+    }
+    // Somebody who asks is answered too.
+    watch.look().await;
+    let (of_hung, of_other) = (since(&mut watch, hung_id), since(&mut watch, other_id));
+    hung.signal(Signal::CONT).unwrap();
+    assert_eq!(of_hung.last().unwrap().registers.cpu_ns, clock, "by its process' clock");
+    assert!(of_other.is_sorted_by(|a, b| a.registers.cpu_ns < b.registers.cpu_ns), "{of_other:?}");
+    let full_seconds =
+        of_other.iter().filter(|reading| reading.observed_at.subsec_millisecond() < 500).count();
+    assert!(6 <= full_seconds, "in time: {of_other:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_register_goes_on_when_the_collector_loses_the_kernel_path_and_finds_it_again() {
+    testbed::daemons::ensure().unwrap();
+    // A libvirt whose socket lies elsewhere: nobody knows where it keeps its processes' numbers.
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("sock");
+    std::os::unix::fs::symlink("/run/libvirt/libvirt-sock-ro", &socket).unwrap();
+    let libvirt_alone = format!("qemu+unix:///system?socket={}", socket.display());
+    let hour = Duration::from_secs(3_600);
+    let guest = busy(Vec::new()).start().unwrap();
+    let id = id(&guest);
+    guest.wait_for("order=1 ", LIMIT).unwrap();
+    let mut watch = Watch::start(URI, hour);
+    for uri in [libvirt_alone.as_str(), URI, libvirt_alone.as_str(), URI] {
+        watch.look().await;
+        watch = watch.restart(uri, hour).await;
+        watch.look().await;
+    }
+    let all = instances(watch.batches(), id);
+    assert!(all.is_sorted_by_key(|reading| reading.registers.cpu_ns), "{all:?}");
+    assert!(all.iter().all(|reading| reading.epoch == all[0].epoch), "one life: {all:?}");
+    let batches = watch.batches().to_vec();
+    let gaps: Vec<_> = batches.iter().flat_map(|batch| &batch.gaps).collect();
+    assert!(!gaps.iter().any(|gap| gap.reason == GapReason::Impossible), "{gaps:?}");
+    let away = batches.iter().flat_map(|batch| &batch.notices);
+    let told: Vec<_> = away
+        .filter(|notice| notice.kind == NoticeKind::KernelPathAway)
+        .filter(|notice| notice.device.as_deref() == Some("processes"))
+        .map(|notice| notice.is_over)
+        .collect();
+    assert_eq!(told, [true, false, true, false, true], "said at each start");
+}
+
+#[test]
+fn without_the_privilege_to_hear_of_ends_the_rest_works_and_says_so() {
+    testbed::daemons::ensure().unwrap();
+    let guest = busy(Vec::new()).start().unwrap();
+    let id = id(&guest);
+    // Privileges are a thread's: those that it starts have no more.
+    let without = std::thread::spawn(move || {
+        let sets = rustix::thread::capabilities(None).unwrap();
+        let left = sets.effective & !(CapabilitySet::NET_ADMIN | CapabilitySet::SYS_ADMIN);
+        let sets = CapabilitySets { effective: left, permitted: left, ..sets };
+        rustix::thread::set_capabilities(None, sets).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async move {
+            let mut watch = Watch::start(URI, Duration::from_secs(3_600));
+            watch.look().await;
+            watch.look().await;
+            (watch.collector.kernel(), watch.batches().to_vec())
+        })
+    });
+    let (snapshot, batches) = without.join().unwrap();
+    let missing: Vec<_> =
+        snapshot.capabilities.iter().filter(|capability| capability.missing.is_some()).collect();
+    assert_eq!(missing.iter().map(|capability| capability.name).collect::<Vec<_>>(), ["exit records"]);
+    assert!(missing[0].missing.as_ref().unwrap().remedy.contains("CAP_NET_ADMIN"));
+    let notices: Vec<_> = batches.iter().flat_map(|batch| &batch.notices).collect();
+    let told: Vec<_> = notices.iter().filter(|notice| !notice.is_over).collect();
+    assert_eq!(told.len(), 1, "once: {notices:?}");
+    assert!(told[0].detail.contains("What is lost"));
+    let paths = snapshot.instances.iter().find(|instance| instance.instance_id == id).unwrap();
+    assert!(paths.cpu_ns.kernel.is_some(), "its clock is read all the same");
+}
