@@ -36,10 +36,16 @@ pub fn state(record: &DomainRecord) -> Option<State> {
     })
 }
 
-/// Whether it is paused for a migration: about to go away, or not here yet.
+/// Whether it is paused for a migration: about to go away, or not here yet. libvirt 9.0 shows one that comes in as starting
+/// up, as it shows one that is being started.
 pub fn is_moving(record: &DomainRecord) -> bool {
-    state(record) == Some(State::Suspended)
-        && number(&record.params, "state.reason") == Some(u64::from(virt_sys::VIR_DOMAIN_PAUSED_MIGRATION))
+    let reasons = [
+        virt_sys::VIR_DOMAIN_PAUSED_MIGRATION,
+        virt_sys::VIR_DOMAIN_PAUSED_STARTING_UP,
+        virt_sys::VIR_DOMAIN_PAUSED_POSTCOPY,
+    ];
+    let reason = number(&record.params, "state.reason").and_then(|reason| u32::try_from(reason).ok());
+    state(record) == Some(State::Suspended) && reason.is_some_and(|reason| reasons.contains(&reason))
 }
 
 /// The figures of a domain that runs.

@@ -16,10 +16,13 @@ pub(super) fn observe_all(state: &mut State, now: Mark, observation: &Observatio
     let mut timeline = Timeline::of(state, now, observation);
     let mut before = std::mem::take(&mut state.instances);
     let was_arriving = std::mem::take(&mut state.arriving);
+    // Of what had no track then, everything up to the look before was told.
+    let last = state.last_observation;
     for observed in &observation.instances {
         let instance_id = observed.instance_id;
         let track = before.remove(&instance_id);
-        let story = timeline.take(instance_id, track.as_ref().and_then(|track| track.told_until));
+        let told_until = track.as_ref().and_then(|track| track.told_until).or(last);
+        let story = timeline.take(instance_id, told_until);
         let look = Look { now, instance_id, scope: &observation.scope };
         let was_arriving = was_arriving.contains(&instance_id);
         let track = if is_arriving(now, track.as_ref(), observed, &story) {
@@ -32,12 +35,12 @@ pub(super) fn observe_all(state: &mut State, now: Mark, observation: &Observatio
         }
     }
     for (instance_id, track) in before {
-        let story = timeline.take(instance_id, track.told_until);
+        let story = timeline.take(instance_id, track.told_until.or(last));
         let look = Look { now, instance_id, scope: &observation.scope };
         observe_gone(state, look, track, &story, outcome);
     }
     for instance_id in timeline.others() {
-        let story = timeline.take(instance_id, None);
+        let story = timeline.take(instance_id, last);
         let look = Look { now, instance_id, scope: &observation.scope };
         observe_unknown(state, look, &story, outcome);
     }

@@ -20,6 +20,7 @@ use metering::{
 };
 
 use self::state::EpochTrack;
+pub(crate) use self::state::{DeviceTrack, InstanceTrack, RunTrack, VolumeTrack};
 pub use self::state::{Mark, State};
 use crate::observation::{Observation, ProcessStart};
 

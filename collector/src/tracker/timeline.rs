@@ -92,12 +92,14 @@ impl Timeline {
         });
         for (instance_id, one) in std::mem::take(&mut state.later).into_iter().chain(fresh) {
             if one.at.boot_id == now.boot_id {
-                heard.entry(instance_id).or_default().push(one);
+                let all = heard.entry(instance_id).or_default();
+                if !all.contains(&one) {
+                    all.push(one);
+                }
             }
         }
         for all in heard.values_mut() {
             all.sort_by_key(|one| one.at.boot);
-            all.dedup();
         }
         let mut ends: BTreeMap<InstanceId, Vec<End>> = BTreeMap::new();
         for end in &observation.ends {

@@ -2,6 +2,7 @@
 //! usage that `metering::derive` gets out of the readings.
 
 mod devices;
+mod events;
 mod instances;
 mod laws;
 mod volumes;
@@ -16,7 +17,8 @@ use uuid::Uuid;
 use super::*;
 use crate::clock::Moment;
 use crate::observation::{
-    Figures, ObservedDisk, ObservedInstance, ObservedNic, ObservedVolume, ProcessStart, Run, Scope,
+    End, Figures, HypervisorEvent, ObservedDisk, ObservedInstance, ObservedNic, ObservedVolume, ProcessStart,
+    Run, Scope, What,
 };
 
 const MAC: &str = "52:54:00:00:00:01";
@@ -32,6 +34,11 @@ struct Look {
     hypervisor_away: bool,
     guest: Option<Guest>,
     volume: Option<(u64, Option<u64>)>,
+    /// What was heard, and at which second.
+    events: Vec<(u64, What)>,
+    /// What the kernel kept of a run: its number, second, CPU time, bytes received.
+    ends: Vec<(u32, u64, Option<u64>, Option<u64>)>,
+    scope: Scope,
 }
 
 /// The guest as it is seen in a look.
@@ -40,6 +47,7 @@ struct Guest {
     run: Option<u32>,
     started: Option<u64>,
     executing: bool,
+    moving: bool,
     busy: bool,
     vcpus: u32,
     cpu_ns: u64,
@@ -76,6 +84,9 @@ fn look(at: u64, guest: Guest) -> Look {
         hypervisor_away: false,
         guest: Some(guest),
         volume: None,
+        events: Vec::new(),
+        ends: Vec::new(),
+        scope: Scope::Everything,
     }
 }
 
@@ -94,6 +105,7 @@ fn run(number: u32, cpu_ns: u64) -> Guest {
         run: Some(number),
         started: None,
         executing: true,
+        moving: false,
         busy: false,
         vcpus: 1,
         cpu_ns,
@@ -113,6 +125,9 @@ impl Guest {
     fn paused(self) -> Self {
         Self { executing: false, ..self }
     }
+    fn moving(self) -> Self {
+        Self { executing: false, moving: true, ..self }
+    }
     fn busy(self) -> Self {
         Self { busy: true, ..self }
     }
@@ -128,6 +143,20 @@ impl Guest {
 }
 
 impl Look {
+    fn heard(mut self, at: u64, what: What) -> Self {
+        self.events.push((at, what));
+        self
+    }
+
+    fn end(mut self, run: u32, at: u64, cpu_ns: Option<u64>, received: Option<u64>) -> Self {
+        self.ends.push((run, at, cpu_ns, received));
+        self
+    }
+
+    fn blocks(self, but_not: &[InstanceId]) -> Self {
+        Self { scope: Scope::Blocks { but_not: but_not.iter().copied().collect() }, ..self }
+    }
+
     fn moment(&self) -> Moment {
         let hour = 3_600 * i64::from(self.kernel_life);
         let wall = 1_790_000_000 + hour + i64::try_from(self.at).unwrap() + self.wall_jump_s;
@@ -147,15 +176,28 @@ impl Look {
             created_at: created.map(|at| Look { at, ..self.clone() }.moment().wall),
             instance_id: None,
         });
+        let at = |at| Look { at, ..self.clone() }.moment();
+        let heard =
+            |&(second, what): &(u64, What)| HypervisorEvent { instance_id: guest_id(), what, at: at(second) };
+        let end = |&(run_id, second, cpu_ns, received): &(u32, u64, Option<u64>, Option<u64>)| End {
+            instance_id: guest_id(),
+            run_id,
+            at: at(second),
+            cpu_ns,
+            nics: received
+                .map(|rx_bytes| (MAC.to_owned(), NicRegisters { rx_bytes, ..NicRegisters::default() }))
+                .into_iter()
+                .collect(),
+        };
         Observation {
             boot_id: self.boot_id(),
             at: self.moment(),
             instances: self.guest.iter().map(Guest::observed).collect(),
             volumes: Some(volume.into_iter().collect()),
             storage_dirs: Vec::new(),
-            scope: Scope::Everything,
-            ends: Vec::new(),
-            events: Vec::new(),
+            scope: self.scope.clone(),
+            ends: self.ends.iter().map(end).collect(),
+            events: self.events.iter().map(heard).collect(),
         }
     }
 }
@@ -172,7 +214,7 @@ impl Guest {
                 run_id,
                 started: self.started.map(start),
                 is_executing: Some(self.executing),
-                is_moving: false,
+                is_moving: self.moving,
                 figures: (!self.busy).then(|| self.figures()),
             }),
         }
