@@ -3,6 +3,7 @@
 mod agenda;
 pub mod bench;
 pub mod clock;
+pub mod inspect;
 pub mod kernel;
 mod libvirt;
 mod node;

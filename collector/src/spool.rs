@@ -12,6 +12,7 @@ mod identity;
 mod import;
 mod index;
 mod log;
+mod peek;
 mod recover;
 mod refused;
 mod relief;
@@ -33,6 +34,7 @@ use self::core::Core;
 use crate::shipping::Receipt;
 use crate::tracker::State;
 
+pub use self::peek::peek;
 pub use self::summary::{RefusedBatch, Stock, Summary};
 
 /// What may wait at most, in bytes as they lie in the spool: months of a large node's readings, little of its disk.

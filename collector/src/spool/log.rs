@@ -14,8 +14,10 @@ use rustix::fs::{FallocateFlags, fallocate};
 /// file is made seldom: this one holds three hours of a node with 50 instances.
 pub const SEGMENT_BYTES: u64 = 1 << 20;
 
-const SUFFIX: &str = "log";
-const RESERVE: &str = "reserve";
+/// Of a segment's file.
+pub const SUFFIX: &str = "log";
+/// The file that keeps a segment's blocks free.
+pub const RESERVE: &str = "reserve";
 const DAMAGED_SUFFIX: &str = "damaged";
 /// Damaged segments that are kept for a person to look at.
 const DAMAGED_MAX: usize = 8;

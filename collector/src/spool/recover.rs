@@ -19,8 +19,10 @@ use super::refused::Refused;
 use super::slots::{Memory, Slots};
 use super::{Limits, SpoolError, reading, writing};
 
-const LOG_DIR: &str = "spool";
-const REFUSED_DIR: &str = "refused";
+/// Where the log's segments lie.
+pub const LOG_DIR: &str = "spool";
+/// Where refused batches lie.
+pub const REFUSED_DIR: &str = "refused";
 
 /// What was found in the log.
 #[derive(Default)]

@@ -27,15 +27,7 @@ impl Refused {
     /// Those in `dir`, which is made.
     pub fn open(dir: &Path) -> io::Result<Self> {
         std::fs::create_dir_all(dir)?;
-        let mut batches = BTreeMap::new();
-        for entry in std::fs::read_dir(dir)? {
-            let path = entry?.path();
-            let seq = path.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
-            if let (Some(seq), true) = (seq, path.extension().is_some_and(|suffix| suffix == SUFFIX)) {
-                batches.insert(seq, described(seq, &std::fs::read(&path)?));
-            }
-        }
-        Ok(Self { dir: dir.to_owned(), batches })
+        Ok(Self { dir: dir.to_owned(), batches: read(dir)? })
     }
 
     /// Whether this number was refused.
@@ -64,6 +56,23 @@ impl Refused {
         }
         self.batches.insert(seq, batch);
     }
+}
+
+/// Those in `dir`, oldest first, without touching it.
+pub fn list(dir: &Path) -> io::Result<Vec<RefusedBatch>> {
+    Ok(read(dir)?.into_values().collect())
+}
+
+fn read(dir: &Path) -> io::Result<BTreeMap<u64, RefusedBatch>> {
+    let mut batches = BTreeMap::new();
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        let seq = path.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
+        if let (Some(seq), true) = (seq, path.extension().is_some_and(|suffix| suffix == SUFFIX)) {
+            batches.insert(seq, described(seq, &std::fs::read(&path)?));
+        }
+    }
+    Ok(batches)
 }
 
 fn described(seq: u64, bytes: &[u8]) -> RefusedBatch {

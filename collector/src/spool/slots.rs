@@ -14,6 +14,9 @@ use super::log::own_blocks;
 /// A slot owns its blocks in steps of this, so that a memory that grows a little fits on a full disk.
 const STEP_BYTES: u64 = 256 << 10;
 
+/// The files of the two slots.
+pub const NAMES: [&str; 2] = ["memory-a", "memory-b"];
+
 /// The two slots.
 pub struct Slots {
     paths: [PathBuf; 2],
@@ -35,7 +38,7 @@ pub struct Memory {
 impl Slots {
     /// The slots in `dir` and what is whole in them.
     pub fn open(dir: &Path) -> io::Result<(Self, [Option<Memory>; 2])> {
-        let paths = ["memory-a", "memory-b"].map(|name| dir.join(name));
+        let paths = NAMES.map(|name| dir.join(name));
         for path in &paths {
             let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
             // Without room now, it is taken when it is written.
@@ -82,7 +85,8 @@ impl Slots {
     }
 }
 
-fn read(path: &Path) -> io::Result<Option<Memory>> {
+/// What is whole in a slot.
+pub fn read(path: &Path) -> io::Result<Option<Memory>> {
     let bytes = std::fs::read(path)?;
     let Some((head, packed)) = frame::decode(&bytes) else {
         return Ok(None);
