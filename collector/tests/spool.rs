@@ -1,132 +1,191 @@
-//! The spool through kill -9, damage, a full backlog and a second opener.
+//! The spool through kill -9, damage, an older release's file, a second opener.
 
-use std::io::{BufRead, BufReader, Write};
+mod common;
+
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 
-use collector::tracker::State;
 use collector::{Spool, SpoolError};
-use jiff::Timestamp;
-use metering::{Batch, BatchSeq, BootId, NodeReading, Readings};
-use uuid::Uuid;
+use common::{deliver, fill, look, number_of, start_child, state, told};
+use metering::{BatchSeq, NoticeKind};
+use testbed::faults::Random;
 
-const CHILD: &str = "WEIR_TEST_SPOOL_CHILD";
-
-fn batch(spool: &Spool, n: u64) -> Batch {
-    let node = NodeReading {
-        observed_at: Timestamp::from_second(1_790_000_000).unwrap(),
-        rx_bytes: n,
-        ..NodeReading::default()
-    };
-    Batch {
-        node_id: spool.node_id(),
-        seq: BatchSeq(0),
-        node_name: "node".into(),
-        boot_id: BootId::from_uuid(Uuid::nil()),
-        collected_at: node.observed_at,
-        collected_boot: None,
-        readings: Readings { node: Some(node), ..Readings::default() },
-        gaps: Vec::new(),
-        instances: Vec::new(),
-        volumes: Vec::new(),
-        notices: Vec::new(),
-    }
-}
-
-/// A memory that can be told from others.
-fn state(n: u64) -> State {
-    State { epochs: n, ..State::new(Uuid::from_u128(1)) }
-}
-
-/// The process that is killed: commits for ever, and says each number only after its commit.
 #[test]
 fn child_that_commits_until_it_is_killed() {
-    let Ok(dir) = std::env::var(CHILD) else {
-        return;
-    };
-    let spool = Spool::open(Path::new(&dir)).unwrap();
-    let first = spool.state().unwrap().map_or(0, |state| state.epochs) + 1;
-    for n in first.. {
-        let seq = spool.commit(batch(&spool, n), &state(n)).unwrap();
-        println!("\ncommitted {} {n}", seq.0);
-        std::io::stdout().flush().unwrap();
-    }
-}
-
-fn start_child(dir: &Path) -> Child {
-    Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "child_that_commits_until_it_is_killed", "--nocapture"])
-        .env(CHILD, dir)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
+    common::child(10);
 }
 
 #[test]
 fn a_kill_at_any_moment_loses_no_batch_that_was_told_and_never_parts_batch_and_memory() {
     let dir = tempfile::tempdir().unwrap();
-    let mut node_id = None;
-    let mut told = 0;
-    for round in 1..=8_u64 {
-        let mut child = start_child(dir.path());
-        let output = BufReader::new(child.stdout.take().unwrap());
-        let mut committed = output.lines().map_while(Result::ok).filter_map(|line| {
-            let mut words = line.strip_prefix("committed ")?.split(' ');
-            let (seq, n): (u64, u64) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-            assert_eq!(seq, n, "numbers have no holes and are used once");
-            Some(seq)
-        });
-        told = committed.nth(usize::try_from(round).unwrap() * 3).unwrap();
+    let (mut node_id, mut last) = (None, 0);
+    for round in 1..=u64::from(testbed::rounds(8, 200)) {
+        let mut child = start_child("child_that_commits_until_it_is_killed", dir.path());
+        let mut numbers = told(&mut child);
+        last = numbers.nth(usize::try_from(round % 50).unwrap() * 3).unwrap();
         child.kill().unwrap();
-        told = committed.last().unwrap_or(told);
+        last = numbers.last().unwrap_or(last);
         child.wait().unwrap();
 
         let spool = Spool::open(dir.path()).unwrap();
         assert_eq!(*node_id.get_or_insert(spool.node_id()), spool.node_id());
         let durable = spool.state().unwrap().unwrap().epochs;
-        assert!(told <= durable && durable <= told + 1, "told {told}, durable {durable}");
-        assert_eq!(spool.backlog().unwrap().batches, durable);
+        assert!(last <= durable && durable <= last + 1, "told {last}, durable {durable}");
+        assert_eq!(spool.summary().unwrap().last_committed, Some(BatchSeq(durable)));
+        assert_eq!(spool.summary().unwrap().pending_notices, 0, "a kill is no damage");
     }
     let spool = Spool::open(dir.path()).unwrap();
-    for n in 1..=told {
-        let oldest = spool.oldest().unwrap().unwrap();
-        assert_eq!(oldest.seq, BatchSeq(n));
-        assert_eq!(oldest.readings.node.unwrap().rx_bytes, n);
-        spool.acknowledge(oldest.seq).unwrap();
+    spool.rewind(BatchSeq(0)).unwrap();
+    let all: Vec<u64> = deliver(&spool, 0).iter().map(|batch| number_of(&spool, batch, 10)).collect();
+    assert!(last <= *all.last().unwrap());
+    assert_eq!(all, (1..=*all.last().unwrap()).collect::<Vec<_>>());
+}
+
+/// A file of the spool, damaged in one way or another.
+fn damage(random: &mut Random, file: &Path) -> String {
+    let mut bytes = std::fs::read(file).unwrap();
+    let length = bytes.len() as u64;
+    let at = usize::try_from(random.below(length)).unwrap();
+    let what = match random.below(6) {
+        0 => {
+            let flips = 1 + random.below(20);
+            for _ in 0..flips {
+                let at = usize::try_from(random.below(length)).unwrap();
+                bytes[at] ^= 1 << random.below(8);
+            }
+            format!("{flips} bits flipped")
+        }
+        1 => {
+            bytes.truncate(at);
+            format!("cut at {at}")
+        }
+        2 => {
+            let page = at / 4_096 * 4_096;
+            let end = (page + 4_096).min(bytes.len());
+            bytes[page..end].fill(0);
+            format!("page at {page} zeroed")
+        }
+        3 => {
+            bytes.fill(0xA5);
+            "overwritten".to_owned()
+        }
+        4 => {
+            bytes.splice(at..at, *b"something");
+            format!("something put in at {at}")
+        }
+        _ => {
+            bytes.clear();
+            "emptied".to_owned()
+        }
+    };
+    std::fs::write(file, bytes).unwrap();
+    format!("{}: {what}", file.display())
+}
+
+fn files(dir: &Path) -> Vec<std::path::PathBuf> {
+    let mut files: Vec<_> = ["identity", "memory-a", "memory-b"].map(|name| dir.join(name)).into();
+    let segments = std::fs::read_dir(dir.join("spool")).unwrap().map(|entry| entry.unwrap().path());
+    files.extend(segments.filter(|path| path.extension().is_some_and(|suffix| suffix == "log")));
+    files.retain(|path| std::fs::metadata(path).is_ok_and(|metadata| 0 < metadata.len()));
+    files.sort();
+    files
+}
+
+/// Some looks, a restart in their middle, then a damage; what is whole is read, and work goes on as the same node.
+fn check_damage(random: &mut Random, round: u32) {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::open(dir.path()).unwrap();
+    let node_id = spool.node_id();
+    fill(&spool, 1..=15, 300);
+    drop(spool);
+    let spool = Spool::open(dir.path()).unwrap();
+    fill(&spool, 16..=30, 300);
+    drop(spool);
+    let files = files(dir.path());
+    let file = &files[usize::try_from(random.below(files.len() as u64)).unwrap()];
+    let what = format!("round {round}, {}", damage(random, file));
+
+    let spool = Spool::open(dir.path()).unwrap_or_else(|error| panic!("{what}: {error:?}"));
+    assert_eq!(spool.node_id(), node_id, "{what}: its certificate is bound to its id");
+    let batches = deliver(&spool, 0);
+    let numbers: Vec<u64> = batches.iter().map(|batch| number_of(&spool, batch, 300)).collect();
+    assert!(numbers.is_sorted(), "{what}");
+    let is_segment = file.extension().is_some();
+    assert!(is_segment || numbers.len() == 30, "{what}: no batch lies there");
+    let others = if file == files.last().unwrap() { 1..=15 } else { 16..=30 };
+    assert!(others.clone().all(|n| numbers.contains(&n)), "{what}: lost more than it hit: {numbers:?}");
+    let memory = spool.state().unwrap().map(|state| state.epochs);
+    assert!(
+        memory.is_none_or(|n| n == 30 || numbers.last().is_none_or(|last| *last <= n)),
+        "{what}: {memory:?}"
+    );
+    let next = spool.commit(look(&spool, 31, 300), &state(31)).unwrap();
+    assert!(30 < next.0, "{what}: number {next} was used before");
+    let first = spool.oldest().unwrap().unwrap();
+    let is_told = first.notices.iter().any(|notice| notice.kind == NoticeKind::SpoolDamaged);
+    assert!(is_told || numbers.len() == 30, "{what}: lost batches and said nothing");
+    drop(spool);
+    let spool = Spool::open(dir.path()).unwrap_or_else(|error| panic!("{what}: {error:?}"));
+    assert_eq!(spool.summary().unwrap().pending_notices, 0, "{what}: told again at each start");
+    assert_eq!(spool.state().unwrap().unwrap().epochs, 31, "{what}");
+    let after = spool.commit(look(&spool, 32, 300), &state(32)).unwrap();
+    assert_eq!(after, next.next(), "{what}");
+}
+
+#[test]
+fn damage_costs_what_it_hit_and_no_more_and_the_node_stays_who_it_is() {
+    let mut random = Random::new(testbed::seed());
+    for round in 0..testbed::rounds(60, 3_000) {
+        check_damage(&mut random, round);
     }
 }
 
 #[test]
-fn a_damaged_file_is_put_aside_and_a_new_one_begun() {
-    let damages: [fn(&mut Vec<u8>); 5] = [
-        |bytes| bytes.fill(0xA5),
-        |bytes| bytes.truncate(bytes.len() / 2),
-        |bytes| bytes.truncate(10),
-        |bytes| bytes.splice(0..9, *b"something").for_each(drop),
-        |bytes| bytes[4_096..].fill(0x5A),
-    ];
-    for (n, damage) in damages.into_iter().enumerate() {
-        let dir = tempfile::tempdir().unwrap();
-        let spool = Spool::open(dir.path()).unwrap();
-        let before = spool.node_id();
-        for look in 1..20 {
-            spool.commit(batch(&spool, look), &state(look)).unwrap();
-        }
-        drop(spool);
-        let file = dir.path().join("spool.redb");
-        let mut bytes = std::fs::read(&file).unwrap();
-        damage(&mut bytes);
-        std::fs::write(&file, &bytes).unwrap();
+fn a_log_that_is_gone_altogether_does_not_make_the_node_another_one_and_no_number_is_used_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::open(dir.path()).unwrap();
+    let node_id = spool.node_id();
+    fill(&spool, 1..=3, 10);
+    drop(spool);
+    std::fs::remove_dir_all(dir.path().join("spool")).unwrap();
+    let spool = Spool::open(dir.path()).unwrap();
+    assert_eq!(spool.node_id(), node_id);
+    assert!(3 < spool.commit(look(&spool, 4, 10), &state(4)).unwrap().0);
+    assert_eq!(spool.oldest().unwrap().unwrap().notices[0].kind, NoticeKind::SpoolDamaged);
+}
 
-        let spool = Spool::open(dir.path()).unwrap_or_else(|error| panic!("damage {n}: {error:?}"));
-        assert_ne!(spool.node_id(), before, "damage {n}: numbers begin anew, so it is another node");
-        assert!(spool.state().unwrap().is_none(), "damage {n}");
-        assert_eq!(spool.commit(batch(&spool, 1), &state(1)).unwrap(), BatchSeq(1));
-        let aside = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name());
-        let aside = aside.filter(|name| name.to_string_lossy().contains("damaged"));
-        assert_eq!(aside.count(), 1, "damage {n}");
-    }
+#[test]
+fn the_spool_of_the_release_before_is_taken_over_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let packed: &[u8] = include_bytes!("fixtures/spool-8dacb37.redb.zst");
+    let file = dir.path().join("spool.redb");
+    std::fs::write(&file, zstd::stream::decode_all(packed).unwrap()).unwrap();
+    let spool = Spool::open(dir.path()).unwrap();
+    assert_eq!(spool.node_id().to_string(), "a5bdae0b-64dd-418d-b70e-e83970e19eb3");
+    assert!(file.is_dir(), "the release before cannot begin another node here");
+    assert_eq!(spool.state().unwrap().unwrap().epochs, 12);
+    assert_eq!(spool.summary().unwrap().pending_notices, 0);
+    let (first, after) = spool.next_delivery().unwrap().unwrap();
+    assert_eq!((first.seq.0, after.0), (4, 3), "three were acknowledged");
+    let registers = |batch: &metering::Batch| batch.readings.disks[0].registers.write_bytes;
+    let batches = deliver(&spool, 0);
+    assert_eq!(batches.iter().map(registers).collect::<Vec<_>>(), (4..=12).collect::<Vec<_>>());
+    assert_eq!(spool.commit(look(&spool, 13, 10), &state(13)).unwrap(), BatchSeq(13));
+    drop(spool);
+    let spool = Spool::open(dir.path()).unwrap();
+    assert_eq!(deliver(&spool, 0).len(), 1, "it is taken over once");
+}
+
+#[test]
+fn a_spool_of_a_newer_release_is_not_touched() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::open(dir.path()).unwrap();
+    fill(&spool, 1..=3, 10);
+    drop(spool);
+    let body = format!("2 {} 10001 and more", uuid::Uuid::nil());
+    let sum = crc32fast::hash(body.as_bytes());
+    std::fs::write(dir.path().join("identity"), format!("weir-node {body} {sum:08x}\n")).unwrap();
+    let error = Spool::open(dir.path()).err().unwrap();
+    assert!(matches!(error, SpoolError::Newer { format: 2, .. }), "{error:?}");
 }
 
 #[test]
@@ -146,12 +205,10 @@ fn a_directory_that_is_a_file_is_told_so() {
 }
 
 #[test]
-fn what_was_acknowledged_is_forgotten_and_its_number_is_not_used_again() {
+fn what_was_acknowledged_is_not_sent_again_and_its_number_is_not_used_again() {
     let dir = tempfile::tempdir().unwrap();
     let spool = Spool::open(dir.path()).unwrap();
-    for n in 1..=3 {
-        spool.commit(batch(&spool, n), &state(n)).unwrap();
-    }
+    fill(&spool, 1..=3, 10);
     spool.acknowledge(BatchSeq(2)).unwrap();
     spool.acknowledge(BatchSeq(2)).unwrap();
     assert_eq!(spool.oldest().unwrap().unwrap().seq, BatchSeq(3));
@@ -160,48 +217,5 @@ fn what_was_acknowledged_is_forgotten_and_its_number_is_not_used_again() {
     drop(spool);
     let spool = Spool::open(dir.path()).unwrap();
     assert!(spool.oldest().unwrap().is_none());
-    assert_eq!(spool.commit(batch(&spool, 4), &state(4)).unwrap(), BatchSeq(4));
-}
-
-/// A file system of 2 MiB that goes with the test.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    fn mount() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let arguments = ["-t", "tmpfs", "-o", "size=2m", "none"];
-        let done = Command::new("mount").args(arguments).arg(dir.path()).status().unwrap();
-        assert!(done.success(), "run as root: the test mounts a small file system");
-        Self(dir)
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        Command::new("umount").arg("-l").arg(self.0.path()).status().ok();
-    }
-}
-
-#[test]
-fn a_disk_that_was_full_is_written_again_without_a_restart_once_there_is_room() {
-    let disk = SmallDisk::mount();
-    let spool = Spool::open(disk.0.path()).unwrap();
-    spool.commit(batch(&spool, 1), &state(1)).unwrap();
-    let filler = disk.0.path().join("filler");
-    let _ = std::fs::write(&filler, vec![1; 4 << 20]);
-    let mut n = 1;
-    while spool.commit(batch(&spool, n + 1), &state(n + 1)).is_ok() {
-        n += 1;
-        assert!(n < 10_000, "the disk never became full");
-    }
-    assert!(spool.commit(batch(&spool, n + 1), &state(n + 1)).is_err());
-    std::fs::remove_file(&filler).unwrap();
-    let seq = (0..3).find_map(|_| spool.commit(batch(&spool, n + 1), &state(n + 1)).ok());
-    assert_eq!(seq, Some(BatchSeq(n + 1)), "nothing that failed has used a number");
-    assert_eq!(spool.state().unwrap().unwrap().epochs, n + 1);
-    for n in 1..=n + 1 {
-        let oldest = spool.oldest().unwrap().unwrap();
-        assert_eq!((oldest.seq, oldest.readings.node.unwrap().rx_bytes), (BatchSeq(n), n));
-        spool.acknowledge(oldest.seq).unwrap();
-    }
+    assert_eq!(spool.commit(look(&spool, 4, 10), &state(4)).unwrap(), BatchSeq(4));
 }

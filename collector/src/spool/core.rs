@@ -223,21 +223,24 @@ impl Core {
         Self::stock(self.index.after(self.position.cursor).filter(refused))
     }
 
-    /// Appends and flushes; a segment that fails is left for another one, once.
+    /// Appends and flushes. A segment that fails is left for another one, once; on a full disk room is made first.
     pub fn append_durably(&mut self, frame: &[u8]) -> io::Result<Place> {
-        let once = |core: &mut Self| {
-            let place = core.append(frame)?;
-            core.log.sync()?;
-            Ok(place)
-        };
-        once(self).or_else(|error: io::Error| {
-            if !is_full(&error) {
+        let mut may_fail = true;
+        loop {
+            let error = match self.append(frame).and_then(|place| self.log.sync().map(|()| place)) {
+                Ok(place) => return Ok(place),
+                Err(error) => error,
+            };
+            if is_full(&error) {
+                if !self.free_some() {
+                    return Err(error);
+                }
+            } else if std::mem::take(&mut may_fail) {
                 tracing::error!(%error, "the spool's file failed; another one is begun");
-            } else if !self.free_some() {
+            } else {
                 return Err(error);
             }
-            once(self)
-        })
+        }
     }
 
     /// Appends, in another segment if need be.

@@ -208,6 +208,11 @@ impl Log {
         self.sync_dir()
     }
 
+    /// What its disk has left for it.
+    pub fn free_bytes(&self) -> u64 {
+        rustix::fs::statvfs(&self.dir).map_or(0, |disk| disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+
     /// What the log takes of its disk.
     pub fn disk_bytes(&self) -> u64 {
         let Ok(entries) = std::fs::read_dir(&self.dir) else {

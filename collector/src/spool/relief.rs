@@ -11,7 +11,7 @@ use metering::NoticeKind;
 use super::core::{Core, pack};
 use super::frame;
 use super::index::Entry;
-use super::log::is_full;
+use super::log::{SEGMENT_BYTES, is_full};
 use crate::thin;
 
 /// Segments that are thinned after one look at most, so that a look waits for a part of the backlog and not for all of it.
@@ -20,6 +20,9 @@ const THIN_AT_ONCE: usize = 16;
 /// Segments that go at once because of their age: a wall clock that is a year ahead for an hour must not cost a week of
 /// copies.
 const AGED_AT_ONCE: usize = 2;
+
+/// A disk with this much free is not full any more; less is soon gone again.
+const ROOM_BYTES: u64 = 4 * SEGMENT_BYTES;
 
 impl Core {
     /// After each look: the limits are kept, the reserve is there again.
@@ -80,26 +83,30 @@ impl Core {
         }
     }
 
-    /// The reserve is made again as soon as there is room; if there is none, room is made.
+    /// The reserve is made again as soon as there is room; if there is none, room is made. The operator is told when the
+    /// disk is full, and when there is room again.
     fn see_to_reserve(&mut self) {
         let mut result = self.log.make_reserve();
+        if let Err(error) = &result
+            && !self.position.is_failing
+        {
+            tracing::error!(%error, "the spool's disk is full; copies go, then readings are folded, until there is room");
+            self.position.is_failing = true;
+            self.notify(NoticeKind::SpoolFailing, false, format!("the spool's disk is full: {error}"));
+        }
         for _ in 0..THIN_AT_ONCE {
             match &result {
                 Err(error) if is_full(error) && self.free_some() => result = self.log.make_reserve(),
                 _ => break,
             }
         }
-        match result {
-            Ok(()) if self.position.is_failing => {
-                self.position.is_failing = false;
-                self.notify(NoticeKind::SpoolFailing, true, "the spool has room again".to_owned());
-            }
-            Err(error) if !self.position.is_failing => {
-                tracing::error!(%error, "the spool's disk is full; readings are folded until there is room");
-                self.position.is_failing = true;
-                self.notify(NoticeKind::SpoolFailing, false, format!("the spool's disk is full: {error}"));
-            }
-            _ => {}
+        if result.is_ok() && self.position.is_failing && ROOM_BYTES <= self.log.free_bytes() {
+            self.position.is_failing = false;
+            self.notify(
+                NoticeKind::SpoolFailing,
+                true,
+                "the spool's disk works and has room again".to_owned(),
+            );
         }
     }
 
