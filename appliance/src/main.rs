@@ -9,6 +9,7 @@ mod documents;
 mod instances;
 mod invoicing;
 mod metrics;
+mod nodes;
 mod parts;
 mod period;
 mod rate;
@@ -23,6 +24,7 @@ use crate::cli::args::Arguments;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    ::nodes::tls::install();
     match cli::run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

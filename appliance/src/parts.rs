@@ -13,6 +13,7 @@ use tokio::sync::{Notify, RwLock};
 use usage::{IngestSettings, Ingestor, UsageSettings};
 
 use crate::config::{self, Config};
+use crate::nodes::door::Door;
 
 /// How many reading intervals may pass between two readings of time that still counts as measured: one lost
 /// reading is no estimate yet.
@@ -36,6 +37,8 @@ pub struct Parts {
     pub mail_due: Arc<Notify>,
     /// What this node is called.
     pub node_name: String,
+    /// Where further nodes are let in; `None`: nowhere.
+    pub door: Option<Door>,
     reader: Arc<Reader>,
     compute: RwLock<Option<Compute>>,
 }
@@ -50,7 +53,7 @@ impl Parts {
     ///
     /// # Errors
     /// A setting is not right, or the spool cannot be opened.
-    pub fn start(data_dir: &Path, config: &Config, database: Database) -> Result<Self> {
+    pub fn start(data_dir: &Path, config: &Config, database: Database, door: Option<Door>) -> Result<Self> {
         let window = config.window()?;
         let interval = config.collector.reading_interval.0;
         let node_name = config.collector.node_name.clone().unwrap_or_else(host_name);
@@ -75,6 +78,7 @@ impl Parts {
             ingested: Arc::new(Notify::new()),
             mail_due: Arc::new(Notify::new()),
             node_name,
+            door,
             reader,
             compute: RwLock::new(Some(compute)),
         })
@@ -166,6 +170,11 @@ impl dashboards::Live for Parts {
         self.with_status(|status| status.backlog.batches).unwrap_or(0)
     }
 
+    fn own_node(&self) -> Option<metering::NodeId> {
+        let collector = self.reader.collector.try_read().ok()?;
+        collector.as_ref().map(Collector::node_id)
+    }
+
     fn warnings(&self) -> Vec<String> {
         let enabled = self.config.collector.enabled;
         if !enabled {
@@ -187,7 +196,11 @@ impl Parts {
     }
 }
 
-fn start_collector(data_dir: &Path, config: &Config, node_name: &str) -> Result<Collector> {
+/// Starts the collector of a node, of the control plane or a further one.
+///
+/// # Errors
+/// A setting is not right, or the spool cannot be opened.
+pub fn start_collector(data_dir: &Path, config: &Config, node_name: &str) -> Result<Collector> {
     let state_dir = data_dir.join("spool");
     // Readings tell what tenants do.
     DirBuilder::new().recursive(true).mode(0o700).create(&state_dir).with_context(|| {
@@ -196,6 +209,8 @@ fn start_collector(data_dir: &Path, config: &Config, node_name: &str) -> Result<
     collector::start(collector::Settings {
         libvirt_uri: config.collector.libvirt_uri.clone(),
         reading_interval: config.collector.reading_interval.0,
+        sample_interval: config.collector.sample_interval.0,
+        cross_check_interval: config.collector.cross_check_interval.0,
         state_dir,
         node_name: node_name.to_owned(),
     })
@@ -210,7 +225,8 @@ const fn virtualization(asked: config::Virtualization) -> compute::Virtualizatio
     }
 }
 
-fn host_name() -> String {
+/// What this host is called.
+pub fn host_name() -> String {
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     if name.is_empty() { "node".to_owned() } else { name }
 }

@@ -80,6 +80,12 @@ pub fn client(authority: &str, certificate: &str, key: &str) -> Result<ClientCon
         .map_err(NodesError::Tls)
 }
 
+/// Makes ring what TLS is done with wherever a program does not say, for libraries that ask. Once, at its start.
+pub fn install() {
+    // That somebody was first is no failure: there is one provider in this house.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
 /// The certificate of a PEM; `None`: it is none.
 #[must_use]
 pub fn certificate(pem: &str) -> Option<CertificateDer<'static>> {

@@ -4,11 +4,13 @@
 //! Names are checked here (or by the crate that owns them); nothing below trusts a request.
 
 mod accounts;
+mod alerts;
 mod capacity;
 mod instances;
 mod invoices;
 mod limits;
 mod mail;
+mod nodes;
 pub mod tenants;
 mod usage;
 
@@ -62,11 +64,12 @@ async fn value(parts: &Parts, request: Request) -> Result<Value> {
         Request::Limit(request) => limits::value(parts, request).await,
         Request::Capacity {} => capacity::value(parts).await,
         Request::Mail(request) => mail::value(parts, request).await,
+        Request::Alert(request) => alerts::value(parts, request).await,
         Request::PlanApply { file, text, rewrites_past } => {
             tenants::apply_plan(parts, &file, &text, rewrites_past).await
         }
         Request::PlanList {} => tenants::plans(parts).await,
-        Request::NodeList {} => usage::nodes(parts).await,
+        Request::Node(request) => nodes::value(parts, request).await,
         Request::ReadingTake {} => usage::take_reading(parts).await,
         Request::ReadingShow { instance, from, to } => usage::readings(parts, &instance, from, to).await,
         Request::UsageShow { tenant, from, to } => usage::show(parts, tenant.as_deref(), from, to).await,

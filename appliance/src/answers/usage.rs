@@ -10,23 +10,6 @@ use usage::{derivation, records, registry};
 
 use crate::parts::Parts;
 
-/// All nodes.
-pub async fn nodes(parts: &Parts) -> Result<Value> {
-    let nodes = registry::nodes(&parts.database, Scope::Provider).await?;
-    let rows: Vec<Value> = nodes
-        .iter()
-        .map(|node| {
-            json!({
-                "node_id": node.id,
-                "name": node.name,
-                "last_observed_at": node.last_observed_at,
-                "last_seq": node.last_seq,
-            })
-        })
-        .collect();
-    Ok(json!({ "nodes": rows }))
-}
-
 /// Takes a reading of everything now.
 pub async fn take_reading(parts: &Parts) -> Result<Value> {
     let seq = parts.read_now().await?;

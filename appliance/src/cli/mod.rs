@@ -12,13 +12,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use self::args::{
-    Arguments, BudgetCommand, CapacityArguments, Command, ConfigCommand, CreateArguments, DiskCommand,
-    DocumentFormat, InstanceCommand, InvoiceCommand, MailCommand, NicCommand, NodeCommand, PlanCommand,
+    AlertCommand, Arguments, BudgetCommand, CapacityArguments, Command, ConfigCommand, CreateArguments, DiskCommand,
+    DocumentFormat, InspectCommand, InstanceCommand, InvoiceCommand, MailCommand, NicCommand, NodeCommand, NodeTokenCommand, PlanCommand,
     QuotaCommand, ReadingCommand, TenantCommand, TokenCommand, UpArguments, UsageCommand, UserCommand,
 };
 use crate::config::{Config, default_data_dir};
 use crate::control::client::Client;
-use crate::control::request::{AccountRequest, InstanceCreate, LimitRequest, MailRequest, Request};
+use crate::control::request::{AccountRequest, AlertRequest, InstanceCreate, LimitRequest, MailRequest, NodeRequest, Request};
+use crate::nodes::role;
 use crate::{period, rate, up};
 
 /// Does what was typed.
@@ -33,6 +34,8 @@ pub fn run(arguments: Arguments) -> Result<()> {
     let json = arguments.json;
     match arguments.command {
         Command::Up(flags) => up::run(data_dir, &flags),
+        Command::Node(NodeCommand::Join(arguments)) => role::join(data_dir, &arguments),
+        Command::Node(NodeCommand::Run(arguments)) => role::run(data_dir, &arguments),
         Command::Rate(arguments) => rate::run(&arguments, json),
         Command::Config(ConfigCommand::Check(flags)) => check_config(&data_dir, &flags),
         Command::Config(ConfigCommand::Show(flags)) => show_config(&data_dir, &flags, json),
@@ -90,7 +93,10 @@ fn request(command: Command) -> Result<Request> {
         }
         Command::Plan(_) => Request::PlanList {},
         Command::Instance(command) => instance(command)?,
-        Command::Node(NodeCommand::List) => Request::NodeList {},
+        Command::Node(command) => Request::Node(node(command)?),
+        Command::Alert(AlertCommand::List { all }) => Request::Alert(AlertRequest::List { all }),
+        Command::Alert(AlertCommand::End { alert_id }) => Request::Alert(AlertRequest::End { alert_id }),
+        Command::Inspect(InspectCommand::Node) => Request::InspectNode {},
         Command::Reading(ReadingCommand::Take) => Request::ReadingTake {},
         Command::Reading(ReadingCommand::Show { instance, span }) => {
             Request::ReadingShow { instance, from: span.from, to: span.to }
@@ -149,6 +155,19 @@ fn token(command: TokenCommand) -> AccountRequest {
         TokenCommand::List { user } => AccountRequest::TokenList { user },
         TokenCommand::Revoke { user, token_id } => AccountRequest::TokenRevoke { user, token_id },
     }
+}
+
+fn node(command: NodeCommand) -> Result<NodeRequest> {
+    Ok(match command {
+        NodeCommand::List { all } => NodeRequest::List { with_removed: all },
+        NodeCommand::Show { node } => NodeRequest::Show { node },
+        NodeCommand::Drain { node, undo } => NodeRequest::Drain { node, undo },
+        NodeCommand::Remove { node, force } => NodeRequest::Remove { node, force },
+        NodeCommand::Token(NodeTokenCommand::Create { node, life }) => NodeRequest::TokenCreate { node, life },
+        NodeCommand::Token(NodeTokenCommand::List) => NodeRequest::TokenList {},
+        NodeCommand::Token(NodeTokenCommand::Revoke { token_id }) => NodeRequest::TokenRevoke { token_id },
+        NodeCommand::Join(_) | NodeCommand::Run(_) => anyhow::bail!("this command needs no running Weir"),
+    })
 }
 
 fn quota(command: QuotaCommand) -> LimitRequest {

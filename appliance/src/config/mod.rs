@@ -5,6 +5,7 @@
 
 mod images;
 mod mail;
+mod nodes;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::images::Image;
 pub use self::mail::Mail;
+pub use self::nodes::Nodes;
 use crate::cli::args::UpArguments;
 
 /// The shortest reading interval: the collector's look takes milliseconds for each instance, in the guest's
@@ -47,6 +49,8 @@ pub struct Config {
     pub compute: Compute,
     /// Mail that Weir sends.
     pub mail: Mail,
+    /// Further nodes.
+    pub nodes: Nodes,
     /// Figures for Prometheus.
     pub metrics: Metrics,
     /// What is logged.
@@ -98,6 +102,10 @@ pub struct Collector {
     pub libvirt_uri: String,
     /// How often everything is read; aligned to the wall clock.
     pub reading_interval: Text<Duration>,
+    /// How often the kernel's figures are sampled on the node, in memory.
+    pub sample_interval: Text<Duration>,
+    /// How often a reading asks libvirt for everything and compares it with the kernel's figures.
+    pub cross_check_interval: Text<Duration>,
     /// What the node is called; without it, the host's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node_name: Option<String>,
@@ -190,6 +198,8 @@ impl Default for Collector {
             enabled: true,
             libvirt_uri: "qemu:///system".to_owned(),
             reading_interval: Text(Duration::from_secs(60)),
+            sample_interval: Text(collector::DEFAULT_SAMPLE_INTERVAL),
+            cross_check_interval: Text(collector::DEFAULT_CROSS_CHECK_INTERVAL),
             node_name: None,
         }
     }
@@ -255,6 +265,28 @@ impl Config {
         WindowLength::new(self.metering.window.0).context("metering.window is not right")
     }
 
+    /// With settings of a node's own, which count more than the file.
+    ///
+    /// # Errors
+    /// One of them is not right.
+    pub fn for_node(
+        mut self,
+        libvirt_uri: Option<&str>,
+        reading_interval: Option<&str>,
+        node_name: &str,
+    ) -> Result<Self> {
+        if let Some(uri) = libvirt_uri {
+            uri.clone_into(&mut self.collector.libvirt_uri);
+        }
+        if let Some(text) = reading_interval {
+            let interval = serde_json::from_value(text.into());
+            self.collector.reading_interval = interval.context("--reading-interval is not right")?;
+        }
+        self.collector.node_name = Some(node_name.to_owned());
+        self.check()?;
+        Ok(self)
+    }
+
     /// As TOML, without passwords.
     ///
     /// # Errors
@@ -272,6 +304,9 @@ impl Config {
         if let Some(url) = &flags.database_url {
             self.database.url = Some(url.clone());
         }
+        if let Some(listen) = flags.nodes_listen {
+            self.nodes.listen = Some(listen);
+        }
         if let Some(uri) = &flags.libvirt_uri {
             self.collector.libvirt_uri.clone_from(uri);
         }
@@ -284,6 +319,13 @@ impl Config {
         {
             bail!(
                 "collector.reading_interval is {interval:?}; it must be whole seconds from {READING_INTERVAL_MIN:?} to {READING_INTERVAL_MAX:?}, such as \"60s\""
+            );
+        }
+        let sample_interval = self.collector.sample_interval.0;
+        if sample_interval < collector::MIN_SAMPLE_INTERVAL || interval < sample_interval {
+            bail!(
+                "collector.sample_interval is {sample_interval:?}; it must be from {:?} to collector.reading_interval ({interval:?}), such as \"1s\"",
+                collector::MIN_SAMPLE_INTERVAL
             );
         }
         if self.metering.window.0 < interval {
@@ -307,6 +349,7 @@ impl Config {
         for (name, image) in &self.compute.images {
             image.check(name)?;
         }
+        self.nodes.check()?;
         self.mail.check()
     }
 }
@@ -407,6 +450,8 @@ mod tests {
             ("[collector]\nreading_intervall = \"1s\"", vec!["reading_intervall", "reading_interval"]),
             ("[collector]\nreading_interval = \"soon\"", vec!["soon", "90s"]),
             ("[collector]\nreading_interval = \"10ms\"", vec!["reading_interval", "60s"]),
+            ("[collector]\nsample_interval = \"10ms\"", vec!["sample_interval", "100ms"]),
+            ("[collector]\nsample_interval = \"2m\"", vec!["sample_interval", "reading_interval"]),
             ("[metering]\nwindow = \"7m\"", vec!["metering.window", "15m"]),
             ("[metering]\nwindow = \"30s\"", vec!["reading_interval", "metering.window"]),
             ("[server]\nlisten = \"nowhere\"", vec!["server.listen"]),

@@ -20,9 +20,10 @@ use super::socket_path;
 use crate::answers::{self, Answer};
 use crate::api;
 use crate::parts::Parts;
+use crate::up::Listeners;
 
 /// The largest request: a plan file of its limit (1 MiB), escaped as JSON.
-const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// The largest request to a page; pages take none with a body.
 const PAGE_BODY_BYTES_MAX: usize = 16 * 1024;
 /// One thread each is plenty for people and commands; the work is the database's.
@@ -43,8 +44,7 @@ pub struct Front {
 pub fn start(
     parts: &Arc<Parts>,
     data_dir: &Path,
-    pages: TcpListener,
-    metrics: Option<TcpListener>,
+    listeners: Listeners,
 ) -> Result<Front> {
     let control = web::Data::from(Arc::clone(parts));
     let control = HttpServer::new(move || {
@@ -74,13 +74,16 @@ pub fn start(
     .workers(WORKERS)
     .shutdown_timeout(SHUTDOWN_SECONDS)
     .disable_signals()
-    .listen(pages)?
+    .listen(listeners.pages)?
     .run();
     let mut front = Front { handles: Vec::new(), tasks: Vec::new() };
     front.add(control);
     front.add(pages);
-    if let Some(listener) = metrics {
+    if let Some(listener) = listeners.metrics {
         front.add(open_metrics(parts, listener)?);
+    }
+    if let Some(listener) = listeners.nodes {
+        front.add(crate::nodes::listener::start(parts, listener)?);
     }
     Ok(front)
 }
@@ -125,7 +128,10 @@ fn portal(parts: &Parts) -> dashboards::Portal {
 }
 
 /// The socket, only for whoever runs Weir.
-fn control_socket(data_dir: &Path) -> Result<UnixListener> {
+///
+/// # Errors
+/// It cannot be made.
+pub fn control_socket(data_dir: &Path) -> Result<UnixListener> {
     let path = socket_path(data_dir);
     // The directory's lock is ours, so a socket that lies there is a dead one.
     if path.exists() {
@@ -162,6 +168,7 @@ async fn answer(parts: web::Data<Parts>, body: web::Bytes) -> HttpResponse {
     }
 }
 
-fn refuse(status: StatusCode, error: String) -> HttpResponse {
+/// A no, in one sentence.
+pub fn refuse(status: StatusCode, error: String) -> HttpResponse {
     HttpResponse::build(status).json(Refusal { error })
 }

@@ -3,7 +3,7 @@
 //! It starts the parts in the order of their needs and stops them in reverse. What the parts do is theirs.
 
 mod jobs;
-mod place;
+pub mod place;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -22,6 +22,7 @@ use self::jobs::Jobs;
 use crate::cli::args::UpArguments;
 use crate::config::Config;
 use crate::control;
+use crate::nodes::door::Door;
 use crate::parts::Parts;
 
 /// How long a query may wait for a free connection before it fails: longer than any page should take.
@@ -84,11 +85,13 @@ async fn serve_with(
     let limits = PoolLimits { max_connections: config.database.pool_size, wait: CONNECTION_WAIT };
     let database = Database::connect(url, limits).await.context("failed to connect to the database")?;
     let (stopping, stopped) = watch::channel(false);
-    let parts = Arc::new(Parts::start(data_dir, config, database)?);
+    let door = listeners.door(data_dir, config)?;
+    let parts = Arc::new(Parts::start(data_dir, config, database, door)?);
     let jobs = Jobs::start(&parts, smtp, &stopped).await;
     let address = listeners.pages.local_addr()?;
-    let mut front = control::server::start(&parts, data_dir, listeners.pages, listeners.metrics)?;
-    println!("Weir {} is up: http://{address}   (Ctrl-C stops it)", env!("CARGO_PKG_VERSION"));
+    let mut front = control::server::start(&parts, data_dir, listeners)?;
+    let nodes = parts.door.as_ref().map_or_else(String::new, |door| format!("   nodes: {}", door.url));
+    println!("Weir {} is up: http://{address}{nodes}   (Ctrl-C stops it)", env!("CARGO_PKG_VERSION"));
     let ended = tokio::select! {
         signal = stop.next() => { info!("stopping: {signal}"); Ok(()) }
         ended = front.ended() => ended.context("the web server ended"),
@@ -109,17 +112,22 @@ fn smtp(config: &Config) -> Result<Option<mail::Smtp>> {
 }
 
 /// The signals that stop Weir in order.
-struct Signals {
+pub struct Signals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
 }
 
 impl Signals {
-    fn new() -> Result<Self> {
+    /// Catches them from now on.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn new() -> Result<Self> {
         Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 
-    async fn next(&mut self) -> &'static str {
+    /// Waits for one, and says which.
+    pub async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.interrupt.recv() => "interrupted",
             _ = self.terminate.recv() => "terminated",
@@ -128,9 +136,13 @@ impl Signals {
 }
 
 /// Where Weir is reached, taken before anything slow begins, so that a busy port is known at once.
-struct Listeners {
-    pages: TcpListener,
-    metrics: Option<TcpListener>,
+pub struct Listeners {
+    /// Pages and API.
+    pub pages: TcpListener,
+    /// Figures for Prometheus.
+    pub metrics: Option<TcpListener>,
+    /// Readings of further nodes.
+    pub nodes: Option<TcpListener>,
 }
 
 impl Listeners {
@@ -152,7 +164,18 @@ impl Listeners {
                 format!("the metrics cannot be served on {address}; choose another metrics.listen")
             })?),
         };
-        Ok(Self { pages, metrics })
+        let nodes = match config.nodes.listen {
+            None => None,
+            Some(address) => Some(listen(address).with_context(|| {
+                format!("nodes cannot be listened to on {address}; choose another address: --nodes-listen 0.0.0.0:PORT")
+            })?),
+        };
+        Ok(Self { pages, metrics, nodes })
+    }
+
+    /// The door for nodes, if they are listened to.
+    fn door(&self, data_dir: &std::path::Path, config: &Config) -> Result<Option<Door>> {
+        self.nodes.as_ref().map(|nodes| Door::new(data_dir, &config.nodes, nodes.local_addr()?)).transpose()
     }
 }
 
@@ -162,7 +185,11 @@ fn listen(address: SocketAddr) -> Result<TcpListener> {
     Ok(listener)
 }
 
-fn log_to_stderr(config: &Config) -> Result<()> {
+/// Sets logging up.
+///
+/// # Errors
+/// `log.level` is no filter.
+pub fn log_to_stderr(config: &Config) -> Result<()> {
     let filter = EnvFilter::try_new(&config.log.level).with_context(|| {
         format!("log.level {:?} is no filter; write \"info\" or \"info,collector=debug\"", config.log.level)
     })?;

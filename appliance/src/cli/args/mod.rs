@@ -1,7 +1,9 @@
 //! What can be typed: the commands, their flags and their help. No behaviour.
 
 mod accounts;
+mod alerts;
 mod limits;
+mod nodes;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,6 +12,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::Timestamp;
 
 pub use self::accounts::{Role, TokenCommand, UserCommand};
+pub use self::alerts::{AlertCommand, InspectCommand};
+pub use self::nodes::{JoinArguments, NodeCommand, NodeTokenCommand, RunArguments};
 pub use self::limits::{BudgetCommand, CapacityArguments, MailCommand, QuotaCommand};
 
 /// Meters every KVM instance, rates the usage and bills it.
@@ -56,6 +60,12 @@ pub enum Command {
     /// KVM hosts
     #[command(subcommand)]
     Node(NodeCommand),
+    /// What is wrong
+    #[command(subcommand)]
+    Alert(AlertCommand),
+    /// Look into a node, read-only
+    #[command(subcommand)]
+    Inspect(InspectCommand),
     /// What was read
     #[command(subcommand)]
     Reading(ReadingCommand),
@@ -93,6 +103,10 @@ pub struct UpArguments {
     /// Where the pages are served
     #[arg(long, value_name = "IP:PORT")]
     pub listen: Option<SocketAddr>,
+
+    /// Where further nodes deliver their readings (TLS; nodes need a certificate) [default: nowhere]
+    #[arg(long, value_name = "IP:PORT")]
+    pub nodes_listen: Option<SocketAddr>,
 
     /// Use this PostgreSQL instead of a private one (its user must be able to create roles)
     #[arg(long, value_name = "URL")]
@@ -300,13 +314,6 @@ pub enum NicCommand {
         #[arg(long)]
         mac: String,
     },
-}
-
-/// `weir node …`
-#[derive(Debug, Subcommand)]
-pub enum NodeCommand {
-    /// All nodes
-    List,
 }
 
 /// `weir reading …`

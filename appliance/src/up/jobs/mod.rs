@@ -1,6 +1,7 @@
 //! What runs by itself while Weir is up: shipping readings into the database, deriving usage from them, and what the
 //! modules below do.
 
+mod alerts;
 mod housekeeping;
 mod mail;
 
@@ -11,11 +12,12 @@ use ::mail::Smtp;
 use collector::{Parcel, Receipt, Sink, SinkError};
 use jiff::Timestamp;
 use metering::BootId;
-use tokio::sync::watch;
+use tokio::sync::watch::Receiver;
 use tokio::task::JoinHandle;
-use tracing::{debug, error, warn};
-use usage::{Delivery, IngestError, NodeClock, derivation};
+use tracing::{error, warn};
+use usage::{Delivery, NodeClock, derivation};
 
+use crate::nodes::intake;
 use crate::parts::Parts;
 
 /// Usage is derived at most this often: readings come every second at the most, and people look less often.
@@ -34,13 +36,14 @@ pub struct Jobs {
 
 impl Jobs {
     /// Starts them; they end when `stop` turns true.
-    pub async fn start(parts: &Arc<Parts>, smtp: Option<Smtp>, stop: &watch::Receiver<bool>) -> Self {
+    pub async fn start(parts: &Arc<Parts>, smtp: Option<Smtp>, stop: &Receiver<bool>) -> Self {
         let mut tasks = vec![
             tokio::spawn(derive(Arc::clone(parts), stop.clone())),
             tokio::spawn(housekeeping::rate(Arc::clone(parts), stop.clone())),
             tokio::spawn(housekeeping::count(Arc::clone(parts), stop.clone())),
             tokio::spawn(housekeeping::roll_up(Arc::clone(parts), stop.clone())),
             tokio::spawn(housekeeping::sweep(Arc::clone(parts), stop.clone())),
+            tokio::spawn(alerts::look(Arc::clone(parts), stop.clone())),
             tokio::spawn(mail::deliver(Arc::clone(parts), smtp, stop.clone())),
         ];
         let source = parts.spool().await;
@@ -88,34 +91,15 @@ fn boot_id() -> Option<BootId> {
 
 impl Sink for Ingest {
     async fn deliver(&self, parcel: Parcel) -> Result<Receipt, SinkError> {
-        let batch = parcel.batch;
         let (wall, boot) = (parcel.now.wall, parcel.now.boot);
         let sent = Some(NodeClock { wall, boot, boot_id: self.boot_id });
         let delivery = Delivery { after: parcel.after, sent };
-        let ingested = match self.parts.ingestor.ingest(&batch, &delivery, Timestamp::now()).await {
-            Ok(ingested) => ingested,
-            Err(IngestError::Behind { known_until, .. }) => return Err(SinkError::Behind { known_until }),
-            Err(error) if error.is_final() => {
-                return Err(SinkError::Refused { reason: format!("{:#}", anyhow::Error::from(error)) });
-            }
-            Err(error) => return Err(SinkError::Away(Box::new(error))),
-        };
-        if ingested.is_duplicate {
-            debug!(seq = %batch.seq, "a batch came again");
-        } else {
-            let (rows, quarantined, ignored) = (ingested.rows, ingested.quarantined, ingested.ignored);
-            debug!(seq = %batch.seq, rows, ignored, "a batch was stored");
-            if 0 < quarantined {
-                warn!(seq = %batch.seq, quarantined, "readings that cannot be true lie in quarantine");
-            }
-            self.parts.ingested.notify_one();
-        }
-        Ok(Receipt { known_until: ingested.known_until, covered_until: ingested.covered_until })
+        intake::take_in(&self.parts, &parcel.batch, &delivery, Timestamp::now()).await
     }
 }
 
 /// Derives usage whenever readings have come in, and now and then.
-async fn derive(parts: Arc<Parts>, mut stop: watch::Receiver<bool>) {
+async fn derive(parts: Arc<Parts>, mut stop: Receiver<bool>) {
     while !*stop.borrow_and_update() {
         tokio::select! {
             () = parts.ingested.notified() => {}

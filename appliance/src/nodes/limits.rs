@@ -1,0 +1,27 @@
+//! The limits of what comes over the network, each with its reason. Numbers only.
+
+use std::time::Duration;
+
+/// The largest batch: 100,000 rows, which is what ingest takes at once, are about 20 MB.
+pub const BATCH_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// The largest request to join or renew: a certificate request has some hundred bytes.
+pub const REQUEST_BYTES_MAX: usize = 16 * 1024;
+/// How long a body may take: the largest batch over 10 Mbit/s. Whoever trickles bytes is cut off then.
+pub const BODY_TIME_MAX: Duration = Duration::from_secs(30);
+/// How long a client may take to send a request's head.
+pub const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
+/// ... and for the handshake.
+pub const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
+/// A node with the longest usual reading interval (60 s) keeps its connection.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(150);
+/// Connections at once, each some 50 KB: ten times the nodes that one control plane is meant for.
+pub const CONNECTIONS_MAX: usize = 2_048;
+/// Handshakes under way at once: each costs about a millisecond of CPU.
+pub const HANDSHAKES_MAX: usize = 64;
+
+/// How long a node waits for a connection, and for an answer. Longer than the control plane waits for its database.
+pub const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
+/// See [`CONNECT_TIME_MAX`].
+pub const ANSWER_TIME_MAX: Duration = Duration::from_secs(60);
+/// The largest answer: a few numbers, or three certificates.
+pub const ANSWER_BYTES_MAX: usize = 64 * 1024;
