@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod browser;
+pub mod chaos;
 pub mod daemons;
 pub mod demo;
 pub mod faults;

@@ -1,6 +1,6 @@
 //! The cast: five guests of two tenants on two nodes, their orders, and what happens to each. Plain facts.
 
-use super::stage::{PREFIX, Platform};
+use super::stage::Platform;
 use crate::orders::{MIB, Order, Orders};
 
 /// What happens to a guest besides its work.
@@ -160,6 +160,7 @@ impl GuestPlan {
 
 #[cfg(test)]
 mod tests {
+    use super::super::stage::PREFIX;
     use super::*;
 
     #[test]

@@ -81,7 +81,13 @@ impl BlockDevice {
             .spawn()
             .context("nbdkit cannot be run; run testbed/install-packages test")?;
         let fuse = self.dir.path().join("fuse");
-        let chain = self.chain.insert(Chain { nbdkit, nbdfuse: idle()?, fuse: fuse.clone(), loop_device: None, mounted: None });
+        let chain = self.chain.insert(Chain {
+            nbdkit,
+            nbdfuse: idle()?,
+            fuse: fuse.clone(),
+            loop_device: None,
+            mounted: None,
+        });
         wait_for(&socket)?;
         let file = fuse.join("nbd");
         let _ = chain.nbdfuse.kill();

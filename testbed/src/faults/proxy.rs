@@ -55,7 +55,15 @@ impl FaultProxy {
     /// # Errors
     /// No port can be had.
     pub fn start(target: SocketAddr, seed: u64) -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        Self::start_at(Ipv4Addr::LOCALHOST, target, seed)
+    }
+
+    /// Like [`FaultProxy::start`], on another address of this machine.
+    ///
+    /// # Errors
+    /// No port can be had there.
+    pub fn start_at(address: Ipv4Addr, target: SocketAddr, seed: u64) -> io::Result<Self> {
+        let listener = TcpListener::bind((address, 0))?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             target,
@@ -157,7 +165,9 @@ fn pump(mut from: TcpStream, mut to: TcpStream, is_reply: bool, shared: &Shared)
                 return;
             }
             Ok(length) => length,
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => continue,
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                continue;
+            }
             Err(_) => break,
         };
         if !pass(&mut to, &buffer[..length], is_reply, shared) {
