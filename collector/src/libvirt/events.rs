@@ -3,6 +3,7 @@
 //! An event says when something happened, and "look". What is the case a look says: events are lost while libvirtd is
 //! away or hangs, so nothing rests on them alone. A thread of its own waits for libvirtd; it connects again by itself.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -24,6 +25,7 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// Listens until it is dropped. Dropping it does not wait for libvirtd.
 pub struct EventsGuard {
     wake: Sender<Wake>,
+    is_over: Arc<AtomicBool>,
 }
 
 /// What the thread is woken by.
@@ -42,6 +44,16 @@ pub fn listen(
     tell: impl Fn(HypervisorEvent) + Send + Sync + 'static,
 ) -> EventsGuard {
     let (wake, woken) = mpsc::channel();
+    let is_over = Arc::new(AtomicBool::new(false));
+    let tell = Arc::new(tell);
+    if uri.starts_with(super::PID_FILES_OF) {
+        let (tell, clock) = (Arc::clone(&tell), Arc::clone(&clock));
+        super::status_files::spawn(Arc::clone(&is_over), move |instance_id| {
+            if instance_id != InstanceId::PROBE {
+                tell(HypervisorEvent { instance_id, what: What::Resized, at: clock.now() });
+            }
+        });
+    }
     let hear: Hear = Arc::new(move |uuid, signal| {
         let instance_id = InstanceId::from_uuid(Uuid::from_bytes(uuid));
         if let Some(what) = what(signal).filter(|_| instance_id != InstanceId::PROBE) {
@@ -55,11 +67,12 @@ pub fn listen(
     if let Err(error) = spawned {
         tracing::warn!(%error, "no thread to listen to libvirt's events: looks alone find what has changed");
     }
-    EventsGuard { wake }
+    EventsGuard { wake, is_over }
 }
 
 impl Drop for EventsGuard {
     fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Relaxed);
         // A thread that has ended needs no telling.
         let _ = self.wake.send(Wake::Stop);
     }

@@ -8,6 +8,7 @@ pub(crate) mod ffi;
 mod process;
 mod session;
 mod stats;
+mod status_files;
 mod storage;
 #[cfg(test)]
 mod tests;
