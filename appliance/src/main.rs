@@ -6,6 +6,7 @@ mod cli;
 mod config;
 mod control;
 mod documents;
+mod inspect;
 mod instances;
 mod invoicing;
 mod metrics;

@@ -118,6 +118,16 @@ impl Parts {
             .map(|collector| (collector.spool().clone(), collector.notify()))
     }
 
+    /// What this node's collector holds.
+    ///
+    /// # Errors
+    /// This node is not metered.
+    pub async fn inspect(&self) -> Result<serde_json::Value> {
+        let collector = self.reader.collector.read().await;
+        let collector = collector.as_ref().context("this node is not metered (collector.enabled = false)")?;
+        crate::inspect::value(collector, &self.config, &self.node_name)
+    }
+
     /// Takes a reading of everything now.
     ///
     /// # Errors

@@ -70,6 +70,7 @@ async fn value(parts: &Parts, request: Request) -> Result<Value> {
         }
         Request::PlanList {} => tenants::plans(parts).await,
         Request::Node(request) => nodes::value(parts, request).await,
+        Request::InspectNode {} => parts.inspect().await,
         Request::ReadingTake {} => usage::take_reading(parts).await,
         Request::ReadingShow { instance, from, to } => usage::readings(parts, &instance, from, to).await,
         Request::UsageShow { tenant, from, to } => usage::show(parts, tenant.as_deref(), from, to).await,

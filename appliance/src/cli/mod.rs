@@ -20,7 +20,7 @@ use crate::config::{Config, default_data_dir};
 use crate::control::client::Client;
 use crate::control::request::{AccountRequest, AlertRequest, InstanceCreate, LimitRequest, MailRequest, NodeRequest, Request};
 use crate::nodes::role;
-use crate::{period, rate, up};
+use crate::{inspect, period, rate, up};
 
 /// Does what was typed.
 ///
@@ -50,6 +50,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
             let bytes = runtime()?.block_on(async { Client::new(&data_dir)?.ask_bytes(&request).await })?;
             output::document(&bytes, true, Some(&path))
         }
+        Command::Inspect(InspectCommand::Node) => runtime()?.block_on(inspect::run(&data_dir, json)),
         command => {
             let request = request(command)?;
             let working = output::Working::begin(&request);
@@ -96,7 +97,6 @@ fn request(command: Command) -> Result<Request> {
         Command::Node(command) => Request::Node(node(command)?),
         Command::Alert(AlertCommand::List { all }) => Request::Alert(AlertRequest::List { all }),
         Command::Alert(AlertCommand::End { alert_id }) => Request::Alert(AlertRequest::End { alert_id }),
-        Command::Inspect(InspectCommand::Node) => Request::InspectNode {},
         Command::Reading(ReadingCommand::Take) => Request::ReadingTake {},
         Command::Reading(ReadingCommand::Show { instance, span }) => {
             Request::ReadingShow { instance, from: span.from, to: span.to }
@@ -111,7 +111,7 @@ fn request(command: Command) -> Result<Request> {
         Command::Budget(command) => Request::Limit(budget(command)),
         Command::Mail(command) => Request::Mail(mail(command)),
         Command::Capacity(_) => Request::Capacity {},
-        Command::Up(_) | Command::Rate(_) | Command::Config(_) => {
+        Command::Up(_) | Command::Inspect(_) | Command::Rate(_) | Command::Config(_) => {
             anyhow::bail!("this command needs no running Weir")
         }
     })

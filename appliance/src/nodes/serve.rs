@@ -56,6 +56,11 @@ async fn value(role: &Role, request: Request) -> Result<Value> {
             let seq = collector.as_ref().context("the node is being stopped")?.read_now().await?;
             Ok(json!({ "message": format!("Everything was read: batch {seq}."), "seq": seq }))
         }
+        Request::InspectNode {} => {
+            let collector = role.collector.read().await;
+            let collector = collector.as_ref().context("the node is being stopped")?;
+            crate::inspect::value(collector, &role.config, &role.link.home().name)
+        }
         _ => bail!("this machine is a node; ask its control plane: {}", role.link.home().url),
     }
 }
