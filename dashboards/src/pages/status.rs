@@ -47,7 +47,6 @@ struct NodeRow {
     backlog: Option<String>,
     certificate: Certificate,
     instances: String,
-    last_seq: String,
 }
 
 /// A figure, and whether it should be seen.
@@ -149,7 +148,6 @@ fn node_row(
             Some(at) => Certificate::Ends(clock.moment(at), at.duration_since(now) <= CERTIFICATE_REST_MIN),
         },
         instances: show::whole(node.instances.into()),
-        last_seq: show::whole(node.last_seq.into()),
     }
 }
 
