@@ -507,10 +507,11 @@ fn write_files(directory: &Path, name: &str, host_uuid: &str, boot_id: &str) -> 
         log.display()
     );
     let ports = 50_000 + u16::from(Sha256::digest(name)[0]) * MIGRATION_PORTS;
+    // QEMU is root there, and files of other nodes' guests are left as they are.
     // One mount namespace for all, so that what belongs to the node can be told by it; no virtlogd needed.
     let qemu = format!(
         "stdio_handler = \"file\"\nuser = \"root\"\ngroup = \"root\"\nsecurity_driver = \"none\"\nnamespaces = []\n\
-         migration_port_min = {ports}\nmigration_port_max = {}\n",
+         dynamic_ownership = 0\n         migration_port_min = {ports}\nmigration_port_max = {}\n",
         ports + MIGRATION_PORTS - 1
     );
     fs::write(directory.join("etc/libvirtd.conf"), daemon)?;
