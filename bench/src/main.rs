@@ -5,6 +5,7 @@ mod ingest;
 mod looks;
 mod pages;
 mod report;
+mod spool;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -53,6 +54,7 @@ enum Section {
     Ingest,
     Pages,
     Collector,
+    Spool,
 }
 
 fn main() -> ExitCode {
@@ -87,6 +89,10 @@ fn run(arguments: &Arguments) -> Result<()> {
     if is_wanted(Section::Collector) {
         eprintln!("collector: real guests, paused");
         looks::measure(&mut report)?;
+    }
+    if is_wanted(Section::Spool) {
+        eprintln!("spool: 50 instances, looks made durable on the disk of the temporary directory");
+        spool::measure(&mut report)?;
     }
     report.write(&arguments.output)?;
     println!("{}", report.table());

@@ -77,10 +77,8 @@ impl Core {
         let bytes = wire::encode(&batch).map_err(SpoolError::Batch)?;
         let at = batch.collected_at.as_microsecond();
         let frame = pack(&bytes, 0, seq, at).map_err(writing)?;
-        let written = self
-            .slots
-            .write(&Memory { seq, version, bytes: state })
-            .and_then(|()| self.append_durably(&frame));
+        let memory = Memory { seq, version, bytes: state };
+        let written = self.write_memory(&memory).and_then(|()| self.append_durably(&frame));
         let place = match written {
             Ok(place) => place,
             Err(error) => {
@@ -221,6 +219,16 @@ impl Core {
     pub fn waiting(&self) -> Stock {
         let refused = |(seq, _): &(u64, &Entry)| !self.refused.contains(*seq);
         Self::stock(self.index.after(self.position.cursor).filter(refused))
+    }
+
+    /// Writes the memory of the look that is being committed; on a full disk room is made first.
+    fn write_memory(&mut self, memory: &Memory) -> io::Result<()> {
+        loop {
+            match self.slots.write(memory) {
+                Err(error) if is_full(&error) && self.free_some() => {}
+                other => return other,
+            }
+        }
     }
 
     /// Appends and flushes. A segment that fails is left for another one, once; on a full disk room is made first.
