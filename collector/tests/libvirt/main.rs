@@ -1,5 +1,7 @@
 //! The collector on real libvirt and real guests.
 
+mod migration;
 mod own_libvirtd;
 mod real_guests;
+mod resets;
 mod support;

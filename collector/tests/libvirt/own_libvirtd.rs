@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::Watch;
-use metering::{GapReason, InstanceFacts, InstanceReading, InstanceState};
+use metering::{GapReason, InstanceFacts, InstanceReading, InstanceState, NoticeKind};
 use tempfile::TempDir;
 
 /// Restarts libvirtd whenever it ends, unless it is held back; ends when the directory says so.
@@ -178,16 +178,34 @@ async fn a_guest_whose_process_hangs_does_not_keep_the_others_from_being_read() 
     watch.look().await;
     let pid = own.guest_pid("a");
     send("-STOP", &pid);
-    wait_for("the collector to notice", || !watch.collector.status().is_connected);
-    wait_for("the others to be read", || watch.collector.status().is_connected);
-    watch.look().await;
+    let hangs = |watch: &mut Watch| {
+        let all = watch.batches().iter().flat_map(|batch| &batch.notices);
+        let told = all.filter(|notice| notice.kind == NoticeKind::InstanceHangs);
+        told.map(|notice| (notice.instance_id, notice.is_over)).collect::<Vec<_>>()
+    };
+    let until = Instant::now() + LIMIT;
+    while hangs(&mut watch).is_empty() {
+        assert!(Instant::now() < until, "nobody was told that it hangs");
+        watch.look().await;
+        assert!(watch.collector.status().is_connected, "the node's metering goes on");
+    }
     let hung = last_reading(&mut watch, "b");
+    let a = last_reading(&mut watch, "a").instance_id;
     send("-CONT", &pid);
-    watch.look().await;
+    while hangs(&mut watch).len() < 2 {
+        assert!(Instant::now() < until, "nobody was told that it answers again");
+        watch.look().await;
+    }
+    assert_eq!(hangs(&mut watch), [(Some(a), false), (Some(a), true)], "told once each");
 
     let later = last_reading(&mut watch, "b");
     assert!(hung.registers.cpu_ns < later.registers.cpu_ns, "it works on");
     assert_eq!(hung.epoch, later.epoch);
+    let batches = watch.batches();
+    let is_of_b = |reading: &&InstanceReading| reading.instance_id == later.instance_id;
+    let read =
+        batches.iter().filter(|batch| batch.readings.instances.iter().any(|one| is_of_b(&one))).count();
+    assert_eq!(read, batches.len(), "every look read the other one");
 }
 
 fn last_reading(watch: &mut Watch, name: &str) -> InstanceReading {

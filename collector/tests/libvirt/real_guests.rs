@@ -1,9 +1,8 @@
 //! Real guests that do known work, read by a real collector.
 
-use std::process::Command;
 use std::time::Duration;
 
-use crate::support::{Watch, received, running_ms, written};
+use crate::support::{LIMIT, URI, Watch, id, received, running_ms, virsh, written};
 use metering::{EpochId, InstanceId, InstanceState, Point, Readings};
 use testbed::file_server::FileServer;
 use testbed::guest::{DiskSpec, Guest, GuestSpec};
@@ -11,20 +10,8 @@ use testbed::lifecycle::Watcher;
 use testbed::network::Network;
 use testbed::orders::{MIB, Order, Orders};
 
-const URI: &str = "qemu:///system";
-const LIMIT: Duration = Duration::from_secs(90);
-
 fn disk(target: &str, mib: u64) -> DiskSpec {
     DiskSpec { target: target.into(), mib }
-}
-
-fn id(guest: &Guest) -> InstanceId {
-    guest.uuid().parse().unwrap()
-}
-
-fn virsh(arguments: &[&str]) {
-    let output = Command::new("virsh").args(arguments).output().unwrap();
-    assert!(output.status.success(), "virsh {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 fn written_ops(instance_id: InstanceId) -> impl Fn(&Readings) -> Vec<Point<1>> {
