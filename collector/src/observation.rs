@@ -35,6 +35,8 @@ pub enum Scope {
         /// Instances whose disks are not asked either: it is known that they did nothing. Their disks may be missing
         /// from the figures, or be there without registers.
         but_not: HashSet<InstanceId>,
+        /// Instances of which everything is asked all the same: they are new, or something about them has changed.
+        wholly: HashSet<InstanceId>,
     },
 }
 

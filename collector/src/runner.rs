@@ -3,6 +3,7 @@
 //! Looks lie on multiples of the reading interval of the wall clock, so that the border of every usage window
 //! has a reading next to it. When it looks is `agenda`'s; it ships nothing.
 
+use std::collections::HashSet;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -150,7 +151,7 @@ impl Runner {
 
     /// Asks the hypervisor for what the kernel does not have, and puts both together.
     fn observe(&mut self, hand: &mut Hand, why: Why) -> Result<(Observation, bool), HypervisorError> {
-        let mut scope = self.scope(hand, why);
+        let (mut scope, is_everything) = self.scope(hand, why);
         loop {
             let before = self.kernel.begin_look();
             let mut observation = self.hypervisor.observe(&*self.clock, &scope)?;
@@ -161,34 +162,47 @@ impl Runner {
             };
             let completion = self.kernel.complete(&mut observation, &before, known);
             hand.notices.extend(completion.notices);
-            if completion.needs_everything && scope != Scope::Everything {
-                scope = Scope::Everything;
-                continue;
+            if let Scope::Blocks { wholly, but_not } = &mut scope {
+                let asked = wholly.len();
+                wholly.extend(completion.unknown.into_iter().filter(|id| !but_not.contains(id)));
+                if asked < wholly.len() {
+                    continue;
+                }
+                // What was asked for wholly and is not known yet has only just begun: it is what it is.
             }
-            if scope == Scope::Everything {
+            if is_everything {
                 hand.everything_at = Some(observation.at.boot);
             }
             return Ok((observation, completion.is_end_pending));
         }
     }
 
-    /// What to ask for: everything when somebody wants to know now, when something began or changed its size, and from
-    /// time to time; otherwise what nobody but the hypervisor knows. Never a guest whose process is stopped: it would not
-    /// answer, and hold up all others.
-    fn scope(&self, hand: &Hand, why: Why) -> Scope {
-        if !self.kernel.suffices() {
-            return Scope::Everything;
+    /// What to ask for: everything when somebody wants to know now and from time to time; everything of an instance that
+    /// has begun or changed its size; otherwise what nobody but the hypervisor knows. Never a guest whose process is
+    /// stopped: it would not answer, and hold up all others. Also gives whether it is meant to be everything.
+    fn scope(&self, hand: &Hand, why: Why) -> (Scope, bool) {
+        if self.kernel.is_away() {
+            return (Scope::Everything, true);
         }
-        let (at_rest, stopped) = self.kernel.not_to_ask();
+        let asks = self.kernel.asks();
         let now = self.clock.now().boot;
         let is_due =
             hand.everything_at.is_none_or(|last| self.cross_check_interval <= now.saturating_sub(last));
-        let has_changed = hand.inbox.events.iter().any(|event| changes_sizes(event.what));
-        if (is_due || has_changed || why == Why::Asked) && stopped.is_empty() {
-            return Scope::Everything;
+        let is_everything = is_due || why == Why::Asked;
+        if is_everything && asks.stopped.is_empty() {
+            return (Scope::Everything, true);
         }
-        let but_not = if why == Why::Asked { stopped } else { at_rest.into_iter().chain(stopped).collect() };
-        Scope::Blocks { but_not }
+        let changed = hand.inbox.events.iter().filter(|event| changes_sizes(event.what));
+        let mut wholly: HashSet<InstanceId> = changed.map(|event| event.instance_id).collect();
+        wholly.extend(asks.wholly);
+        let mut but_not = asks.stopped;
+        if is_everything {
+            wholly.extend(asks.all);
+        } else {
+            but_not.extend(asks.at_rest);
+        }
+        wholly.retain(|instance_id| !but_not.contains(instance_id));
+        (Scope::Blocks { but_not, wholly }, is_everything)
     }
 
     fn take_in(&mut self, hand: &mut Hand, observation: &Observation) -> Answer {

@@ -42,9 +42,12 @@ impl Path {
         self.sample_without_rest();
         self.catch_up();
         self.end_runs(observation);
-        self.is_any_unknown = false;
-        let (at, is_partial) = (observation.at, observation.scope != Scope::Everything);
+        let at = observation.at;
         for instance in &mut observation.instances {
+            let is_partial = match &observation.scope {
+                Scope::Everything => false,
+                Scope::Blocks { wholly, .. } => !wholly.contains(&instance.instance_id),
+            };
             if let Some(run) = &mut instance.run
                 && self.is_adopted(instance.instance_id, &instance.name, run, at)
             {
@@ -55,19 +58,18 @@ impl Path {
                     let mut fill =
                         Fill { instance_id, at, before, is_partial, links, ends: &mut self.ends, notices };
                     let is_whole = fill.run(track, run);
-                    completion.needs_everything |= is_partial && !is_whole;
+                    if is_partial && !is_whole {
+                        completion.unknown.insert(instance_id);
+                    }
                 }
-            } else if instance.run.is_some() {
-                self.is_any_unknown = true;
-                completion.needs_everything |= is_partial;
+            } else if instance.run.is_some() && is_partial {
+                completion.unknown.insert(instance.instance_id);
             }
         }
         completion.is_end_pending = self.runs.values().any(|track| track.ended.is_some());
         steady_all(observation, known_cpu_ns);
         observation.ends.extend(self.ends.iter().cloned());
-        if !completion.needs_everything {
-            completion.notices.append(&mut self.notices);
-        }
+        completion.notices.append(&mut self.notices);
         completion
     }
 
@@ -153,12 +155,9 @@ impl Fill<'_> {
         }
         self.cpu(track, figures);
         let are_nics_whole = self.nics(track, figures);
-        if !self.is_partial {
-            track.vcpus = figures.vcpus.or(track.vcpus);
-            track.memory_kib = figures.memory_kib.or(track.memory_kib);
-        }
-        figures.vcpus = figures.vcpus.or(track.vcpus);
-        figures.memory_kib = figures.memory_kib.or(track.memory_kib);
+        track.vcpus = figures.vcpus.or(track.vcpus);
+        track.memory_kib = figures.memory_kib.or(track.memory_kib);
+        (figures.vcpus, figures.memory_kib) = (track.vcpus, track.memory_kib);
         track.disks(figures, run.is_executing, self.at);
         let is_known = figures.vcpus.is_some() && figures.memory_kib.is_some();
         is_busy || (is_known && are_nics_whole && !track.is_by_hypervisor)

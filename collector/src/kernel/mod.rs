@@ -50,12 +50,26 @@ pub struct Before {
 /// What came of completing a look.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Completion {
-    /// A run is new, or the kernel does not have all its figures: the look has to ask for everything.
-    pub needs_everything: bool,
+    /// Instances of which not all figures are known: the look has to ask for everything about them.
+    pub unknown: HashSet<InstanceId>,
     /// A run has ended that the hypervisor still shows.
     pub is_end_pending: bool,
     /// What an operator should know.
     pub notices: Vec<Notice>,
+}
+
+/// Whom to ask for what.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Asks {
+    /// Paused when their disks' counters were last given, and their process has used no CPU time since: they need not
+    /// be asked.
+    pub at_rest: HashSet<InstanceId>,
+    /// Their process is stopped by a signal: they would never answer.
+    pub stopped: HashSet<InstanceId>,
+    /// Some of their registers are the hypervisor's.
+    pub wholly: HashSet<InstanceId>,
+    /// All that are known.
+    pub all: HashSet<InstanceId>,
 }
 
 /// The number of the eventfd among what is waited for; processes have theirs.
@@ -117,15 +131,14 @@ impl Kernel {
         View(Arc::clone(&self.path))
     }
 
-    /// Whether the kernel has the figures of all known runs, so that the hypervisor need not give them each time.
-    pub fn suffices(&self) -> bool {
-        lock(&self.path).suffices()
+    /// Whether there is no kernel path here, so that the hypervisor must give all figures each time.
+    pub fn is_away(&self) -> bool {
+        lock(&self.path).is_away()
     }
 
-    /// Instances whose disks need not be asked: paused when their counters were last given, and their process has used
-    /// no CPU time since; and those whose process is stopped, which would never answer.
-    pub fn not_to_ask(&self) -> (HashSet<InstanceId>, HashSet<InstanceId>) {
-        lock(&self.path).not_to_ask()
+    /// Whom to ask for what in a look.
+    pub fn asks(&self) -> Asks {
+        lock(&self.path).asks()
     }
 
     /// Samples; to be called just before the hypervisor is asked.

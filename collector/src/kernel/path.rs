@@ -2,12 +2,12 @@
 //!
 //! Everything here happens under one lock, by the path's thread and by looks. Looks are completed in `complete`.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use metering::{InstanceId, NicRegisters, Notice};
 use rustix::event::epoll;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -19,12 +19,13 @@ use super::netlink::Received;
 use super::process::{self, Cgroup, Process};
 use super::snapshot::{Capability, InstanceSnapshot, Snapshot, Sourced, TwoPaths};
 use super::taskstats::{ExitRecord, ExitRecords};
-use super::{Before, TOKEN_EXITS, TOKEN_LINKS};
+use super::{Asks, Before, TOKEN_EXITS, TOKEN_LINKS};
 use crate::clock::{Clock, Moment};
 use crate::observation::{End, ObservedDisk};
 
 /// A process that has been asked comes to rest within milliseconds after its answer.
-const REST: jiff::SignedDuration = jiff::SignedDuration::from_millis(500);
+const REST: SignedDuration = SignedDuration::from_millis(500);
+const REST_KNOWN: SignedDuration = SignedDuration::from_secs(3);
 
 /// The hypervisor's figures come from here.
 pub(super) const BY_HYPERVISOR: &str = "virConnectGetAllDomainStats";
@@ -41,7 +42,6 @@ pub struct Path {
     /// Runs that have ended and were not handed over durably yet.
     pub(super) ends: Vec<End>,
     pub(super) notices: Vec<Notice>,
-    pub(super) is_any_unknown: bool,
     has_news: bool,
     sampled_at: Option<Timestamp>,
     samples: u64,
@@ -160,7 +160,6 @@ impl Path {
             runs: HashMap::new(),
             ends: Vec::new(),
             notices: Vec::new(),
-            is_any_unknown: false,
             has_news: false,
             sampled_at: None,
             samples: 0,
@@ -202,26 +201,29 @@ impl Path {
         std::mem::take(&mut self.has_news)
     }
 
-    pub fn suffices(&self) -> bool {
-        let is_whole = |track: &Track| {
-            !track.is_by_hypervisor
-                && track.vcpus.is_some()
-                && track.nics.values().all(|nic| !nic.is_by_hypervisor)
-        };
-        !self.is_away() && !self.is_any_unknown && self.links.is_some() && self.runs.values().all(is_whole)
-    }
-
-    pub fn not_to_ask(&self) -> (HashSet<InstanceId>, HashSet<InstanceId>) {
-        let is_at_rest = |track: &Track| {
-            let rest_ns = track.disks.as_ref().and_then(|disks| disks.rest_ns);
-            rest_ns.is_some() && rest_ns == track.process.clock_ns()
-        };
-        let at_rest: HashSet<_> =
-            self.runs.iter().filter(|(_, track)| is_at_rest(track)).map(|(id, _)| *id).collect();
-        let is_stopped = |id: &InstanceId, track: &Track| !at_rest.contains(id) && track.process.is_stopped();
-        let stopped =
-            self.runs.iter().filter(|(id, track)| is_stopped(id, track)).map(|(id, _)| *id).collect();
-        (at_rest, stopped)
+    pub fn asks(&mut self) -> Asks {
+        let now = self.clock.now().wall;
+        let mut asks = Asks::default();
+        for (instance_id, track) in &mut self.runs {
+            asks.all.insert(*instance_id);
+            let clock_ns = track.process.clock_ns();
+            if let (Some(disks), Some(clock_ns)) = (&mut track.disks, clock_ns) {
+                disks.rest(clock_ns, now);
+                if disks.rest_ns == Some(clock_ns) {
+                    asks.at_rest.insert(*instance_id);
+                    continue;
+                }
+            }
+            if track.process.is_stopped() {
+                asks.stopped.insert(*instance_id);
+            }
+            let is_by_hypervisor =
+                track.is_by_hypervisor || track.nics.values().any(|nic| nic.is_by_hypervisor);
+            if is_by_hypervisor || track.vcpus.is_none() || self.links.is_none() {
+                asks.wholly.insert(*instance_id);
+            }
+        }
+        asks
     }
 
     /// Takes in what the kernel has told, without waiting.
@@ -249,8 +251,7 @@ impl Path {
         for track in self.runs.values_mut().filter(|track| track.ended.is_none()) {
             track.sample(now);
             if let (Some(disks), Some(sample)) = (&mut track.disks, track.sample) {
-                let is_over = REST <= now.duration_since(disks.read_at);
-                disks.rest_ns = disks.rest_ns.or(is_over.then_some(sample.clock_ns));
+                disks.rest(sample.clock_ns, now);
             }
         }
         if exits_are_heard {
@@ -418,6 +419,17 @@ impl Path {
             overruns: self.overruns,
             capabilities: self.capabilities.clone(),
             instances,
+        }
+    }
+}
+
+impl Disks {
+    /// The process' clock is read: the first time after its answer it is where the process has come to rest. When
+    /// nobody has read it for long, that is not known any more.
+    fn rest(&mut self, clock_ns: u64, now: Timestamp) {
+        let since = now.duration_since(self.read_at);
+        if self.rest_ns.is_none() && REST <= since && since <= REST_KNOWN {
+            self.rest_ns = Some(clock_ns);
         }
     }
 }

@@ -32,8 +32,13 @@ const EVERYTHING: c_uint = sys::VIR_DOMAIN_STATS_STATE
 pub enum Asked {
     /// All groups, of all domains.
     Everything,
-    /// States of all, and blocks of those that run, but not of these UUIDs.
-    Blocks(HashSet<[u8; 16]>),
+    /// States of all, and blocks of those that run.
+    Blocks {
+        /// Not of these UUIDs.
+        but_not: HashSet<[u8; 16]>,
+        /// And everything of these.
+        wholly: HashSet<[u8; 16]>,
+    },
 }
 
 /// A read-only connection.
@@ -119,10 +124,10 @@ impl Connection {
         match asked {
             Asked::Everything => Ok(copy_records(&self.bulk(EVERYTHING)?)),
             // States and blocks in one call cost what blocks alone do.
-            Asked::Blocks(but_not) if but_not.is_empty() => {
+            Asked::Blocks { but_not, wholly } if but_not.is_empty() && wholly.is_empty() => {
                 Ok(copy_records(&self.bulk(sys::VIR_DOMAIN_STATS_STATE | sys::VIR_DOMAIN_STATS_BLOCK)?))
             }
-            Asked::Blocks(but_not) => self.blocks_of_some(but_not),
+            Asked::Blocks { but_not, wholly } => self.blocks_of_some(but_not, wholly),
         }
     }
 
@@ -140,39 +145,53 @@ impl Connection {
         Ok(list)
     }
 
-    /// States of all, which costs nothing, then blocks of those that run and are wanted.
-    fn blocks_of_some(&self, but_not: &HashSet<[u8; 16]>) -> Result<Vec<DomainRecord>, HypervisorError> {
+    /// States of all, which costs nothing, then blocks or everything of those that run and are wanted.
+    fn blocks_of_some(
+        &self,
+        but_not: &HashSet<[u8; 16]>,
+        wholly: &HashSet<[u8; 16]>,
+    ) -> Result<Vec<DomainRecord>, HypervisorError> {
         let states = self.bulk(sys::VIR_DOMAIN_STATS_STATE)?;
         let mut records = copy_records(&states);
-        let wanted = states.records().iter().zip(&records);
-        let wanted = wanted.filter(|(_, record)| record.id.is_some() && !but_not.contains(&record.uuid));
-        // SAFETY: the records live as long as `states`, and each holds a reference to its domain.
-        let mut domains: Vec<_> = wanted.map(|(raw, _)| unsafe { (**raw).dom }).collect();
+        let (mut blocks, mut all) = (Vec::new(), Vec::new());
+        for (raw, record) in states.records().iter().zip(&records).filter(|(_, record)| record.id.is_some()) {
+            // SAFETY: the records live as long as `states`, and each holds a reference to its domain.
+            let domain = unsafe { (**raw).dom };
+            if wholly.contains(&record.uuid) {
+                all.push(domain);
+            } else if !but_not.contains(&record.uuid) {
+                blocks.push(domain);
+            }
+        }
+        for (domains, groups) in [(blocks, sys::VIR_DOMAIN_STATS_BLOCK), (all, EVERYTHING)] {
+            for figures in self.stats_of(domains, groups)? {
+                // One that vanished in between is missing here; the next look says that it is gone.
+                if let Some(record) = records.iter_mut().find(|record| record.uuid == figures.uuid) {
+                    record.params.extend(figures.params);
+                }
+            }
+        }
+        Ok(records)
+    }
+
+    /// Groups of figures of some domains, which the caller holds.
+    fn stats_of(
+        &self,
+        mut domains: Vec<sys::virDomainPtr>,
+        groups: c_uint,
+    ) -> Result<Vec<DomainRecord>, HypervisorError> {
         if domains.is_empty() {
-            return Ok(records);
+            return Ok(Vec::new());
         }
         domains.push(ptr::null_mut());
         let mut list = RecordList { raw: ptr::null_mut(), count: 0 };
         let flags = sys::VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT;
-        // SAFETY: `domains` ends with null and holds domains of this connection, which `states` keeps; `list.raw` receives a
+        // SAFETY: `domains` ends with null and holds domains of this connection, which the caller keeps; `list.raw` receives a
         // list that the guard frees.
-        let count = unsafe {
-            sys::virDomainListGetStats(
-                domains.as_mut_ptr(),
-                sys::VIR_DOMAIN_STATS_BLOCK,
-                &raw mut list.raw,
-                flags,
-            )
-        };
-        list.count =
-            usize::try_from(count).map_err(|_| last_error("asking for disks' figures".to_owned()))?;
-        for blocks in copy_records(&list) {
-            // One that vanished in between is missing here; the next look says that it is gone.
-            if let Some(record) = records.iter_mut().find(|record| record.uuid == blocks.uuid) {
-                record.params.extend(blocks.params);
-            }
-        }
-        Ok(records)
+        let count =
+            unsafe { sys::virDomainListGetStats(domains.as_mut_ptr(), groups, &raw mut list.raw, flags) };
+        list.count = usize::try_from(count).map_err(|_| last_error("asking for some figures".to_owned()))?;
+        Ok(copy_records(&list))
     }
 
     /// The description of a domain; `None` if it is gone. Passwords are left out: the connection is read-only.

@@ -103,8 +103,11 @@ impl Libvirt {
     ) -> Result<Observation, HypervisorError> {
         let asked = match scope {
             Scope::Everything => Asked::Everything,
-            Scope::Blocks { but_not } => {
-                Asked::Blocks(but_not.iter().map(|instance_id| *instance_id.uuid().as_bytes()).collect())
+            Scope::Blocks { but_not, wholly } => {
+                let uuids = |ids: &HashSet<InstanceId>| {
+                    ids.iter().map(|instance_id| *instance_id.uuid().as_bytes()).collect()
+                };
+                Asked::Blocks { but_not: uuids(but_not), wholly: uuids(wholly) }
             }
         };
         // The look's instant is its beginning. The call takes milliseconds, and seconds while libvirt is busy ending a

@@ -36,14 +36,14 @@ pub(super) struct Look<'a> {
 }
 
 impl Look<'_> {
-    /// Whether nothing was asked but the disks.
+    /// Whether nothing of it was asked but the disks.
     pub fn is_blocks(&self) -> bool {
-        matches!(self.scope, Scope::Blocks { .. })
+        matches!(self.scope, Scope::Blocks { wholly, .. } if !wholly.contains(&self.instance_id))
     }
 
     /// Whether not even the disks were asked for: they did nothing.
     pub fn is_idle(&self) -> bool {
-        matches!(self.scope, Scope::Blocks { but_not } if but_not.contains(&self.instance_id))
+        matches!(self.scope, Scope::Blocks { but_not, .. } if but_not.contains(&self.instance_id))
     }
 }
 

@@ -154,7 +154,10 @@ impl Look {
     }
 
     fn blocks(self, but_not: &[InstanceId]) -> Self {
-        Self { scope: Scope::Blocks { but_not: but_not.iter().copied().collect() }, ..self }
+        Self {
+            scope: Scope::Blocks { but_not: but_not.iter().copied().collect(), wholly: Default::default() },
+            ..self
+        }
     }
 
     fn moment(&self) -> Moment {
