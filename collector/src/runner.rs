@@ -95,25 +95,31 @@ impl Runner {
     pub fn run(mut self, commands: &Receiver<Command>) {
         let mut hand = Hand { notices: self.kernel.notices(), ..Hand::default() };
         let mut agenda = Agenda::new(self.clock.now(), self.reading_interval);
+        // Whoever asks gets a look of their own after this first one.
+        let (result, is_end_pending) = self.look(&mut hand, Why::Due, commands);
+        agenda.looked(self.clock.now(), Why::Due, result.is_ok(), is_end_pending);
         loop {
-            let wait = agenda.wait(self.clock.now());
-            match commands.recv_timeout(wait) {
-                Ok(command) => hand.inbox.take(command),
-                Err(RecvTimeoutError::Disconnected) => hand.inbox.is_end = true,
-                Err(RecvTimeoutError::Timeout) => {}
+            if !hand.inbox.is_asked() {
+                match commands.recv_timeout(agenda.wait(self.clock.now())) {
+                    Ok(command) => hand.inbox.take(command),
+                    Err(RecvTimeoutError::Disconnected) => hand.inbox.is_end = true,
+                    Err(RecvTimeoutError::Timeout) => {}
+                }
             }
             hand.inbox.drain(commands);
-            let (is_asked, has_news) = hand.inbox.is_urgent();
-            if has_news {
+            if hand.inbox.has_news() {
                 agenda.something_happened(self.clock.now());
             }
-            let Some(why) = agenda.due(self.clock.now(), is_asked) else {
+            let Some(why) = agenda.due(self.clock.now(), hand.inbox.is_asked()) else {
                 continue;
             };
             let is_end = hand.inbox.is_end;
             let asked = std::mem::take(&mut hand.inbox.asked);
             let (result, is_end_pending) = self.look(&mut hand, why, commands);
             agenda.looked(self.clock.now(), why, result.is_ok(), is_end_pending);
+            if hand.inbox.has_news() {
+                agenda.something_happened(self.clock.now());
+            }
             for answer in asked {
                 // Whoever asked may have gone away; the look is in the spool all the same.
                 let _ = answer.send(result.clone());
@@ -358,10 +364,14 @@ impl Inbox {
         }
     }
 
-    /// Whether somebody waits for a look, and whether something has happened that one should see.
-    fn is_urgent(&mut self) -> (bool, bool) {
-        let has_news = std::mem::take(&mut self.has_ended) || !self.events.is_empty();
-        (!self.asked.is_empty() || self.is_end, has_news)
+    /// Whether somebody waits for a look.
+    fn is_asked(&self) -> bool {
+        !self.asked.is_empty() || self.is_end
+    }
+
+    /// Whether something has happened that a look should see.
+    fn has_news(&mut self) -> bool {
+        std::mem::take(&mut self.has_ended) || !self.events.is_empty()
     }
 }
 
