@@ -121,7 +121,10 @@ fn told(
     outcome: &mut Outcome,
 ) -> Lives {
     let was = track.run.as_ref().map(|run| run.amounts.is_some_and(|held| held.is_executing));
-    let (lives, later) = story.lives(look.now, was, target);
+    let (mut lives, later) = story.lives(look.now, was, target);
+    // A microsecond later, so that it stands behind what it explains.
+    lives.until = lives.until.map(|at| at.after(Duration::from_micros(1)));
+    let look = Look { now: lives.until.unwrap_or(look.now), ..look };
     state.later.extend(later.into_iter().map(|heard| (look.instance_id, heard)));
     if matches!(target, Target::Same { .. }) {
         return lives;

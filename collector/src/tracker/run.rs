@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use metering::{
     Gap, GapReason, InstanceId, InstanceReading, InstanceRegisters, InstanceState, Notice, NoticeKind,
 };
@@ -358,21 +359,29 @@ pub(super) fn end(
 ) {
     tell_silence(look, &mut run, false, outcome);
     let last_read = track.last_read;
+    // Since its last reading, or since its birth if there was none.
+    let since = last_read.map(|read| read.wall).max(run.epoch.born_at);
     let of_kernel = end.map(|end| Mark { boot_id: look.now.boot_id, wall: end.at.wall, boot: end.at.boot });
     let Some(at) = heard.map(|heard| heard.at).or(of_kernel) else {
         // Nobody knows when, nor what it did until then.
         if run.boot_id == look.now.boot_id {
-            unread(look, None, last_read, look.now, outcome);
+            unread(look, None, since, look.now, outcome);
         }
         return;
     };
     let is_away = heard.is_some_and(|heard| heard.what == What::MigratedAway);
+    if run.amounts.is_none() {
+        // No look could read it: the best guess is what its last run held.
+        let (vcpus, memory_kib) = track.last_held.unwrap_or_default();
+        run.know(Amounts { is_executing: false, vcpus, memory_kib });
+    }
     let was_executing = run.amounts.is_some_and(|held| held.is_executing);
     // Since it was paused for the last time it is the other node's.
     run.is_moving |= is_away && !was_executing;
     run.hold_until(at);
     let at_last = if run.is_moving { run.held_until } else { at };
     let is_read = last_read.is_some_and(|read| read.boot_id == at_last.boot_id && at_last.boot <= read.boot);
+    let until = look.now;
     let look = Look { now: at_last, ..look };
     if let Some(cpu_ns) = end.and_then(|end| end.cpu_ns) {
         take_cpu(look, last_read, at_last, &mut run, cpu_ns, outcome);
@@ -384,18 +393,19 @@ pub(super) fn end(
         let is_cpu_known = end.is_some_and(|end| end.cpu_ns.is_some());
         match (is_cpu_known || !nics.is_empty(), is_read) {
             (_, true) => {}
-            (false, false) => unread(look, None, last_read, at_last, outcome),
+            (false, false) => unread(look, None, since, at_last, outcome),
             (true, false) => {
                 let cpu = (!is_cpu_known).then(|| "cpu".to_owned());
                 for device in missing.into_iter().chain(cpu) {
-                    unread(look, Some(&device), last_read, at_last, outcome);
+                    unread(look, Some(&device), since, at_last, outcome);
                 }
             }
         }
     }
     track.last_read = Some(at_last);
     track.is_elsewhere = is_away;
-    if !is_away {
+    let is_told_by_look = until.boot_id == at.boot_id && until.boot <= at.boot + Duration::from_micros(1);
+    if !is_away && !is_told_by_look {
         // A microsecond later, so that both can be put in order.
         let wall = at.wall.checked_add(Duration::from_micros(1)).unwrap_or(at.wall);
         outcome.readings.instances.push(at_rest(
@@ -407,8 +417,14 @@ pub(super) fn end(
 }
 
 /// What it did since its last reading is not known.
-fn unread(look: Look<'_>, device: Option<&str>, last_read: Option<Mark>, until: Mark, outcome: &mut Outcome) {
-    let span = span(last_read.map(|mark| mark.wall), until.wall);
+fn unread(
+    look: Look<'_>,
+    device: Option<&str>,
+    since: Option<Timestamp>,
+    until: Mark,
+    outcome: &mut Outcome,
+) {
+    let span = span(since, until.wall);
     let detail = "it ended between two readings, and nobody kept these figures";
     outcome.gaps.push(instance_gap(look.instance_id, device, span, GapReason::EndedUnread, detail));
 }

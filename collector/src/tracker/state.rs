@@ -246,6 +246,13 @@ impl Mark {
         }
     }
 
+    /// The instant `time` later, on both clocks.
+    #[must_use]
+    pub fn after(self, time: Duration) -> Mark {
+        let wall = micros(self.wall.checked_add(time).unwrap_or(Timestamp::MAX));
+        Mark { boot_id: self.boot_id, wall, boot: self.boot.saturating_add(time) }
+    }
+
     /// The instant `time` before, on both clocks.
     #[must_use]
     pub fn before(self, time: Duration) -> Mark {
