@@ -55,8 +55,10 @@ pub struct Usage<const N: usize> {
 
 /// Derives the usage of one resource.
 ///
-/// - `points`: its readings, in order of `observed_at`. A register that falls within an epoch, which no
-///   true register does, counts as if it had stood still.
+/// - `points`: its readings, in order of `observed_at`, and before them, for each epoch that had been read before
+///   another one's reading came in between, the last reading of it. Lives may overlap (a migration ends on one node
+///   after it began on another): each register counts in its own life, from where it was last read. A register that
+///   falls within an epoch, which no true register does, counts as if it had stood still.
 /// - `windows`: disjoint and in order.
 /// - `tolerance`: the longest time between two readings that still counts as measured.
 /// - `known_until`: nothing later than this is called missing; it is still to come.
@@ -206,20 +208,17 @@ fn between<const N: usize>(
     }
     // What an epoch did after its last reading is unknown; what was switched off or did not exist did nothing.
     let unread = if before.epoch.id == EpochId::NONE { Knowledge::Estimated } else { Knowledge::Missing };
-    // A life that began well before a reading of another one began unseen: its first reading is its baseline.
-    let born_at = after.epoch.born_at.filter(|born_at| is_close(*born_at, start, tolerance_us));
-    let born_at = born_at.map(|born_at| born_at.clamp(start, end));
+    // A life that began beside the other one counts where the other's last reading ends, so that no time counts twice;
+    // one that is said to begin after it was read was dated by a wrong clock.
+    let rises_from = |born_at: Timestamp| if end < born_at { start } else { born_at.max(start) };
+    let risen_from = after.epoch.born_at.map(rises_from);
     if !before.is_last {
-        pieces.push(flat(start, born_at.unwrap_or(end), knowledge(start, unread)));
+        pieces.push(flat(start, risen_from.unwrap_or(end), knowledge(start, unread)));
     }
-    if let Some(start) = born_at {
-        pieces.push(Piece {
-            start,
-            end,
-            from: [0; N],
-            to,
-            knowledge: knowledge(start, Knowledge::Estimated),
-        });
+    if let (Some(start), Some(born_at)) = (risen_from, after.epoch.born_at) {
+        let is_dated = is_close(born_at, end, tolerance_us) && born_at <= end;
+        let knowledge = if is_dated { Knowledge::Measured } else { Knowledge::Estimated };
+        pieces.push(Piece { start, end, from: [0; N], to, knowledge });
     }
 }
 
@@ -345,8 +344,22 @@ mod tests {
         check("0 a 0 10\n5 off\n10 a 0 15", &[0, 10], 10, "5 10 0 0");
         // ... however often: what was off is no life that goes on.
         check("0 off\n5 a 5 1\n50 off", &[0, 50], 50, "1 5 0 45");
-        // Even when nobody remembers its earlier readings.
-        check("5 off\n10 a -100 15\n12 a -100 16", &[0, 12], 12, "1 7 0 0");
+    }
+
+    #[test]
+    fn a_life_whose_beginning_nobody_read_is_billed_from_its_birth_wherever_that_lies() {
+        check("5 off\n10 a -100 15\n12 a -100 16", &[0, 12], 12, "16 2 5 0");
+        // It ran beside the other one: nothing is lost, and no time counts twice.
+        check("0 a 0 0\n60 a 0 60\n65 b 2 63", &[0, 65], 65, "123 0 65 0");
+        // Born by a clock that was a year ahead.
+        check("0 a 0 0\n60 b 31536000 50", &[0, 60], 60, "50 0 60 0");
+    }
+
+    #[test]
+    fn lives_that_overlap_each_count_from_where_they_were_last_read() {
+        check("0 a 0 0\n10 a 0 10\n15 b 12 3\n18 a 0 18\n20 b 12 8\n25 b 12 13", &[0, 25], 25, "31 25 0 0");
+        // Cut anywhere, with the last earlier reading of each life.
+        check("10 a 0 10\n15 b 12 3\n18 a 0 18\n20 b 12 8", &[15, 20], 20, "13 5 0 0");
     }
 
     #[test]
@@ -376,6 +389,14 @@ mod tests {
                     .collect()
             },
         )
+    }
+
+    /// When it was born, and its readings: how long after the one before, and how much it rose.
+    type Life = (Option<i64>, Vec<(i64, u64)>);
+
+    fn life() -> impl Strategy<Value = Life> {
+        let looks = proptest::collection::vec((1_i64..40, 0_u64..1_000_000), 1..20);
+        (proptest::option::of(0_i64..500), looks)
     }
 
     /// What the registers rose by, straight from the definition.
@@ -416,6 +437,33 @@ mod tests {
             thinned.remove(lost);
             let quantity = |p: &[Point<1>]| derive(p, &[whole], Duration::from_secs(10), at(0))[0].quantities[0];
             prop_assert_eq!(quantity(&points), quantity(&thinned));
+        }
+
+        #[test]
+        fn any_interleaving_of_two_lives_counts_the_sum_of_both_and_no_time_twice(
+            a in life(), b in life(), cuts in proptest::collection::vec(0_i64..2_000, 0..6),
+        ) {
+            let told = |name: &str, (born, looks): &Life| -> Vec<Point<1>> {
+                let epoch = Epoch { id: EpochId::of(&[name.as_bytes()]), born_at: born.map(at) };
+                let (mut time, mut value) = (born.unwrap_or(0), 0);
+                looks.iter().map(|(pause, rise)| {
+                    (time, value) = (time + pause, value + rise);
+                    Point { observed_at: at(time), epoch, registers: [value], is_last: false }
+                }).collect()
+            };
+            let (a, b) = (told("a", &a), told("b", &b));
+            let mut both: Vec<Point<1>> = a.iter().chain(&b).copied().collect();
+            both.sort_by_key(|point| (point.observed_at, point.epoch.id));
+            let whole = Window::new(at(-100), at(5_000)).unwrap();
+            let last = both[both.len() - 1].observed_at;
+            let cuts: Vec<Timestamp> = cuts.into_iter().map(at).collect();
+            let usages = derive(&both, &whole.split_at(&cuts), Duration::from_secs(10), last);
+            prop_assert_eq!(usages.iter().map(|u| u.quantities[0]).sum::<u64>(), rise(&a) + rise(&b));
+            for usage in usages {
+                let c = usage.coverage;
+                let known = c.measured_us + c.estimated_us + c.missing_us;
+                prop_assert!(known <= usage.window.microseconds().unsigned_abs() + both.len() as u64);
+            }
         }
 
         #[test]

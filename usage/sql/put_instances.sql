@@ -1,8 +1,10 @@
 -- The latest reading says where and what an instance is, the latest facts what it is called.
 UPDATE instance i SET
     node_id = CASE WHEN i.last_seen_at <= x.seen_at THEN $2 ELSE i.node_id END,
-    former_node_id = CASE WHEN i.node_id <> $2 AND i.last_seen_at <= x.seen_at THEN i.node_id ELSE i.former_node_id END,
-    moved_at = CASE WHEN i.node_id <> $2 AND i.last_seen_at <= x.seen_at THEN x.first_read ELSE i.moved_at END,
+    former_node_id = CASE WHEN i.node_id <> $2 AND i.last_seen_at <= x.seen_at THEN i.node_id
+                          ELSE COALESCE(i.former_node_id, CASE WHEN x.held_since IS NOT NULL THEN $2 END) END,
+    moved_at = CASE WHEN i.node_id <> $2 AND i.last_seen_at <= x.seen_at THEN x.first_read
+                    ELSE COALESCE(i.moved_at, x.held_since) END,
     state = CASE WHEN i.last_seen_at <= x.seen_at THEN x.state ELSE i.state END,
     gone_at = CASE WHEN i.last_seen_at <= x.seen_at
                    THEN CASE WHEN x.state = 'gone' THEN x.seen_at END
@@ -23,7 +25,7 @@ UPDATE instance i SET
     last_memory_kib_s = CASE WHEN i.last_seen_at <= x.seen_at THEN x.memory_kib_s ELSE i.last_memory_kib_s END
 FROM unnest($1::uuid[], $3::timestamptz[], $4::timestamptz[], $5::text[], $6::text[], $7::text[], $9::bigint[],
             $10::timestamptz[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[],
-            $16::bigint[], $17::timestamptz[])
+            $16::bigint[], $17::timestamptz[], $18::timestamptz[])
     AS x (instance_id, first_seen_at, seen_at, state, name, tenant_label, epoch, born_at, vcpus, memory_kib, cpu_ns,
-          running_ms, vcpu_ms, memory_kib_s, first_read)
+          running_ms, vcpu_ms, memory_kib_s, first_read, held_since)
 WHERE i.instance_id = x.instance_id

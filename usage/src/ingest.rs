@@ -33,6 +33,7 @@ use screen::Screened;
 pub use clock::CLOCK_ERROR_MAX;
 pub use delivery::{Delivery, IngestError, Ingested, NodeClock};
 pub use judge::OWNER_SILENCE;
+pub(crate) use payload::restore;
 pub use rates::RateLimits;
 
 /// The earliest instant that is metered, in seconds since 1970: the beginning of 2020. Anything earlier is a clock
@@ -171,6 +172,30 @@ async fn write(
     copy::write(transaction, batch.node_id, batch.boot_id, judged, received_at).await?;
     heads::write(transaction, judged, &known.heads, &mut marks).await?;
     marks::write(transaction, &marks).await
+}
+
+/// Whether all readings of a batch can be stored, by what each of them says itself.
+pub(crate) fn is_storable(batch: &Batch, now: Timestamp) -> bool {
+    screen::screen(batch, now, ClockError::default(), 1).refused.is_empty()
+}
+
+/// Takes readings in that were refused before, within the caller's transaction: they are not judged again.
+pub(crate) async fn take_in_released(
+    db: &Database,
+    transaction: &Transaction<'_>,
+    batch: &Batch,
+    settings: IngestSettings,
+    now: Timestamp,
+) -> Result<(), UsageError> {
+    let received_at = metering::micros(now);
+    let mut released = screen::screen(batch, received_at, ClockError::default(), usize::MAX);
+    Partitions::default().ensure(db, &released).await?;
+    let known = known::lock(transaction, batch, &released).await?;
+    // What became of an instance since then is not told anew by what another node read of it.
+    let elsewhere = known.instances.iter().filter(|(_, known)| known.node_id != batch.node_id.uuid());
+    released.farewells.extend(elsewhere.map(|(id, known)| (*id, known.held_since)));
+    let arrival = Arrival { batch, received_at, clock: ClockError::default() };
+    write(transaction, &arrival, &released, &known, settings.window).await
 }
 
 /// A batch and the circumstances of its arrival.

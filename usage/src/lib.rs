@@ -8,6 +8,7 @@ macro_rules! sql {
 }
 
 pub mod audit;
+pub mod backups;
 pub mod bench;
 pub mod capacity;
 pub mod charts;
@@ -17,6 +18,7 @@ pub mod error;
 pub mod ingest;
 mod load;
 mod ownership;
+pub mod quarantine;
 pub mod readings;
 pub mod records;
 pub mod registry;

@@ -1,5 +1,5 @@
 //! The readings from which usage of one resource is derived: those within a span, the last one before it and the
-//! first one after it, for the resource and each of its devices. It does NOT derive; it works in the provider scope,
+//! first one after it, for the resource and each of its devices, and the last earlier one of each life. It does NOT derive; it works in the provider scope,
 //! because the neighbours of a tenant's readings may be another's.
 
 use std::collections::BTreeMap;
@@ -92,6 +92,7 @@ pub(crate) async fn load(
         add(&mut series, *kind, id, &transaction.query(&statement, &[&id, &from, &to]).await?)?;
     }
     let statement = transaction.prepare_cached(sql!("heads_of")).await?;
+    let mut firsts: BTreeMap<Resource, Timestamp> = BTreeMap::new();
     for row in transaction.query(&statement, &[&id]).await? {
         let Some(kind) = ResourceKind::parse(row.try_get("kind")?) else {
             continue;
@@ -99,6 +100,7 @@ pub(crate) async fn load(
         let device: String = row.try_get("device")?;
         let (first, last): (Timestamp, Timestamp) =
             (row.try_get("first_observed_at")?, row.try_get("last_observed_at")?);
+        firsts.insert(resource_of(kind, id, device.clone()), first);
         let loaded = series.get(&resource_of(kind, id, device.clone())).map_or(&[][..], Vec::as_slice);
         let lacks_before = first < span.start() && !loaded.iter().any(|p| p.observed_at < span.start());
         let lacks_after = span.end() <= last && !loaded.iter().any(|p| span.end() <= p.observed_at);
@@ -118,7 +120,57 @@ pub(crate) async fn load(
         let gaps = gaps(transaction, id, &series).await?;
         switch_off(&mut series, InstanceId::from_uuid(id), &gaps);
     }
+    for (resource, points) in &mut series {
+        if let Some(first) = firsts.get(resource) {
+            add_earlier(transaction, resource, *first, points).await?;
+        }
+    }
     Ok(series)
+}
+
+/// Adds the last earlier reading of each life that goes on after a reading of another one: registers count from there.
+/// `first`: there is no reading before it.
+async fn add_earlier(
+    transaction: &Transaction<'_>,
+    resource: &Resource,
+    first: Timestamp,
+    points: &mut Vec<Registers>,
+) -> Result<(), UsageError> {
+    let Some(loaded_from) = points.first().map(|point| point.observed_at).filter(|from| first < *from) else {
+        return Ok(());
+    };
+    let (kind, id, device) = (kind_of(resource), uuid_of(resource), resource.device().unwrap_or(""));
+    let mut earlier = Vec::new();
+    for epoch in resumed(points) {
+        let statement = transaction.prepare_cached(earlier_of(kind)).await?;
+        let params: [&(dyn ToSql + Sync); 5] = [&id, &device, &epoch.as_i64(), &first, &loaded_from];
+        if let Some(row) = transaction.query_opt(&statement, &params).await? {
+            earlier.push(point(kind, &row)?);
+        }
+    }
+    if !earlier.is_empty() {
+        sort(&mut earlier);
+        earlier.append(points);
+        *points = earlier;
+    }
+    Ok(())
+}
+
+/// The lives that are first seen here after a reading of another one, and may have been read before that.
+fn resumed(points: &[Registers]) -> Vec<EpochId> {
+    let mut seen: Vec<EpochId> = points.first().map(|point| point.epoch.id).into_iter().collect();
+    let mut resumed = Vec::new();
+    for pair in points.windows(2) {
+        let (before, epoch) = (pair[0].observed_at, pair[1].epoch);
+        if epoch.id == EpochId::NONE || seen.contains(&epoch.id) {
+            continue;
+        }
+        seen.push(epoch.id);
+        if epoch.born_at.is_none_or(|born_at| born_at < before) {
+            resumed.push(epoch.id);
+        }
+    }
+    resumed
 }
 
 /// Adds, for each device whose readings end before those of its instance do, the reading that says so: at the first
@@ -180,6 +232,15 @@ const fn near(kind: ResourceKind) -> &'static str {
         ResourceKind::Disk => sql!("near_disk"),
         ResourceKind::Nic => sql!("near_nic"),
         ResourceKind::Volume => sql!("near_volume"),
+    }
+}
+
+const fn earlier_of(kind: ResourceKind) -> &'static str {
+    match kind {
+        ResourceKind::Instance => sql!("earlier_instance"),
+        ResourceKind::Disk => sql!("earlier_disk"),
+        ResourceKind::Nic => sql!("earlier_nic"),
+        ResourceKind::Volume => sql!("earlier_volume"),
     }
 }
 

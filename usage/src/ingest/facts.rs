@@ -52,7 +52,7 @@ pub(super) async fn write(
     let earliest = Timestamp::from_second(EARLIEST).unwrap_or(Timestamp::UNIX_EPOCH);
     let facts_at = storable(batch.collected_at).clamp(earliest, received_at.max(earliest));
     let instances = seen_instances(batch, screened, facts_at);
-    write_instances(transaction, batch, &instances, known, facts_at).await?;
+    write_instances(transaction, batch, &instances, screened, known, facts_at).await?;
     let volumes = seen_volumes(batch, screened, facts_at);
     write_volumes(transaction, batch, &volumes, known, facts_at).await?;
     let labelled: Vec<Uuid> = batch.instances.iter().map(|facts| facts.instance_id.uuid()).collect();
@@ -119,7 +119,7 @@ fn seen_instances<'a>(
     };
     for r in &screened.instances {
         // What the node that had it before tells is history.
-        let is_now = !screened.farewells.contains(&r.instance_id.uuid());
+        let is_now = !screened.farewells.contains_key(&r.instance_id.uuid());
         touch(r.instance_id.uuid(), begins(r.observed_at, r.epoch), is_now.then_some(*r));
     }
     for r in &screened.disks {
@@ -146,6 +146,7 @@ async fn write_instances(
     transaction: &Transaction<'_>,
     batch: &Batch,
     seen: &BTreeMap<Uuid, Seen<'_>>,
+    screened: &Screened<'_>,
     known: &Known,
     facts_at: Timestamp,
 ) -> Result<(), UsageError> {
@@ -156,6 +157,8 @@ async fn write_instances(
     let node_id = batch.node_id.uuid();
     let firsts: Vec<Timestamp> = seen.values().map(|s| s.first).collect();
     let first_read: Vec<Option<Timestamp>> = seen.values().map(|s| s.first_read).collect();
+    let held_since: Vec<Option<Timestamp>> =
+        seen.keys().map(|id| screened.farewells.get(id).copied().flatten()).collect();
     let beginnings = |known: &BTreeMap<Uuid, KnownInstance>| -> BTreeMap<Uuid, Timestamp> {
         known.iter().map(|(id, known)| (*id, known.first_seen_at)).collect()
     };
@@ -199,6 +202,7 @@ async fn write_instances(
                 &figures(|r| r.registers.vcpu_ms),
                 &figures(|r| r.registers.memory_kib_s),
                 &first_read,
+                &held_since,
             ],
         )
         .await?;

@@ -15,7 +15,8 @@ use super::rates::Registers;
 use super::screen::Screened;
 use crate::error::UsageError;
 
-/// What a batch has read of one of them.
+/// What a batch has read of one of them. Of several lives in one batch that comes late, the last one's going on is looked
+/// up: the others ended in it.
 #[derive(Clone, Copy, Debug)]
 struct Touch {
     /// The first instant at which the first reading may show usage.
@@ -137,8 +138,9 @@ async fn mark_late(
     let devices: Vec<&str> = late.iter().map(|(key, _)| key.2.as_str()).collect();
     let firsts: Vec<Timestamp> = late.iter().map(|(_, touch)| touch.first).collect();
     let lasts: Vec<Timestamp> = late.iter().map(|(_, touch)| touch.last).collect();
+    let epochs: Vec<i64> = late.iter().map(|(_, touch)| touch.epoch.as_i64()).collect();
     let statement = transaction.prepare_cached(text).await?;
-    let rows = transaction.query(&statement, &[&resources, &devices, &firsts, &lasts]).await?;
+    let rows = transaction.query(&statement, &[&resources, &devices, &firsts, &lasts, &epochs]).await?;
     for row in rows {
         let n: i64 = row.try_get("n")?;
         // WITH ORDINALITY counts from one.
@@ -147,8 +149,10 @@ async fn mark_late(
         };
         let before: Option<Timestamp> = row.try_get("before")?;
         let after: Option<Timestamp> = row.try_get("after")?;
+        let again: Option<Timestamp> = row.try_get("again")?;
         let start = before.unwrap_or(touch.begins);
-        marks.add(mark_kind(key), key.0, start, after.map_or(touch.last, |after| after.max(touch.last)));
+        let end = after.into_iter().chain(again).fold(touch.last, Timestamp::max);
+        marks.add(mark_kind(key), key.0, start, end);
     }
     Ok(())
 }

@@ -131,10 +131,7 @@ impl<'a> Judge<'a> {
             return Verdict::Counts;
         }
         let is_alive = epoch.id != EpochId::NONE;
-        let is_farewell = known
-            .former
-            .is_some_and(|(node_id, moved_at)| node_id == self.node_id && !is_silent(moved_at, at));
-        if is_alive && is_farewell {
+        if is_alive && self.is_farewell(known, at, epoch) {
             return Verdict::Counts;
         }
         match (state, known.state) {
@@ -151,9 +148,22 @@ impl<'a> Judge<'a> {
         }
     }
 
+    /// Whether this node tells, about a time until shortly after the other one took over, what it had before: it is known
+    /// to have had it, or the other one is the first that is known, and this life is older than that.
+    fn is_farewell(&self, known: &KnownInstance, at: Timestamp, epoch: Epoch) -> bool {
+        known.held_since.is_some_and(|since| {
+            let is_older = epoch.born_at.is_none_or(|born_at| born_at < since);
+            !is_silent(since, at) && known.former.map_or(is_older, |node_id| node_id == self.node_id)
+        })
+    }
+
     /// Remembers what a reading that counts says about its instance.
     fn believe(&mut self, reading: &InstanceReading, screened: &mut Screened<'_>) {
         let id = reading.instance_id.uuid();
+        let is_farewell = self
+            .instances
+            .get(&id)
+            .is_some_and(|known| self.is_farewell(known, reading.observed_at, reading.epoch));
         let Some(known) = self.instances.get_mut(&id) else {
             let fresh = KnownInstance {
                 first_seen_at: reading.observed_at,
@@ -163,20 +173,20 @@ impl<'a> Judge<'a> {
                 vcpus: u64::from(reading.vcpus),
                 memory_kib: reading.memory_kib,
                 former: None,
+                held_since: Some(reading.observed_at),
                 is_orphan: false,
             };
             self.instances.insert(id, fresh);
             return;
         };
         if known.node_id != self.node_id {
-            let is_farewell = known.former.is_some_and(|(node_id, moved_at)| {
-                node_id == self.node_id && !is_silent(moved_at, reading.observed_at)
-            });
-            if is_farewell || reading.observed_at < known.last_seen_at {
-                screened.farewells.insert(id);
+            let is_held = known.state == InstanceState::Running && !known.is_orphan;
+            if (is_farewell && is_held) || reading.observed_at < known.last_seen_at {
+                screened.farewells.insert(id, known.held_since);
+                known.former = known.former.or(Some(self.node_id));
                 return;
             }
-            known.former = Some((known.node_id, reading.observed_at));
+            (known.former, known.held_since) = (Some(known.node_id), Some(reading.observed_at));
             known.node_id = self.node_id;
             known.is_orphan = false;
         }

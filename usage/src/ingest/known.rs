@@ -25,8 +25,10 @@ pub(super) struct KnownInstance {
     pub(super) state: InstanceState,
     pub(super) vcpus: u64,
     pub(super) memory_kib: u64,
-    /// Who had it before, and when that ended.
-    pub(super) former: Option<(Uuid, Timestamp)>,
+    /// Who had it before.
+    pub(super) former: Option<Uuid>,
+    /// The first reading by `node_id`.
+    pub(super) held_since: Option<Timestamp>,
     /// Its node was removed.
     pub(super) is_orphan: bool,
 }
@@ -46,6 +48,7 @@ pub(super) struct KnownVolume {
 /// The last reading of a resource or device.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Head {
+    pub(super) first: Timestamp,
     pub(super) last: Timestamp,
     /// `None`: it was written by an earlier release.
     pub(super) stand: Option<Stand>,
@@ -78,11 +81,16 @@ pub(super) async fn lock(
         .collect();
     let gaps = screened.gaps.iter().filter_map(|gap| gap.instance_id).map(metering::InstanceId::uuid);
     let resources: BTreeSet<Uuid> = instances.iter().chain(&volumes).copied().chain(gaps).collect();
-    Ok(Known {
+    let mut known = Known {
         instances: lock_instances(transaction, instances).await?,
         volumes: lock_volumes(transaction, volumes).await?,
         heads: heads(transaction, resources).await?,
-    })
+    };
+    for (id, instance) in &mut known.instances {
+        let head = known.heads.get(&(*id, ResourceKind::Instance.as_str(), String::new()));
+        instance.held_since = instance.held_since.or(head.map(|head| head.first));
+    }
+    Ok(known)
 }
 
 /// Locks instances in order.
@@ -120,8 +128,6 @@ fn instance(row: &Row) -> Result<KnownInstance, UsageError> {
         column: "state",
         value: state,
     })?;
-    let former: Option<Uuid> = row.try_get("former_node_id")?;
-    let moved_at: Option<Timestamp> = row.try_get("moved_at")?;
     let figure = |column| {
         let value: Option<i64> = row.try_get(column)?;
         unsigned("instance", column, value.unwrap_or(0))
@@ -133,7 +139,8 @@ fn instance(row: &Row) -> Result<KnownInstance, UsageError> {
         state,
         vcpus: figure("last_vcpus")?,
         memory_kib: figure("last_memory_kib")?,
-        former: former.zip(moved_at),
+        former: row.try_get("former_node_id")?,
+        held_since: row.try_get("moved_at")?,
         is_orphan: row.try_get("is_orphan")?,
     })
 }
@@ -175,7 +182,7 @@ async fn heads(
         }
         let stand = epoch.map(|id| Stand { at: last, epoch: EpochId::from_i64(id), registers });
         let key = (row.try_get("resource")?, kind.as_str(), row.try_get("device")?);
-        heads.insert(key, Head { last, stand });
+        heads.insert(key, Head { first: row.try_get("first_observed_at")?, last, stand });
     }
     Ok(heads)
 }

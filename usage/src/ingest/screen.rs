@@ -2,7 +2,7 @@
 //! NOT compare a reading with the one before it ([`super::judge`] does).
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use metering::{
@@ -31,8 +31,8 @@ pub(super) struct Screened<'a> {
     pub(super) ignored: usize,
     /// Instances of which some were ignored: what this node says of them besides is no news either.
     pub(super) foreign: BTreeSet<Uuid>,
-    /// Instances of which the node that had them before tells the rest.
-    pub(super) farewells: BTreeSet<Uuid>,
+    /// Instances of which the node that had them before tells the rest, and since when another one has them.
+    pub(super) farewells: BTreeMap<Uuid, Option<Timestamp>>,
     /// From when to when anything may lie; `None` only by default.
     pub(super) bounds: Option<Window>,
 }

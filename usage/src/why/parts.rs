@@ -133,13 +133,12 @@ fn stretch(
     points.push(after);
     let end = after.observed_at;
     let since = before.map(|before| before.observed_at);
-    let born_at = if from.is_some() { None } else { after.epoch.born_at.map(|born_at| born_at.min(end)) };
+    // One that is said to begin after it was read was dated by a wrong clock: derivation lets it begin with the time.
+    let dated = |born_at: Timestamp| if end < born_at { since.unwrap_or(end) } else { born_at };
+    let born_at = if from.is_some() { None } else { after.epoch.born_at.map(dated) };
     let reach = just_before(since.into_iter().chain(born_at).fold(end, Timestamp::min));
     let to = after.registers.get(n).copied().unwrap_or(0);
     let rise = Window::new(reach, end).map_or(0, |whole| rise(&points, whole, n, tolerance));
-    // A life whose birth derivation did not count began unseen: its first reading is its baseline.
-    let is_counted = |born_at: &Timestamp| 0 < rise || since.is_none_or(|since| since <= *born_at);
-    let born_at = born_at.filter(is_counted);
     let start = match (from, born_at, since) {
         (Some(_), _, Some(since)) => since,
         (_, Some(born_at), since) => since.map_or(born_at, |since| born_at.max(since)),

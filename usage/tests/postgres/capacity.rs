@@ -82,7 +82,9 @@ async fn a_chart_is_for_whoever_held_the_instance_at_that_time() {
         let (second, life) = (minute * 60, if minute < 6 { life } else { next });
         // Half a processor, and a hundred bytes per second.
         let count = u64::try_from(minute * 60).unwrap();
-        batch.readings.instances.push(reading(id, second, life, count * 500_000_000));
+        let mut half = reading(id, second, life, count);
+        half.registers.cpu_ns = count * 500_000_000;
+        batch.readings.instances.push(half);
         batch.readings.nics.push(nic(id, "52:54:00:00:00:01", second, life, count * 100));
         batch.readings.nics.push(nic(id, "52:54:00:00:00:02", second, life, count * 10));
     }

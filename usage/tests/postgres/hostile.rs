@@ -168,3 +168,29 @@ async fn a_register_that_falls_within_a_life_never_makes_usage_negative() {
     check(&db, "cpu_ns", "unassigned 0 10 2 0 0\nunassigned 0 60 7 0 0").await;
     check_conservation(&db).await;
 }
+
+#[tokio::test]
+async fn a_register_that_rises_faster_than_anything_can_is_kept_aside_and_the_next_true_one_counts() {
+    let db = migrations::testing::database().await;
+    let (mut node, id, a) = (Node::new(&db), instance_id(), epoch("a", Some(0)));
+    let mac = "52:54:00:00:00:01";
+    let mut batch = node.instances(vec![reading(id, 10, a, 10)]);
+    batch.readings.disks = vec![disk(id, "vda", 10, a, 10)];
+    batch.readings.nics = vec![nic(id, mac, 10, a, 10)];
+    node.must_send(&batch).await;
+    let spikes: [(i64, u64, usize); 3] = [(20, 1 << 62, 3), (30, 5, 3), (40, 40, 0)];
+    for (second, value, refused) in spikes {
+        let mut batch = node.instances(vec![reading(id, second, a, value)]);
+        batch.readings.disks = vec![disk(id, "vda", second, a, value)];
+        batch.readings.nics = vec![nic(id, mac, second, a, value)];
+        // A device of which nothing is known yet begins with the batch.
+        batch.readings.nics.push(nic(id, &format!("new {second}"), second, a, 1));
+        assert_eq!(taken(&node.send(&batch).await.unwrap()), (4 - refused, refused), "{second}");
+    }
+    let reasons = query(&db, Scope::Provider, "SELECT kind, reason FROM quarantine ORDER BY reason").await;
+    let of = |word: &str| reasons.iter().filter(|row| row.get::<_, String>("reason").contains(word)).count();
+    assert_eq!((of("rose by"), of("fell from 10")), (3, 3));
+    derive(&db, 40).await;
+    check(&db, "cpu_ns", "unassigned 0 40 10 30 0").await;
+    check_conservation(&db).await;
+}

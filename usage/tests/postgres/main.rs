@@ -1,13 +1,16 @@
 //! Usage against a real PostgreSQL. A database of its own for each test; none is skipped.
 
+mod backups;
 mod bench;
 mod capacity;
+mod clocks;
 mod days;
 mod derivation;
 mod exactly_once;
 mod hostile;
 mod isolation;
 mod looking;
+mod moving;
 mod orders;
 mod ownership;
 mod pages;
