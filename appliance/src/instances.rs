@@ -10,6 +10,8 @@ use compute::{ComputeError, Instance, InstanceRef, InstanceSpec};
 use jiff::Timestamp;
 use metering::{InstanceId, TenantId};
 use migrations::Scope;
+use nodes::NodesError;
+use nodes::registry::State;
 use tracing::{debug, warn};
 use usage::registry::{self, Tenant};
 
@@ -24,6 +26,15 @@ pub enum InstanceError {
     /// What was asked for cannot be had, or libvirt failed.
     #[error(transparent)]
     Compute(#[from] ComputeError),
+    /// The only node that instances are placed on takes nothing new.
+    #[error("no node takes new instances now: {node} is being drained (weir node drain {node} --undo)")]
+    Draining {
+        /// Which.
+        node: String,
+    },
+    /// Whether the node takes new instances is not known.
+    #[error("it cannot be looked up now where the instance may be placed")]
+    Placing(#[source] NodesError),
     /// Nothing is begun any more.
     #[error("Weir is being stopped")]
     Stopping,
@@ -41,6 +52,7 @@ pub async fn create(
     tenant: &Tenant,
     mut spec: InstanceSpec,
 ) -> Result<Instance, InstanceError> {
+    check_place(parts).await?;
     let id = *spec.instance_id.get_or_insert_with(|| InstanceId::from_uuid(uuid::Uuid::new_v4()));
     let ask = Ask { vcpus: spec.vcpus, memory_kib: spec.memory.kib() };
     match quota::admit(&parts.database, tenant.id, id, ask, Timestamp::now()).await {
@@ -114,4 +126,15 @@ pub async fn count(parts: &Parts) -> anyhow::Result<()> {
     let reconciled = quota::reconcile(&parts.database, &existing, seen_at, Timestamp::now()).await?;
     debug!(?reconciled, "counted what tenants hold");
     Ok(())
+}
+
+/// Whether this machine's node takes new instances: it is the only one that any are placed on.
+async fn check_place(parts: &Parts) -> Result<(), InstanceError> {
+    let Some(node_id) = parts.node_id().await else { return Ok(()) };
+    match nodes::registry::show(&parts.database, &node_id.to_string()).await {
+        Ok(node) if node.state == State::Draining => Err(InstanceError::Draining { node: node.name }),
+        // It has not reported yet: nobody can have drained it.
+        Ok(_) | Err(NodesError::NoNode { .. }) => Ok(()),
+        Err(error) => Err(InstanceError::Placing(error)),
+    }
 }

@@ -12,6 +12,10 @@ use super::Text;
 const LIFE_MIN: Duration = Duration::from_secs(5);
 /// A stolen certificate that nobody noticed must end some day.
 const LIFE_MAX: Duration = Duration::from_secs(90 * 24 * 3_600);
+/// A usual batch has some kilobytes.
+const BODY_TIME_MIN: Duration = Duration::from_secs(1);
+/// What is slower keeps a connection for nothing.
+const BODY_TIME_MAX: Duration = Duration::from_secs(600);
 
 /// `[nodes]`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +31,9 @@ pub struct Nodes {
     pub names: Vec<String>,
     /// How long a node's certificate is good for; it is renewed when two thirds are over.
     pub certificate_life: Text<Duration>,
+    /// How long a batch may take on its way; whoever trickles bytes is cut off then. The largest one (32 MiB) takes 30 s
+    /// at 10 Mbit/s.
+    pub body_time: Text<Duration>,
 }
 
 impl Default for Nodes {
@@ -36,6 +43,7 @@ impl Default for Nodes {
             address: None,
             names: Vec::new(),
             certificate_life: Text(::nodes::certificates::LIFE),
+            body_time: Text(Duration::from_secs(30)),
         }
     }
 }
@@ -51,6 +59,10 @@ impl Nodes {
             bail!(
                 "nodes.certificate_life is {life:?}; it must be from {LIFE_MIN:?} to 90 days, such as \"24h\""
             );
+        }
+        let body_time = self.body_time.0;
+        if body_time < BODY_TIME_MIN || BODY_TIME_MAX < body_time {
+            bail!("nodes.body_time is {body_time:?}; it must be from {BODY_TIME_MIN:?} to {BODY_TIME_MAX:?}, such as \"30s\"");
         }
         let is_odd = |name: &String| name.is_empty() || name.contains(['/', ' ', '@']) || !name.is_ascii();
         if let Some(odd) = self.names.iter().chain(&self.address).find(|name| is_odd(name)) {

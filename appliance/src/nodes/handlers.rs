@@ -57,7 +57,7 @@ fn answer<T: serde::Serialize>(result: Result<T, Refusal>) -> HttpResponse {
 }
 
 async fn try_join(parts: &Parts, request: &HttpRequest, body: web::Payload) -> Result<Certified, Refusal> {
-    let asked: JoinRequest = json(&read(request, body, limits::REQUEST_BYTES_MAX).await?)?;
+    let asked: JoinRequest = json(&read(parts, request, body, limits::REQUEST_BYTES_MAX).await?)?;
     let joining = Joining {
         secret: asked.secret,
         node_id: NodeId::from_uuid(asked.node_id),
@@ -77,7 +77,7 @@ async fn try_join(parts: &Parts, request: &HttpRequest, body: web::Payload) -> R
 
 async fn try_renew(parts: &Parts, request: &HttpRequest, body: web::Payload) -> Result<Certified, Refusal> {
     let visitor = let_in(parts, request, Purpose::Renew).await?;
-    let asked: RenewRequest = json(&read(request, body, limits::REQUEST_BYTES_MAX).await?)?;
+    let asked: RenewRequest = json(&read(parts, request, body, limits::REQUEST_BYTES_MAX).await?)?;
     let asked = certificate_request(&asked.request)?;
     let (door, now) = (door(parts)?, Timestamp::now());
     let issued =
@@ -95,7 +95,7 @@ async fn try_leave(parts: &Parts, request: &HttpRequest) -> Result<Taken, Refusa
 async fn try_batch(parts: &Parts, request: &HttpRequest, body: web::Payload) -> Result<Taken, Refusal> {
     let visitor = let_in(parts, request, Purpose::Deliver).await?;
     let delivery = delivery(request)?;
-    let bytes = read(request, body, limits::BATCH_BYTES_MAX).await?;
+    let bytes = read(parts, request, body, limits::BATCH_BYTES_MAX).await?;
     let mut batch = decode(&bytes)?;
     drop(bytes);
     if batch.node_id != visitor.node_id {
@@ -177,6 +177,7 @@ fn decode(bytes: &[u8]) -> Result<Batch, Refusal> {
 
 /// A body within its limits: refused by its length before it is read, by counting while it is, and by the clock.
 async fn read(
+    parts: &Parts,
     request: &HttpRequest,
     mut body: web::Payload,
     bytes_max: usize,
@@ -203,10 +204,11 @@ async fn read(
         }
         Ok(bytes.freeze())
     };
-    match tokio::time::timeout(limits::BODY_TIME_MAX, reading).await {
+    let body_time = parts.config.nodes.body_time.0;
+    match tokio::time::timeout(body_time, reading).await {
         Ok(read) => read,
         Err(_) => {
-            let reason = format!("the body took longer than {} s", limits::BODY_TIME_MAX.as_secs());
+            let reason = format!("the body took longer than {body_time:?}");
             Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, Kind::Away, reason).closing())
         }
     }

@@ -6,8 +6,6 @@ use std::time::Duration;
 pub const BATCH_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// The largest request to join or renew: a certificate request has some hundred bytes.
 pub const REQUEST_BYTES_MAX: usize = 16 * 1024;
-/// How long a body may take: the largest batch over 10 Mbit/s. Whoever trickles bytes is cut off then.
-pub const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 /// How long a client may take to send a request's head.
 pub const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
 /// ... and for the handshake.

@@ -341,6 +341,11 @@ impl From<InstanceError> for Problem {
             InstanceError::Quota(QuotaError::Store(source)) => source.into(),
             InstanceError::Quota(other) => Self::new(Kind::Conflict, other.to_string()),
             InstanceError::Compute(error) => error.into(),
+            // A tenant need not know nodes by name.
+            InstanceError::Draining { .. } => {
+                Self::new(Kind::Unavailable, "no node takes new instances now; ask the provider")
+            }
+            InstanceError::Placing(source) => Self::unavailable("the database", &source),
             InstanceError::Stopping => Self::new(Kind::Unavailable, "Weir is being stopped"),
             InstanceError::Counting(source) => Self::unavailable("the hypervisor", source.as_ref()),
         }

@@ -1,0 +1,99 @@
+//! The control plane is away, is killed, or forgets to answer.
+
+use std::io::Write;
+use std::time::Duration;
+
+use super::member::{Member, answer, bytes};
+use super::site::{Node, Site, wait_until};
+
+#[test]
+fn a_certificate_that_expires_while_the_control_plane_is_away_is_renewed_and_all_is_delivered() {
+    let mut site = Site::start(&[("WEIR__NODES__CERTIFICATE_LIFE", "5s")]);
+    let node = Node::run(&site.join("kvm-2"));
+    wait_until("readings arrive", || 1 < site.last_seq("kvm-2"));
+    site.kill();
+    std::thread::sleep(Duration::from_secs(7));
+    let held = node.status()["batches_waiting"].as_u64().unwrap();
+    assert!(3 < held, "{held}");
+    site.start_again();
+    wait_until("the backlog is delivered", || {
+        node.status()["batches_waiting"].as_u64().is_some_and(|waiting| waiting <= 1)
+    });
+    wait_until("the node goes on", || held + 2 < site.last_seq("kvm-2"));
+    assert!(1 < site.count("SELECT count(*) FROM node_certificate"));
+    node.stop();
+    site.assert_ledger_is_whole();
+}
+
+#[test]
+fn certificates_are_renewed_long_before_they_end_without_a_batch_that_waits() {
+    let site = Site::start(&[("WEIR__NODES__CERTIFICATE_LIFE", "6s")]);
+    let node = Node::run(&site.join("kvm-2"));
+    wait_until("the third certificate", || 2 < site.count("SELECT count(*) FROM node_certificate"));
+    assert!(node.problem().is_empty(), "{}", node.problem());
+    node.stop();
+    site.assert_ledger_is_whole();
+}
+
+#[test]
+fn an_answer_that_is_lost_after_the_commit_makes_the_retry_a_duplicate() {
+    let site = Site::start(&[]);
+    let member = Member::of(&site.join("kvm-2"), &site);
+    site.runtime.block_on(async {
+        let batch = bytes(&member.batch(1));
+        for _ in 0..3 {
+            // Sent, and the line cut before anything was heard.
+            let sent = member.deliver(0, batch.clone()).timeout(Duration::from_millis(30)).send();
+            let _ = sent.await;
+        }
+        let (status, taken) = answer(member.deliver(0, batch)).await;
+        assert_eq!((status, taken["known_until"].as_u64()), (200, Some(1)), "{taken}");
+    });
+    assert_eq!(site.count("SELECT count(*) FROM batch_ledger"), 1);
+    assert_eq!(site.count("SELECT count(*) FROM node_reading"), 1);
+}
+
+#[test]
+fn kill_9_of_both_ends_again_and_again_loses_and_doubles_nothing() {
+    let seed = testbed::seed();
+    let mut site = Site::start(&[]);
+    let data = site.join("kvm-2");
+    let mut node = Node::run(&data);
+    for round in 0..testbed::rounds(3, 100) {
+        let pause = Duration::from_millis(500 + (seed >> (round % 32)) % 1_500);
+        std::thread::sleep(pause);
+        if (seed >> (round % 64)) & 1 == 0 {
+            site.kill();
+            site.start_again();
+        } else {
+            node.kill();
+            node = Node::run(&data);
+        }
+    }
+    let taken = node.status();
+    let begun = site.last_seq("kvm-2");
+    wait_until("all is delivered", || {
+        let status = node.status();
+        begun < site.last_seq("kvm-2") && status["batches_waiting"].as_u64().is_some_and(|count| count <= 1)
+    });
+    assert_eq!(taken["role"], "node");
+    node.stop();
+    site.assert_ledger_is_whole();
+    assert_eq!(site.count("SELECT count(*) FROM quarantine"), 0);
+}
+
+#[test]
+fn a_half_open_connection_of_a_stranger_does_not_keep_nodes_out() {
+    let site = Site::start(&[]);
+    let mut open = Vec::new();
+    for _ in 0..100 {
+        let mut socket = std::net::TcpStream::connect(("127.0.0.1", site.port)).unwrap();
+        // The first bytes of a handshake that never goes on.
+        socket.write_all(&[0x16, 0x03, 0x01]).unwrap();
+        open.push(socket);
+    }
+    let node = Node::run(&site.join("kvm-2"));
+    wait_until("readings arrive", || 1 < site.last_seq("kvm-2"));
+    drop(open);
+    node.stop();
+}
