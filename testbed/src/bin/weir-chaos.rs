@@ -46,7 +46,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
     };
     let options = Options {
         weir,
-        duration: Duration::from_secs(if arguments.short { 45 } else { arguments.seconds }),
+        duration: Duration::from_secs(if arguments.short { 30 } else { arguments.seconds }),
         seed: arguments.seed.unwrap_or_else(testbed::seed),
         once_each: arguments.short,
     };

@@ -63,7 +63,7 @@ impl Fault {
             Self::KillLibvirtd(Site::Far),
             Self::KillPostgres,
             Self::FillSpool,
-            Self::StopGuest(2),
+            Self::StopGuest(1),
             Self::CutLine,
         ]
     }

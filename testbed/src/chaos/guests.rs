@@ -88,12 +88,12 @@ impl Worker {
         self.guest.pid()
     }
 
-    pub(super) fn is_done(&self, _world: &World) -> bool {
+    pub(super) fn is_done(&self) -> bool {
         self.guest.console_text().is_ok_and(|text| text.contains("WEIR all done"))
     }
 
-    pub(super) fn wait_until_done(&self, world: &World, interrupt: &Interrupt) -> Result<()> {
-        while !self.is_done(world) {
+    pub(super) fn wait_until_done(&self, interrupt: &Interrupt) -> Result<()> {
+        while !self.is_done() {
             if WORK_LIMIT < self.since.elapsed() {
                 bail!("{} does not finish its work: {}", self.name(), self.guest.console_text()?);
             }

@@ -32,6 +32,8 @@ const AT_ONCE: usize = 2;
 const PAUSE_MS: u64 = 3_000;
 /// A campaign that hangs is ended so long after its time.
 const GRACE: Duration = Duration::from_secs(300);
+/// Between two ends of lives: each keeps the campaign from faults for some 10 s.
+const END_INTERVAL: Duration = Duration::from_secs(25);
 /// Guests on each node.
 const GUESTS_PER_NODE: usize = 2;
 
@@ -86,7 +88,7 @@ impl<'a> Campaign<'a> {
         let world = World::start(&options.weir, random.below(u64::MAX), interrupt)?;
         let mut workers = Vec::new();
         for site in [Site::Near, Site::Far] {
-            for number in 0..GUESTS_PER_NODE {
+            for number in 0..if options.once_each { 1 } else { GUESTS_PER_NODE } {
                 workers.push(Worker::start(&world, site, number, &mut random)?);
             }
         }
@@ -96,7 +98,8 @@ impl<'a> Campaign<'a> {
 
     fn play(&mut self, options: &Options) -> Result<()> {
         let end = Instant::now() + options.duration;
-        let mut next = Instant::now() + Duration::from_secs(5);
+        let mut next = Instant::now() + Duration::from_secs(1);
+        let mut next_end = Instant::now() + END_INTERVAL;
         let mut left: Vec<Fault> = if options.once_each { Fault::short_list() } else { Vec::new() };
         left.reverse();
         while Instant::now() < end || (options.once_each && !left.is_empty()) {
@@ -106,8 +109,12 @@ impl<'a> Campaign<'a> {
             self.interrupt.sleep(TICK)?;
             self.heal_due()?;
             self.world.supervise()?;
-            if let Some(index) = self.workers.iter().position(|worker| worker.is_done(&self.world)) {
+            let done = || self.workers.iter().position(Worker::is_done);
+            if next_end <= Instant::now()
+                && let Some(index) = done()
+            {
                 self.end_life(index, true)?;
+                next_end = Instant::now() + END_INTERVAL;
             } else if next <= Instant::now() && self.active.len() < AT_ONCE {
                 let fault = match options.once_each {
                     true => left.pop(),
@@ -168,7 +175,7 @@ impl<'a> Campaign<'a> {
         self.say("the faults are over: all guests end, everything is delivered");
         self.heal(|_| true)?;
         for index in 0..self.workers.len() {
-            self.workers[index].wait_until_done(&self.world, self.interrupt)?;
+            self.workers[index].wait_until_done(self.interrupt)?;
             self.world.supervise()?;
             self.end_life(index, false)?;
         }

@@ -29,7 +29,7 @@ const HOME: &str = "/var/lib/weir-chaos";
 const LIBFAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
 const START_LIMIT: Duration = Duration::from_secs(90);
 /// What a collector may take after everything is healed until it reads again: it has to find its libvirtd.
-const CALM: Duration = Duration::from_secs(6);
+const CALM: Duration = Duration::from_secs(5);
 /// MiB of the node's disk.
 const SPOOL_MIB: u64 = 48;
 const LOG_LINES: usize = 12;

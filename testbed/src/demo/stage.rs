@@ -89,6 +89,7 @@ pub(super) struct Stage {
     weir: Option<Arc<Weir>>,
     platform: Option<Arc<Platform>>,
     node: Option<NodeProcess>,
+    config_afterwards: Option<String>,
     /// Held as long as guests and network carry the demo's name.
     _lock: Lock,
 }
@@ -136,6 +137,7 @@ impl Stage {
             weir: None,
             platform: None,
             node: None,
+            config_afterwards: None,
             _lock: lock,
         };
         stage.remember()?;
@@ -164,6 +166,8 @@ impl Stage {
         let mut text = configuration();
         if let Some(platform) = &self.platform {
             text.push_str(&mail::configuration(&platform.smtp, &self.data));
+            // For `make up` afterwards: the second node and its address are gone by then.
+            self.config_afterwards = Some(text.clone());
             let listen = free_address(&platform.node.control_address().to_string())?;
             text.push_str(&format!("\n[nodes]\nlisten = \"{listen}\"\naddress = \"{listen}\"\n"));
         }
@@ -202,6 +206,10 @@ impl Stage {
         self.node = None;
         self.weir = None;
         self.platform = None;
+        if let Some(text) = self.config_afterwards.take() {
+            let written = fs::write(self.data.join("weir.toml"), text).context("cannot write weir.toml");
+            complain("taking the second node out of the configuration", written);
+        }
         complain("removing from libvirt", remove_from_libvirt().map(drop));
         for (name, pid) in self.processes.daemons.drain(..).rev() {
             complain("stopping a daemon", daemons::stop(&StartedDaemon { name, pid }));
