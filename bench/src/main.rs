@@ -1,8 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 mod cluster;
+mod fleet;
 mod ingest;
-mod looks;
 mod pages;
 mod report;
 mod spool;
@@ -44,6 +44,9 @@ struct Arguments {
     /// Keep what the pages are measured on in this directory, and use it where it is: loading takes minutes
     #[arg(long)]
     data: Option<PathBuf>,
+    /// Seconds for which a whole collector is watched at work; an hour shows whether its memory stays flat
+    #[arg(long, default_value_t = 120)]
+    watch: u64,
     /// Also write how PostgreSQL carries out what each page asks, to explain.txt
     #[arg(long)]
     explain: bool,
@@ -87,8 +90,8 @@ fn run(arguments: &Arguments) -> Result<()> {
         pages::measure(size, arguments.data.as_deref(), explain.as_deref(), &mut report)?;
     }
     if is_wanted(Section::Collector) {
-        eprintln!("collector: real guests, paused");
-        looks::measure(&mut report)?;
+        eprintln!("collector: real guests");
+        fleet::measure(std::time::Duration::from_secs(arguments.watch), &mut report)?;
     }
     if is_wanted(Section::Spool) {
         eprintln!("spool: 50 instances, looks made durable on the disk of the temporary directory");

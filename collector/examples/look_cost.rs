@@ -1,6 +1,6 @@
-//! What a look costs against the bare bulk call: `cargo run -p collector --example look_cost [URI] [CALLS]`.
+//! What looks and samples cost on this node's libvirt: `cargo run -p collector --example look_cost [URI] [CALLS]`.
 
-use collector::bench::{Cost, bare_bulk_call, look};
+use collector::bench::{Asked, Cost, Rig, bare_bulk_call};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
@@ -9,7 +9,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let show = |what: &str, cost: Cost| {
         let each = cost.calls.max(1);
         println!(
-            "{what:<9} {} instances, {} calls: {:?} wall, {:?} CPU each",
+            "{what:<20} {} instances, {} calls: {:?} wall, {:?} CPU each",
             cost.instances,
             cost.calls,
             cost.wall / each,
@@ -17,6 +17,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         );
     };
     show("bare call", bare_bulk_call(&uri, calls)?);
-    show("look", look(&uri, calls)?);
+    let mut rig = Rig::new(&uri)?;
+    show("look at everything", rig.readings(Asked::Everything, calls)?);
+    show("look at disks", rig.readings(Asked::Disks, calls)?);
+    show("sample", rig.sample(calls));
     Ok(())
 }

@@ -1,11 +1,15 @@
-//! What a look costs against the bare call of the hypervisor's library, for `make bench`. Not used in service.
+//! What looks and samples cost against the bare calls that they contain, for `make bench`. Not used in service.
 
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use metering::NodeId;
+use metering::{InstanceId, NodeId};
 use uuid::Uuid;
 
 use crate::clock::{self, SystemClock};
+use crate::kernel::Kernel;
+use crate::kernel::netlink::Socket;
 use crate::libvirt::Libvirt;
 use crate::libvirt::ffi::Connection;
 use crate::observation::{Hypervisor, HypervisorError, Scope};
@@ -34,27 +38,105 @@ pub fn bare_bulk_call(uri: &str, calls: u32) -> Result<Cost, HypervisorError> {
     measure(calls, || connection.count_all_domain_stats())
 }
 
-/// A whole look (figures, descriptions, volumes, tracking), `calls` times on one connection, without the
-/// spool. The first look, which reads every description, is not measured.
+/// What a reading asks the hypervisor for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// All figures of all instances.
+    Everything,
+    /// The disks of all instances.
+    Disks,
+    /// The disks of those instances that are not known to have done nothing.
+    DisksInUse,
+}
+
+/// A collector taken apart: what it does once is done when it is told to, without its threads and its spool.
+pub struct Rig {
+    libvirt: Libvirt,
+    kernel: Kernel,
+    state: State,
+    node_id: NodeId,
+}
+
+impl Rig {
+    /// Takes the first look, which reads all descriptions and finds all processes.
+    ///
+    /// # Errors
+    /// The hypervisor could not be asked.
+    pub fn new(uri: &str) -> Result<Self, HypervisorError> {
+        let boot_id = clock::boot_id().map_err(|error| HypervisorError {
+            doing: "reading the boot id".to_owned(),
+            message: error.to_string(),
+        })?;
+        let mut rig = Self {
+            libvirt: Libvirt::new(uri, boot_id, Default::default()),
+            kernel: Kernel::by_hand(uri, Arc::new(SystemClock)),
+            state: State::new(Uuid::new_v4()),
+            node_id: NodeId::from_uuid(Uuid::new_v4()),
+        };
+        rig.read(Asked::Everything)?;
+        Ok(rig)
+    }
+
+    /// Samples the kernel, `calls` times.
+    pub fn sample(&mut self, calls: u32) -> Cost {
+        let (wall, cpu) = (Instant::now(), process_cpu());
+        for _ in 0..calls {
+            self.kernel.sample();
+        }
+        let instances = self.kernel.asks().all.len();
+        Cost { instances, calls, wall: wall.elapsed(), cpu: process_cpu().saturating_sub(cpu) }
+    }
+
+    /// Takes a reading. Gives the number of instances.
+    ///
+    /// # Errors
+    /// The hypervisor could not be asked.
+    pub fn read(&mut self, asked: Asked) -> Result<usize, HypervisorError> {
+        let none = HashSet::<InstanceId>::new;
+        let scope = match asked {
+            Asked::Everything => Scope::Everything,
+            Asked::Disks => Scope::Blocks { but_not: none(), wholly: none() },
+            Asked::DisksInUse => Scope::Blocks { but_not: self.kernel.asks().at_rest, wholly: none() },
+        };
+        let before = self.kernel.begin_look();
+        let mut observation = self.libvirt.observe(&SystemClock, &scope)?;
+        self.kernel.complete(&mut observation, &before, |_, _| None);
+        std::hint::black_box(tracker::observe(self.node_id, &mut self.state, &observation));
+        self.kernel.committed();
+        Ok(observation.instances.len())
+    }
+
+    /// Takes readings, `calls` times.
+    ///
+    /// # Errors
+    /// The hypervisor could not be asked.
+    pub fn readings(&mut self, asked: Asked, calls: u32) -> Result<Cost, HypervisorError> {
+        measure(calls, || self.read(asked))
+    }
+}
+
+/// What a sample cannot do without, bare: each process' clock and one dump of all devices' counters, nothing kept. `calls`
+/// times.
 ///
 /// # Errors
-/// The hypervisor could not be asked.
-pub fn look(uri: &str, calls: u32) -> Result<Cost, HypervisorError> {
-    let boot_id = clock::boot_id().map_err(|error| HypervisorError {
-        doing: "reading the boot id".to_owned(),
-        message: error.to_string(),
-    })?;
-    let mut libvirt = Libvirt::new(uri, boot_id, Default::default());
-    let mut state = State::new(Uuid::new_v4());
-    let node_id = NodeId::from_uuid(Uuid::new_v4());
-    let mut once = || {
-        let observation = libvirt.observe(&SystemClock, &Scope::Everything)?;
-        let outcome = tracker::observe(node_id, &mut state, &observation);
-        std::hint::black_box(outcome);
-        Ok(observation.instances.len())
-    };
-    once()?;
-    measure(calls, once)
+/// No netlink socket.
+pub fn bare_sample(pids: &[u32], calls: u32) -> Result<Cost, std::io::Error> {
+    /// `RTM_GETSTATS`, and the mask that asks for 64 bit counters only.
+    const GETSTATS: u16 = 94;
+    const REQUEST: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0];
+    let mut socket = Socket::open(None, 0)?;
+    let processes: Vec<_> = pids.iter().map(|pid| crate::kernel::process(*pid)).collect();
+    let (wall, cpu) = (Instant::now(), process_cpu());
+    for _ in 0..calls {
+        for process in &processes {
+            std::hint::black_box(process.clock_ns());
+        }
+        socket.dump(GETSTATS, &REQUEST, |message| {
+            std::hint::black_box(message.body.len());
+        })?;
+    }
+    let (wall, cpu) = (wall.elapsed(), process_cpu().saturating_sub(cpu));
+    Ok(Cost { instances: pids.len(), calls, wall, cpu })
 }
 
 fn measure(

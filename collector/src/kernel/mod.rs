@@ -114,11 +114,20 @@ impl Kernel {
         }
     }
 
+    /// The path without its thread: it samples when it is told to. For measurements.
+    pub(crate) fn by_hand(uri: &str, clock: Arc<dyn Clock>) -> Self {
+        Self { path: Arc::new(Mutex::new(Path::open(uri, clock))), stop: None, thread: None }
+    }
+
     /// A path that is not there, for looks at something else than a libvirt of this machine.
     #[cfg(test)]
     pub fn none() -> Self {
-        let path = Path::open("test:///default", Arc::new(crate::clock::SystemClock));
-        Self { path: Arc::new(Mutex::new(path)), stop: None, thread: None }
+        Self::by_hand("test:///default", Arc::new(crate::clock::SystemClock))
+    }
+
+    /// Samples all runs.
+    pub(crate) fn sample(&self) {
+        lock(&self.path).sample();
     }
 
     /// What is and is not available here, as notices: sent when the collector starts.
@@ -190,6 +199,11 @@ impl View {
     pub fn snapshot(&self) -> Snapshot {
         lock(&self.0).snapshot()
     }
+}
+
+/// A process by its number alone, for measurements.
+pub(crate) fn process(pid: u32) -> process::Process {
+    process::Process { pid, start_ticks: 0 }
 }
 
 fn lock(path: &Mutex<Path>) -> MutexGuard<'_, Path> {
