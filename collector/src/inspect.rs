@@ -188,6 +188,11 @@ impl Collector {
 #[must_use]
 pub fn offline(dir: &Path) -> Inspection {
     let found = spool::peek(dir);
+    let unused = found.is_unused.then(|| Problem {
+        what: format!("no collector has worked on {} yet", dir.display()),
+        remedy: "start one (weir up, or weir node join on a further machine), or name another --data"
+            .to_owned(),
+    });
     let problems = |damage: &[String]| -> Vec<Problem> {
         damage.iter().map(|what| Problem { what: what.clone(), remedy: damage_remedy() }).collect()
     };
@@ -196,7 +201,7 @@ pub fn offline(dir: &Path) -> Inspection {
         status: None,
         spool: Part {
             source: format!("{}: identity, spool/, refused/", dir.display()),
-            problems: problems(&found.damage),
+            problems: problems(&found.damage).into_iter().chain(unused).collect(),
             value: found.summary,
         },
         registers: Part {

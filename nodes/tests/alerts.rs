@@ -172,8 +172,12 @@ async fn looking_raises_what_is_wrong_and_ends_what_is_right_again_or_gone() {
         )
         .await
         .expect("quarantine");
-    let watch =
-        Watch { reading_interval: std::time::Duration::from_secs(60), listening_since: at(-60), own: None };
+    let watch = Watch {
+        reading_interval: std::time::Duration::from_secs(60),
+        certificate_life: std::time::Duration::from_secs(24 * 3_600),
+        listening_since: at(-60),
+        own: None,
+    };
     watch::look(&db, &watch, at(0)).await.expect("a look");
     watch::look(&db, &watch, at(1)).await.expect("a look");
     let open = alerts::open(&db).await.expect("alerts");

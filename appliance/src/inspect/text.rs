@@ -111,7 +111,15 @@ impl Page {
             kept.push_str("; acknowledged, kept until a backup covers them");
         }
         self.row(2, "kept", &kept);
-        self.row(2, "refused", &if spool.refused.is_empty() { "none".to_owned() } else { count(spool.refused.len() as u64, "batch", "batches") });
+        self.row(
+            2,
+            "refused",
+            &if spool.refused.is_empty() {
+                "none".to_owned()
+            } else {
+                count(spool.refused.len() as u64, "batch", "batches")
+            },
+        );
         for batch in spool.refused.iter().rev().take(REFUSED_SHOWN) {
             let line = format!("{}, {}: {}", whole(batch.seq), self.ago(batch.at), batch.reason);
             self.row(4, "", &line);
@@ -137,7 +145,8 @@ impl Page {
         let (Some(first), Some(last)) = (stock.first, stock.last) else { return "none".to_owned() };
         let batches = count(stock.batches, "batch", "batches");
         let oldest = stock.oldest_at.map_or_else(String::new, |at| format!(", the oldest {}", self.old(at)));
-        let numbers = if first == last { whole(first) } else { format!("{} to {}", whole(first), whole(last)) };
+        let numbers =
+            if first == last { whole(first) } else { format!("{} to {}", whole(first), whole(last)) };
         format!("{batches}, {}: {numbers}{oldest}", bytes(stock.bytes))
     }
 
@@ -177,11 +186,17 @@ impl Page {
             Some(false) => "not executing",
             None => "not read yet",
         };
-        let vcpus = run.vcpus.map_or_else(String::new, |vcpus| format!(", {}", count(vcpus.into(), "vCPU", "vCPUs")));
-        let memory = run.memory_kib.map_or_else(String::new, |kib| format!(", {}", bytes(kib.saturating_mul(1_024))));
+        let vcpus =
+            run.vcpus.map_or_else(String::new, |vcpus| format!(", {}", count(vcpus.into(), "vCPU", "vCPUs")));
+        let memory =
+            run.memory_kib.map_or_else(String::new, |kib| format!(", {}", bytes(kib.saturating_mul(1_024))));
         self.row(4, "run", &format!("{}: {state}{vcpus}{memory}", run.run_id));
         if 0 < run.unread_looks {
-            self.row(4, "unread", &format!("for {} in a row", count(run.unread_looks.into(), "look", "looks")));
+            self.row(
+                4,
+                "unread",
+                &format!("for {} in a row", count(run.unread_looks.into(), "look", "looks")),
+            );
         }
         self.epoch(4, &run.epoch);
         self.row(4, "held until", &format!("{} UTC", instant(run.held_until)));
@@ -208,7 +223,10 @@ impl Page {
         if let Some(path) = &volume.path {
             self.row(4, "path", path);
         }
-        let size = volume.capacity_bytes.map_or_else(|| "not known yet".to_owned(), |size| format!("{} ({} bytes)", bytes(size), whole(size)));
+        let size = volume.capacity_bytes.map_or_else(
+            || "not known yet".to_owned(),
+            |size| format!("{} ({} bytes)", bytes(size), whole(size)),
+        );
         self.row(4, "size", &size);
         self.epoch(4, &volume.epoch);
         self.row(4, "held until", &format!("{} UTC", instant(volume.held_until)));
@@ -231,7 +249,11 @@ impl Page {
 
     fn paths(&mut self, paths: &PathsReport, names: &Names<'_>) {
         let sampled = match paths.sampled_at {
-            Some(at) => format!("{}, {} since the collector started", self.ago(at), count(paths.samples, "sample", "samples")),
+            Some(at) => format!(
+                "{}, {} since the collector started",
+                self.ago(at),
+                count(paths.samples, "sample", "samples")
+            ),
             None => "not yet".to_owned(),
         };
         self.row(2, "kernel sampled", &sampled);
@@ -248,7 +270,8 @@ impl Page {
         }
         for instance in &paths.instances {
             self.blank();
-            let pid = instance.pid.map_or_else(|| "process not found".to_owned(), |pid| format!("process {pid}"));
+            let pid =
+                instance.pid.map_or_else(|| "process not found".to_owned(), |pid| format!("process {pid}"));
             let name = names.name(&instance.instance_id);
             self.line(2, &format!("instance {name}   run {}, {pid}", instance.run_id));
             for figure in &instance.figures {
@@ -287,7 +310,8 @@ impl Page {
         match sourced {
             None => format!("{:>FIGURE$}   {path}: not read", "-"),
             Some(sourced) => {
-                let value = sourced.registers.get(at).map_or_else(|| "-".to_owned(), |found| whole(found.value));
+                let value =
+                    sourced.registers.get(at).map_or_else(|| "-".to_owned(), |found| whole(found.value));
                 format!("{value:>FIGURE$}   {path}: {}, {}", sourced.source, self.ago(sourced.at))
             }
         }
@@ -295,12 +319,20 @@ impl Page {
 
     fn ago(&self, at: Timestamp) -> String {
         let age = self.now.duration_since(at);
-        if age.is_negative() { format!("{} in the future", span(age.abs())) } else { format!("{} ago", span(age)) }
+        if age.is_negative() {
+            format!("{} in the future", span(age.abs()))
+        } else {
+            format!("{} ago", span(age))
+        }
     }
 
     fn old(&self, at: Timestamp) -> String {
         let age = self.now.duration_since(at);
-        if age.is_negative() { format!("{} in the future", span(age.abs())) } else { format!("{} old", span(age)) }
+        if age.is_negative() {
+            format!("{} in the future", span(age.abs()))
+        } else {
+            format!("{} old", span(age))
+        }
     }
 }
 

@@ -23,6 +23,8 @@ use crate::tracker::State;
 /// What could be read, and what could not.
 #[derive(Debug, Default)]
 pub struct Peek {
+    /// No collector has worked on it yet.
+    pub is_unused: bool,
     /// What the log and the files beside it hold. `None`: nobody knows whose they are.
     pub summary: Option<Summary>,
     /// The tracker's memory, and of which look it is.
@@ -46,6 +48,10 @@ struct Log {
 #[must_use]
 pub fn peek(dir: &Path) -> Peek {
     let mut found = Peek::default();
+    if !dir.join(LOG_DIR).exists() && matches!(Identity::read(dir), Ok(Found::Nothing)) {
+        found.is_unused = true;
+        return found;
+    }
     let identity = identity(dir, &mut found.damage);
     let log = log(&dir.join(LOG_DIR), &mut found.damage);
     let refused = refused(&dir.join(REFUSED_DIR), &mut found.damage);
@@ -54,9 +60,6 @@ pub fn peek(dir: &Path) -> Peek {
     found.memory = memory(dir, last_look, &mut found.memory_damage);
     let known = log.position.as_ref().map(|position| NodeId::from_uuid(position.node_id));
     found.summary = identity.or(known).map(|node_id| summary(dir, node_id, log, refused, last_look));
-    if found.summary.is_none() && found.damage.is_empty() {
-        found.damage.push(format!("no collector has worked on {} yet", dir.display()));
-    }
     found
 }
 

@@ -5,7 +5,7 @@ use actix_web::{HttpResponse, web};
 use askama::Template;
 use jiff::{SignedDuration, Timestamp};
 use metering::NodeId;
-use nodes::alerts::watch::{CERTIFICATE_REST_MIN, CLOCK_ERROR_MAX};
+use nodes::alerts::watch::CLOCK_ERROR_MAX;
 use nodes::alerts::{self, Entry, Kind};
 use nodes::registry::{self, Node, State};
 
@@ -122,14 +122,15 @@ fn node_row(
 ) -> NodeRow {
     let own = own.filter(|(node_id, _)| *node_id == node.node_id);
     let is_of_node = |entry: &&Entry| entry.node_id == Some(node.node_id);
-    let is_silent = |entry: &Entry| entry.kind() == Some(Kind::NodeSilent);
+    let has = |kind: Kind| open.iter().filter(is_of_node).any(|entry| entry.kind() == Some(kind));
     let (state, tone) = match node.state {
-        _ if open.iter().filter(is_of_node).any(is_silent) => ("silent", "bad"),
+        _ if has(Kind::NodeSilent) => ("silent", "bad"),
         State::Removed => ("removed", "void"),
         State::Draining => ("draining", "warn"),
         State::Active if open.iter().any(|entry| is_of_node(&entry)) => ("active", "warn"),
         State::Active => ("active", "good"),
     };
+    let ends_soon = has(Kind::CertificateEnding);
     let heard_at = node.last_heard_at.or(node.last_observed_at.filter(|_| own.is_some()));
     let waiting = own.map(|(_, batches)| batches).or(node.backlog_batches);
     NodeRow {
@@ -145,7 +146,7 @@ fn node_row(
         certificate: match node.certificate_expires_at {
             _ if node.joined_at.is_none() => Certificate::Unneeded,
             None => Certificate::Missing,
-            Some(at) => Certificate::Ends(clock.moment(at), at.duration_since(now) <= CERTIFICATE_REST_MIN),
+            Some(at) => Certificate::Ends(clock.moment(at), at <= now || ends_soon),
         },
         instances: show::whole(node.instances.into()),
     }

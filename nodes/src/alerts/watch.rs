@@ -11,7 +11,6 @@ use migrations::{Database, Scope};
 use uuid::Uuid;
 
 use super::{Alert, AlertError, Entry, Kind, end, node_subject, open, raise};
-use crate::certificates;
 use crate::error::NodesError;
 use crate::registry::{self, Node};
 
@@ -26,10 +25,8 @@ pub const CLOCK_ERROR_MAX: SignedDuration = SignedDuration::from_secs(5);
 /// The alert is over below this, so that a clock at the bound does not come and go.
 pub const CLOCK_ERROR_GOOD: SignedDuration = SignedDuration::from_secs(2);
 
-/// A certificate that lives shorter than this should have been renewed long ago: nodes renew theirs in the middle of
-/// its life.
-pub const CERTIFICATE_REST_MIN: SignedDuration =
-    SignedDuration::from_secs(certificates::LIFE.as_secs().cast_signed() / 4);
+/// Of a certificate's life, so much is left when it should have been renewed long ago: nodes renew theirs when a third is.
+const CERTIFICATE_REST: u32 = 6;
 
 /// The alert about readings that were set aside is open as long as there were any within this time.
 pub const QUARANTINE_SPAN: SignedDuration = SignedDuration::from_hours(1);
@@ -39,6 +36,8 @@ pub const QUARANTINE_SPAN: SignedDuration = SignedDuration::from_hours(1);
 pub struct Watch {
     /// How often nodes take readings.
     pub reading_interval: Duration,
+    /// How long a node's certificate is good for.
+    pub certificate_life: Duration,
     /// When the control plane began to listen: before that, nobody was heard.
     pub listening_since: Timestamp,
     /// The control plane's own node, if it is metered.
@@ -108,7 +107,7 @@ fn of_node(node: &Node, watch: &Watch, now: Timestamp) -> Vec<Finding> {
     }
     let mut findings = vec![silence(node, is_own, watch, now)];
     findings.extend(clock(node));
-    findings.extend(certificate(node, now));
+    findings.extend(certificate(node, watch, now));
     findings
 }
 
@@ -143,10 +142,12 @@ fn clock(node: &Node) -> Option<Finding> {
     })
 }
 
-fn certificate(node: &Node, now: Timestamp) -> Option<Finding> {
+fn certificate(node: &Node, watch: &Watch, now: Timestamp) -> Option<Finding> {
     let ends_at = node.certificate_expires_at?;
     let rest = ends_at.duration_since(now);
-    if CERTIFICATE_REST_MIN < rest {
+    let enough =
+        SignedDuration::try_from(watch.certificate_life / CERTIFICATE_REST).unwrap_or(SignedDuration::MAX);
+    if enough < rest {
         return Some(Finding::End(Kind::CertificateEnding, node_subject(node.node_id)));
     }
     let detail = match rest.is_positive() {
@@ -251,8 +252,12 @@ mod tests {
     /// What is raised (with a part of its detail) and ended of `node` at minute `now`; readings are taken every minute,
     /// and the control plane listens since minute -60.
     fn check(what: &str, node: &Node, now: i64, raised: &[(Kind, &str)], ended: &[Kind]) {
-        let watch =
-            Watch { reading_interval: Duration::from_secs(60), listening_since: at(-60), own: Some(OWN) };
+        let watch = Watch {
+            reading_interval: Duration::from_secs(60),
+            certificate_life: Duration::from_secs(24 * 3_600),
+            listening_since: at(-60),
+            own: Some(OWN),
+        };
         let findings = of_node(node, &watch, at(now));
         let mut kinds = Vec::new();
         for finding in &findings {
@@ -306,7 +311,13 @@ mod tests {
         use Kind::{CertificateEnding, NodeSilent};
         let ends = |minute: i64| Node { certificate_expires_at: Some(at(minute)), ..node() };
         check("fresh", &ends(24 * 60), 0, &[], &[NodeSilent, CertificateEnding]);
-        check("six hours", &ends(6 * 60), 0, &[(CertificateEnding, "in 6h, and was not")], &[NodeSilent]);
+        check(
+            "four hours of a day",
+            &ends(4 * 60),
+            0,
+            &[(CertificateEnding, "in 4h, and was not")],
+            &[NodeSilent],
+        );
         check("over", &ends(-60), 0, &[(CertificateEnding, "1h ago")], &[NodeSilent]);
     }
 

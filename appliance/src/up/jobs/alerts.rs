@@ -23,6 +23,7 @@ pub async fn look(parts: Arc<Parts>, mut stop: Receiver<bool>) {
         let now = Timestamp::now();
         let watch = Watch {
             reading_interval: parts.config.collector.reading_interval.0,
+            certificate_life: parts.config.nodes.certificate_life.0,
             listening_since,
             own: parts.node_id().await,
         };
