@@ -3,6 +3,8 @@
 //!
 //! The source of a register is chosen when its run is first read, and kept: registers of one life never mix sources.
 
+use std::collections::HashMap;
+
 use metering::{InstanceId, Notice, NoticeKind};
 
 use super::links::Links;
@@ -19,11 +21,11 @@ impl Path {
     /// Whether everything that ends with the runs which this look does not show has been heard.
     pub(super) fn is_end_complete(&mut self, observation: &Observation) -> bool {
         self.catch_up();
-        let links = self.links.as_ref();
+        let (links, shown) = (self.links.as_ref(), shown(observation));
         self.runs.iter().all(|(id, track)| {
-            let is_over = shown(observation, *id).is_none_or(|run| run.run_id != track.run_id);
             let is_gone = |nic: &NicTrack| links.is_none_or(|links| !links.is_there(nic.index));
-            !is_over || (track.ended.is_some() && track.nics.values().all(is_gone))
+            let has_all_ended = || track.ended.is_some() && track.nics.values().all(is_gone);
+            shown.get(id).is_some_and(|run| track.is_of(run)) || has_all_ended()
         })
     }
 
@@ -80,10 +82,11 @@ impl Path {
 
     /// Runs that the look does not show any more.
     fn end_runs(&mut self, observation: &Observation) {
+        let shown = shown(observation);
         let over: Vec<InstanceId> = self
             .runs
             .iter()
-            .filter(|(id, track)| shown(observation, **id).is_none_or(|run| run.run_id != track.run_id))
+            .filter(|(id, track)| !shown.get(id).is_some_and(|run| track.is_of(run)))
             .map(|(id, _)| *id)
             .collect();
         for instance_id in over {
@@ -294,6 +297,13 @@ fn is_read(figures: &Figures) -> bool {
 }
 
 impl Track {
+    /// Whether a look shows this run. A restarted libvirtd numbers runs from 1 again, so the start of the process decides
+    /// where it is known.
+    fn is_of(&self, run: &Run) -> bool {
+        let is_same_start = run.started.is_none_or(|start| start.ticks == self.process.start_ticks);
+        run.run_id == self.run_id && is_same_start
+    }
+
     /// Which disks there are, for looks in which the hypervisor does not say.
     fn remember_disks(&mut self, figures: &Figures) {
         self.seen_disks.clone_from(&figures.disks);
@@ -329,7 +339,7 @@ fn steady_all(observation: &mut Observation, known: &impl Fn(InstanceId, u32) ->
     }
 }
 
-fn shown(observation: &Observation, instance_id: InstanceId) -> Option<&Run> {
-    let instance = observation.instances.iter().find(|instance| instance.instance_id == instance_id)?;
-    instance.run.as_ref()
+fn shown(observation: &Observation) -> HashMap<InstanceId, &Run> {
+    let runs = observation.instances.iter();
+    runs.filter_map(|instance| Some((instance.instance_id, instance.run.as_ref()?))).collect()
 }
