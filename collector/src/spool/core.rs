@@ -27,6 +27,7 @@ const NOTICES_MAX: usize = 64;
 
 /// How far delivery has come. Written into each segment's beginning and whenever it moves.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Position {
     /// Counts the positions: the highest counts.
     pub turn: u64,
@@ -46,6 +47,8 @@ pub struct Position {
     pub covered_until: u64,
     /// The highest number that was acknowledged and is not kept any more.
     pub dropped_until: u64,
+    /// What is missing up to here was told.
+    pub told_until: u64,
     /// The operator was told that readings were folded.
     pub is_thinned: bool,
     /// The operator was told that the disk is full or fails.
@@ -118,6 +121,7 @@ impl Core {
                     tracing::error!(seq, "a batch that waited is damaged and lost");
                     self.notify(NoticeKind::SpoolDamaged, false, format!("batch {seq} is damaged and lost"));
                     self.index.remove(seq);
+                    self.position.told_until = self.position.told_until.max(seq);
                 }
                 Err(error) => return Err(reading(error)),
             }

@@ -4,8 +4,10 @@
 
 use std::collections::BTreeMap;
 
+use super::core::Position;
 use super::frame::Head;
 use super::log::Place;
+use super::refused::Refused;
 
 /// A batch in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +89,16 @@ impl Index {
     /// The highest number.
     pub fn last(&self) -> Option<u64> {
         self.batches.last_key_value().map(|(seq, _)| *seq)
+    }
+
+    /// Whether a batch that was made is not there, though it was neither dropped nor refused nor folded into the next one,
+    /// and nobody was told.
+    pub fn is_missing(&self, seq: u64, position: &Position, refused: &Refused) -> bool {
+        let is_folded = || self.after(seq).next().is_some_and(|(_, next)| 0 < next.head.revision);
+        position.dropped_until.max(position.told_until) < seq
+            && !self.batches.contains_key(&seq)
+            && !refused.contains(seq)
+            && !is_folded()
     }
 
     /// The segments, oldest first.

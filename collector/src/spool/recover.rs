@@ -31,6 +31,8 @@ struct Findings {
     position: Option<Position>,
     /// Segments with damage in their middle, to be written anew.
     broken: Vec<u64>,
+    /// Looks that had become durable before something else was written.
+    looks: Vec<u64>,
     /// What is wrong, for people.
     damage: Vec<String>,
 }
@@ -50,14 +52,19 @@ pub fn open(dir: &Path, limits: Limits) -> Result<Core, SpoolError> {
     let has_position = position.turn != 0;
     position.node_id = identity.node_id.uuid();
     position.last_look = position.last_look.max(findings.index.last().unwrap_or(0));
-    if !has_position && position.last_look == 0 && 0 < identity.numbers_below && old.is_none() {
-        findings.damage.push("the log is gone".to_owned());
+    // Numbers were set aside, and there is no batch: the log is gone, or the very first look never became durable.
+    if !has_position && position.last_look == 0 && old.is_none() {
+        position.next_seq = identity.numbers_below;
     }
     let highest = memories.iter().flatten().map(|memory| memory.seq).max().unwrap_or(0);
     if position.last_look + 1 < highest {
         findings.damage.push(format!("the batches after {} up to {highest} are gone", position.last_look));
     }
     let refused = Refused::open(&dir.join(REFUSED_DIR)).map_err(writing)?;
+    let missing = findings.looks.iter().filter(|look| findings.index.is_missing(**look, &position, &refused));
+    if let Some(look) = missing.max() {
+        findings.damage.push(format!("batches up to {look} are missing"));
+    }
     let mut core = Core {
         dir: dir.to_owned(),
         identity,
@@ -89,9 +96,11 @@ impl Core {
     /// durable, or whose batch is lost: going on from it counts nothing twice. An older one would.
     fn choose_memory(&mut self, memories: &[Option<Memory>; 2], damage: &mut Vec<String>) {
         let last = self.position.last_look;
+        // Before the first look there is no memory, unless batches are known to be gone.
+        let may_be_later = 0 < last || !damage.is_empty();
         let rank = |memory: &Memory| match memory.seq {
-            seq if seq == last => Some((1, 0)),
-            seq if last < seq => Some((0, seq)),
+            seq if seq == last && 0 < last => Some((1, 0)),
+            seq if last < seq && may_be_later => Some((0, seq)),
             _ => None,
         };
         let best =
@@ -112,6 +121,7 @@ impl Core {
         let position = &mut self.position;
         position.next_seq = position.next_seq.max(position.last_look + 1).max(1);
         if is_damaged {
+            position.told_until = highest.max(position.last_look);
             let now = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
             position.next_seq = position.next_seq.max(highest + 1).max(self.identity.numbers_below).max(now);
         }
@@ -146,6 +156,11 @@ fn read_log(log: &Log, ids: &[u64]) -> io::Result<Findings> {
     for id in ids {
         let bytes = log.read(*id)?;
         let scan = frame::scan(&bytes);
+        let is_last = Some(id) == ids.last();
+        if scan.frames.is_empty() && is_last {
+            log.remove(*id)?;
+            continue;
+        }
         findings.index.add_segment(*id);
         for (offset, head) in &scan.frames {
             match head.kind {
@@ -157,12 +172,13 @@ fn read_log(log: &Log, ids: &[u64]) -> io::Result<Findings> {
                 _ => {}
             }
         }
-        let is_last = Some(id) == ids.last();
-        let lost = if scan.frames.is_empty() && !is_last { bytes.len() } else { scan.damaged };
-        if 0 < lost {
+        // A segment is whole before the next one is begun, so that only the last one may be torn.
+        let torn = if is_last { 0 } else { bytes.len() - scan.end };
+        if 0 < scan.damaged + torn || scan.frames.is_empty() {
             findings.broken.push(*id);
+            let lost = scan.damaged + torn;
             findings.damage.push(format!("segment {id:x} holds {lost} bytes that are no frames"));
-        } else if scan.end < bytes.len() || is_last {
+        } else if is_last {
             log.cut(*id, scan.end)?;
         }
     }
@@ -173,6 +189,7 @@ impl Findings {
     fn take_position(&mut self, bytes: &[u8]) {
         let Some((_, payload)) = frame::decode(bytes) else { return };
         let Ok(position) = rmp_serde::from_slice::<Position>(payload) else { return };
+        self.looks.push(position.last_look);
         if self.position.as_ref().is_none_or(|known| known.turn < position.turn) {
             self.position = Some(position);
         }

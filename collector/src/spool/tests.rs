@@ -268,3 +268,26 @@ fn a_notice_goes_out_with_one_batch_and_only_when_that_is_durable() {
     spool.acknowledge(BatchSeq(1)).unwrap();
     assert!(spool.oldest().unwrap().unwrap().notices.is_empty());
 }
+
+#[test]
+fn a_first_look_that_was_cut_off_before_its_batch_is_as_if_nobody_had_looked() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::open(dir.path()).unwrap();
+    let bytes = rmp_serde::to_vec_named(&state(1)).unwrap();
+    {
+        let core = spool.core();
+        let identity = identity::Identity { numbers_below: 10_001, ..core.identity };
+        identity.write(dir.path()).unwrap();
+        core.slots.write(&slots::Memory { seq: 1, version: STATE_VERSION, bytes }).unwrap();
+    }
+    drop(spool);
+    let spool = Spool::open(dir.path()).unwrap();
+    assert_eq!(spool.state().unwrap(), None);
+    assert!(told(&spool).is_empty());
+    fill(&spool, 1..=1, 10);
+    assert_eq!(
+        spool.oldest().unwrap().unwrap().seq,
+        BatchSeq(10_001),
+        "perhaps the log is gone: no number twice"
+    );
+}
