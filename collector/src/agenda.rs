@@ -20,6 +20,9 @@ const COALESCE: Duration = Duration::from_millis(20);
 /// loop must not make the node do nothing but look.
 const EVENT_REST: Duration = Duration::from_secs(1);
 
+/// The same rest when something may end at once. A process that is paused to be moved or saved lives on for longer.
+const ENDING_REST: Duration = Duration::from_millis(50);
+
 /// Why a look is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
@@ -65,6 +68,14 @@ impl Agenda {
     /// Something happened that a look should see soon.
     pub fn something_happened(&mut self, now: Moment) {
         let soon = (now.boot + COALESCE).max(self.rest_until);
+        self.event_at = Some(self.event_at.map_or(soon, |at| at.min(soon)));
+    }
+
+    /// Something is paused, as before a migration or a save: its process, and with it what only the hypervisor counts, may
+    /// be gone in a moment.
+    pub fn something_may_end(&mut self, now: Moment) {
+        let rest_until = self.rest_until.saturating_sub(EVENT_REST - ENDING_REST);
+        let soon = (now.boot + COALESCE).max(rest_until);
         self.event_at = Some(self.event_at.map_or(soon, |at| at.min(soon)));
     }
 

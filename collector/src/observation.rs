@@ -151,6 +151,8 @@ pub struct Run {
     /// Paused for a migration, at its source or at its target: whichever of them executes next has held it since the
     /// pause.
     pub is_moving: bool,
+    /// Its process is stopped and answers nobody. The hypervisor leaves this false; the kernel path knows.
+    pub is_stopped: bool,
     /// Its figures; `None`: the instance was busy and could not be read.
     pub figures: Option<Figures>,
 }

@@ -110,6 +110,9 @@ impl Runner {
             if hand.inbox.has_news() {
                 agenda.something_happened(self.clock.now());
             }
+            if hand.inbox.has_paused() {
+                agenda.something_may_end(self.clock.now());
+            }
             let Some(why) = agenda.due(self.clock.now(), hand.inbox.is_asked()) else {
                 continue;
             };
@@ -367,6 +370,11 @@ impl Inbox {
     /// Whether somebody waits for a look.
     fn is_asked(&self) -> bool {
         !self.asked.is_empty() || self.is_end
+    }
+
+    /// Whether something was paused.
+    fn has_paused(&self) -> bool {
+        self.events.iter().any(|event| event.what == What::Paused)
     }
 
     /// Whether something has happened that a look should see.

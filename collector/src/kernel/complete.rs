@@ -57,6 +57,7 @@ impl Path {
                 let (links, track) = (&mut self.links, self.runs.get_mut(&instance_id));
                 let notices = &mut completion.notices;
                 if let Some(track) = track {
+                    run.is_stopped = track.process.is_stopped();
                     let mut fill =
                         Fill { instance_id, at, before, is_partial, links, ends: &mut self.ends, notices };
                     let is_whole = fill.run(track, run);

@@ -160,6 +160,7 @@ impl Libvirt {
             started: self.started(record, run_id, began),
             is_executing: state.map(|state| state == State::Executing),
             is_moving: stats::is_moving(record),
+            is_stopped: false,
             // Without a state libvirt gave nothing at all.
             figures: figures.filter(|_| state.is_some()),
         })

@@ -261,7 +261,7 @@ fn is_silent(look: Look<'_>, seen: &Run) -> bool {
     let has_disks = figures.disks.iter().any(|disk| !disk.source.is_empty());
     let is_any_counted = figures.disks.iter().any(|disk| disk.registers.is_some());
     let are_disks_silent = has_disks && !is_any_counted && !look.is_idle();
-    are_disks_silent || (figures.cpu_ns.is_none() && !look.is_blocks())
+    seen.is_stopped || are_disks_silent || (figures.cpu_ns.is_none() && !look.is_blocks())
 }
 
 /// Tells once that an instance does not answer, and once that it does again.

@@ -276,8 +276,14 @@ async fn starts_pauses_and_stops_by_anybody_count_to_the_moment_though_nobody_lo
     let billed = i64::try_from(watch.billed(running_ms(id))).unwrap();
     assert!((truth - billed).abs() <= 3 * 100, "{truth} ms by libvirt's events, {billed} ms billed");
     assert!(billed <= i64::try_from(watch.billed(vcpu_ms(id))).unwrap(), "what is paused or starts is held");
-    assert_eq!(watch.lives(id).len(), 3);
     let readings = watch.readings(id);
+    let told: Vec<String> = readings
+        .iter()
+        .map(|one| {
+            format!("{} {:?} {:?} {}", one.observed_at, one.epoch.id, one.state, one.registers.running_ms)
+        })
+        .collect();
+    assert_eq!(watch.lives(id).len(), 3, "{told:#?} {:#?}", lives.events());
     assert_eq!(readings.last().unwrap().state, InstanceState::Gone);
     check_order(&readings);
     let names: Vec<String> = watch

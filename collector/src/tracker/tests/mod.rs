@@ -218,6 +218,7 @@ impl Guest {
                 started: self.started.map(start),
                 is_executing: Some(self.executing),
                 is_moving: self.moving,
+                is_stopped: false,
                 figures: (!self.busy).then(|| self.figures()),
             }),
         }
