@@ -308,3 +308,131 @@ fn volume(volume_id: VolumeId, track: &VolumeTrack) -> Volume {
         provisioned_kib_s: track.provisioned.value(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use metering::{Batch, BootId, Readings};
+
+    use super::*;
+    use crate::Spool;
+
+    /// A spool of three looks at an instance that is switched off, and who its node is.
+    fn spool(dir: &Path) -> metering::NodeId {
+        let spool = Spool::open(dir).unwrap();
+        let mut state = State::new(Uuid::from_u128(1));
+        let track = InstanceTrack { name: "web".into(), ..InstanceTrack::default() };
+        state.instances.insert(InstanceId::from_uuid(Uuid::from_u128(7)), track);
+        for second in 0..3 {
+            let batch = Batch {
+                node_id: spool.node_id(),
+                seq: BatchSeq(0),
+                node_name: "node".into(),
+                boot_id: BootId::from_uuid(Uuid::nil()),
+                collected_at: Timestamp::from_second(1_790_000_000 + second).unwrap(),
+                collected_boot: None,
+                readings: Readings::default(),
+                gaps: Vec::new(),
+                instances: Vec::new(),
+                volumes: Vec::new(),
+                notices: Vec::new(),
+            };
+            spool.commit(batch, &state).unwrap();
+        }
+        spool.node_id()
+    }
+
+    /// All files below `dir` with their bytes.
+    fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+        let mut found = BTreeMap::new();
+        for entry in std::fs::read_dir(dir).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            match path.is_dir() {
+                true => found.extend(files(&path)),
+                false => {
+                    found.insert(path.clone(), std::fs::read(&path).unwrap());
+                }
+            }
+        }
+        found
+    }
+
+    /// What is said about a directory that `harm` was done to: batches that wait, instances, and how many problems the
+    /// spool and the registers have.
+    fn check(
+        what: &str,
+        harm: impl FnOnce(&Path),
+        batches: Option<u64>,
+        instances: Option<usize>,
+        problems: (usize, usize),
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        spool(dir.path());
+        harm(dir.path());
+        let before = files(dir.path());
+        let found = offline(dir.path());
+        assert_eq!(found.spool.value.as_ref().map(|summary| summary.waiting.batches), batches, "{what}");
+        assert_eq!(found.registers.value.as_ref().map(|memory| memory.instances.len()), instances, "{what}");
+        let told = (found.spool.problems.len(), found.registers.problems.len());
+        assert_eq!(told, problems, "{what}: {:?} {:?}", found.spool.problems, found.registers.problems);
+        assert!(found.status.is_none() && found.paths.value.is_none(), "{what}");
+        assert_eq!(files(dir.path()), before, "{what}: something was changed");
+    }
+
+    fn overwrite(path: &Path) {
+        std::fs::write(path, b"rubbish").unwrap();
+    }
+
+    fn segment(dir: &Path) -> PathBuf {
+        let is_log = |path: &PathBuf| path.extension().is_some_and(|suffix| suffix == "log");
+        files(&dir.join("spool")).into_keys().find(is_log).unwrap()
+    }
+
+    #[test]
+    fn damage_to_one_part_hides_no_other_and_nothing_is_touched() {
+        check("nothing", |_| {}, Some(3), Some(1), (0, 0));
+        check("the identity", |dir| overwrite(&dir.join("identity")), Some(3), Some(1), (1, 0));
+        let both = |dir: &Path| ["memory-a", "memory-b"].map(|name| overwrite(&dir.join(name)));
+        check("both memories", |dir| drop(both(dir)), Some(3), None, (0, 1));
+        let gone = |dir: &Path| std::fs::remove_dir_all(dir.join("spool")).unwrap();
+        check("the log is gone", gone, Some(0), Some(1), (1, 0));
+        let no_directory = |dir: &Path| {
+            std::fs::remove_dir_all(dir.join("refused")).unwrap();
+            overwrite(&dir.join("refused"));
+        };
+        check("what was refused", no_directory, Some(3), Some(1), (1, 0));
+        let middle = |dir: &Path| {
+            let path = segment(dir);
+            let mut bytes = std::fs::read(&path).unwrap();
+            let whole = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+            bytes[whole / 2] ^= 0xff;
+            std::fs::write(path, bytes).unwrap();
+        };
+        check("a bit of a batch", middle, Some(2), Some(1), (1, 0));
+    }
+
+    #[test]
+    fn a_directory_without_a_spool_is_no_damage() {
+        let dir = tempfile::tempdir().unwrap();
+        let found = offline(dir.path());
+        assert_eq!(found.spool.problems.len(), 1);
+        assert!(found.spool.problems[0].remedy.contains("--data"), "{:?}", found.spool.problems);
+        assert!(found.registers.problems.is_empty());
+    }
+
+    #[test]
+    fn what_waits_is_told_with_its_numbers_and_its_age() {
+        let dir = tempfile::tempdir().unwrap();
+        let node_id = spool(dir.path());
+        let found = offline(dir.path());
+        let summary = found.spool.value.unwrap();
+        let waiting = summary.waiting;
+        assert_eq!((summary.node_id, summary.last_committed), (node_id, Some(BatchSeq(3))));
+        assert_eq!((waiting.first, waiting.last), (Some(BatchSeq(1)), Some(BatchSeq(3))));
+        assert_eq!(waiting.oldest_at, Timestamp::from_second(1_790_000_000).ok());
+        let memory = found.registers.value.unwrap();
+        assert_eq!((memory.look, memory.memory), (Some(BatchSeq(3)), Uuid::from_u128(1)));
+        assert_eq!(memory.instances[0].name, "web");
+    }
+}
