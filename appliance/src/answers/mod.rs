@@ -8,6 +8,7 @@ mod alerts;
 mod capacity;
 mod instances;
 mod invoices;
+mod keeping;
 mod limits;
 mod mail;
 mod nodes;
@@ -65,6 +66,8 @@ async fn value(parts: &Parts, request: Request) -> Result<Value> {
         Request::Capacity {} => capacity::value(parts).await,
         Request::Mail(request) => mail::value(parts, request).await,
         Request::Alert(request) => alerts::value(parts, request).await,
+        Request::Backup(request) => keeping::backup(parts, request).await,
+        Request::Quarantine(request) => keeping::quarantined(parts, request).await,
         Request::PlanApply { file, text, rewrites_past } => {
             tenants::apply_plan(parts, &file, &text, rewrites_past).await
         }

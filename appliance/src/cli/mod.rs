@@ -12,13 +12,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use self::args::{
-    AlertCommand, Arguments, BudgetCommand, CapacityArguments, Command, ConfigCommand, CreateArguments, DiskCommand,
+    AlertCommand, Arguments, BackupCommand, BudgetCommand, CapacityArguments, Command, ConfigCommand, CreateArguments, DiskCommand,
     DocumentFormat, InspectCommand, InstanceCommand, InvoiceCommand, MailCommand, NicCommand, NodeCommand, NodeTokenCommand, PlanCommand,
-    QuotaCommand, ReadingCommand, TenantCommand, TokenCommand, UpArguments, UsageCommand, UserCommand,
+    QuarantineCommand, QuotaCommand, ReadingCommand, TenantCommand, TokenCommand, UpArguments, UsageCommand, UserCommand,
 };
 use crate::config::{Config, default_data_dir};
 use crate::control::client::Client;
-use crate::control::request::{AccountRequest, AlertRequest, InstanceCreate, LimitRequest, MailRequest, NodeRequest, Request};
+use crate::control::request::{AccountRequest, AlertRequest, BackupRequest, QuarantineRequest, InstanceCreate, LimitRequest, MailRequest, NodeRequest, Request};
 use crate::nodes::role;
 use crate::{inspect, period, rate, up};
 
@@ -97,6 +97,14 @@ fn request(command: Command) -> Result<Request> {
         Command::Node(command) => Request::Node(node(command)?),
         Command::Alert(AlertCommand::List { all }) => Request::Alert(AlertRequest::List { all }),
         Command::Alert(AlertCommand::End { alert_id }) => Request::Alert(AlertRequest::End { alert_id }),
+        Command::Backup(BackupCommand::Note { covers_to, note }) => {
+            Request::Backup(BackupRequest::Note { covers_to, note })
+        }
+        Command::Backup(BackupCommand::List) => Request::Backup(BackupRequest::List {}),
+        Command::Quarantine(QuarantineCommand::List) => Request::Quarantine(QuarantineRequest::List {}),
+        Command::Quarantine(QuarantineCommand::Release { node, batch }) => {
+            Request::Quarantine(QuarantineRequest::Release { node, batch })
+        }
         Command::Reading(ReadingCommand::Take) => Request::ReadingTake {},
         Command::Reading(ReadingCommand::Show { instance, span }) => {
             Request::ReadingShow { instance, from: span.from, to: span.to }

@@ -10,7 +10,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
-use crate::control::request::{NodeRequest, AccountRequest, AlertRequest, MailRequest, Request};
+use crate::control::request::{NodeRequest, AccountRequest, AlertRequest, BackupRequest, QuarantineRequest, MailRequest, Request};
 
 /// A column: its head, the key of its value, and whether it is a number.
 type Column = (&'static str, &'static str, bool);
@@ -110,6 +110,14 @@ fn table_of(request: &Request) -> Option<(&'static str, &'static [Column], &'sta
         Request::Alert(AlertRequest::List { all: true }) => {
             ("alerts", &PAST_ALERT_COLUMNS, "Nothing has been wrong yet.")
         }
+        Request::Backup(BackupRequest::List {}) => (
+            "backups",
+            &BACKUP_COLUMNS,
+            "No backups noted: nodes keep what they sent. When one was made: weir backup note --covers-to INSTANT",
+        ),
+        Request::Quarantine(QuarantineRequest::List {}) => {
+            ("rows", &QUARANTINE_COLUMNS, "No readings are refused.")
+        }
         Request::Capacity {} => ("rows", &CAPACITY_COLUMNS, "No node has reported yet."),
         Request::PlanList {} => (
             "plans",
@@ -170,6 +178,17 @@ const MAIL_COLUMNS: [Column; 7] = [
     ("TRIED", "attempts", true),
     ("LAST ERROR", "last_error", false),
     ("ID", "mail_id", false),
+];
+
+const BACKUP_COLUMNS: [Column; 3] =
+    [("COVERS TO", "covers_to", false), ("NOTED", "noted_at", false), ("NOTE", "note", false)];
+
+const QUARANTINE_COLUMNS: [Column; 5] = [
+    ("RECEIVED", "received_at", false),
+    ("NODE", "node", false),
+    ("BATCH", "batch", true),
+    ("KIND", "kind", false),
+    ("WHY", "reason", false),
 ];
 
 const ALERT_COLUMNS: [Column; 6] = [

@@ -4,7 +4,6 @@
 //! Every rule errs on the side of what can be mended: registers are absolute, so what is refused today is counted with
 //! the next reading that is believed, and what lies in quarantine can be released.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -255,7 +254,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    fn believe_volume(&mut self, reading: &Cow<'_, metering::VolumeReading>) {
+    fn believe_volume(&mut self, reading: &metering::VolumeReading) {
         let Some(known) = self.volumes.get_mut(&reading.volume_id.uuid()) else { return };
         if known.last_observed_at.is_some_and(|last| reading.observed_at < last) {
             return;

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod alerts;
+mod keeping;
 mod limits;
 mod nodes;
 
@@ -14,6 +15,7 @@ use jiff::Timestamp;
 pub use self::accounts::{Role, TokenCommand, UserCommand};
 pub use self::alerts::{AlertCommand, InspectCommand};
 pub use self::nodes::{JoinArguments, NodeCommand, NodeTokenCommand, RunArguments};
+pub use self::keeping::{BackupCommand, QuarantineCommand};
 pub use self::limits::{BudgetCommand, CapacityArguments, MailCommand, QuotaCommand};
 
 /// Meters every KVM instance, rates the usage and bills it.
@@ -63,6 +65,12 @@ pub enum Command {
     /// What is wrong
     #[command(subcommand)]
     Alert(AlertCommand),
+    /// Readings that were refused
+    #[command(subcommand)]
+    Quarantine(QuarantineCommand),
+    /// What nodes may forget
+    #[command(subcommand)]
+    Backup(BackupCommand),
     /// Look into a node, read-only
     #[command(subcommand)]
     Inspect(InspectCommand),

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod alerts;
+mod keeping;
 mod limits;
 mod nodes;
 
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::accounts::{AccountRequest, Password};
 pub use self::alerts::AlertRequest;
+pub use self::keeping::{BackupRequest, QuarantineRequest};
 pub use self::limits::{LimitRequest, MailRequest};
 pub use self::nodes::NodeRequest;
 use crate::cli::args::DocumentFormat;
@@ -70,6 +72,10 @@ pub enum Request {
     Mail(MailRequest),
     /// Alerts.
     Alert(AlertRequest),
+    /// Backups.
+    Backup(BackupRequest),
+    /// Refused readings.
+    Quarantine(QuarantineRequest),
     /// What this node's collector holds. `weir node run` answers it, too.
     InspectNode {},
     /// How full the nodes are.
