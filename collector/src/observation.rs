@@ -75,7 +75,8 @@ pub enum What {
     MigratedHere,
 }
 
-/// The last figures of a run that ended since the look before, as the kernel left them.
+/// The last figures of a run that ended since the look before, as the kernel left them; or those of NICs that were unplugged
+/// from a run that goes on, without CPU time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct End {
     /// Whose run.

@@ -101,7 +101,15 @@ impl Path {
                         links.forget(nic.index);
                     }
                 }
-                self.ends.push(End { instance_id, run_id: track.run_id, at, cpu_ns, nics });
+                // One word for each run: what was unplugged before and is not durable yet is in it.
+                let run_id = track.run_id;
+                let is_of_run = |end: &End| end.instance_id == instance_id && end.run_id == run_id;
+                for earlier in self.ends.extract_if(.., |end| is_of_run(end)) {
+                    let is_new = |(mac, _): &(String, _)| !nics.iter().any(|(known, _)| known == mac);
+                    let more: Vec<_> = earlier.nics.into_iter().filter(is_new).collect();
+                    nics.extend(more);
+                }
+                self.ends.push(End { instance_id, run_id, at, cpu_ns, nics });
             }
         }
     }

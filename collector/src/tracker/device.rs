@@ -66,6 +66,22 @@ pub(super) fn end_all(
     missing
 }
 
+/// The final counters of NICs that were unplugged while the run goes on. What has their MAC from now on is another one.
+pub(super) fn unplugged(
+    state: &mut State,
+    look: Look<'_>,
+    last_read: Option<Mark>,
+    run: &mut RunTrack,
+    nics: &[(String, NicRegisters)],
+    outcome: &mut Outcome,
+) {
+    for (mac, registers) in nics {
+        if let Some(mut track) = run.nics.remove(mac) {
+            Survey::new(state, look, last_read, run, outcome).read_nic(&mut track, mac, *registers);
+        }
+    }
+}
+
 /// The registers of all devices whose birth is not known, as they stand.
 pub(super) fn repeat(instance_id: InstanceId, at: Mark, run: &RunTrack, outcome: &mut Outcome) {
     for (target, track) in run.disks.iter().filter(|(_, track)| track.epoch.born_at.is_none()) {

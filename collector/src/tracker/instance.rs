@@ -127,6 +127,13 @@ fn told(
     let look = Look { now: lives.until.unwrap_or(look.now), ..look };
     state.later.extend(later.into_iter().map(|heard| (look.instance_id, heard)));
     if matches!(target, Target::Same { .. }) {
+        let last_read = track.last_read;
+        if let Some(run) = &mut track.run {
+            let run_id = run.run_id;
+            for end in story.ends.iter().filter(|end| end.run_id == run_id) {
+                device::unplugged(state, look, last_read, run, &end.nics, outcome);
+            }
+        }
         return lives;
     }
     let known_id = track.run.as_ref().map(|run| run.run_id);

@@ -90,3 +90,22 @@ async fn a_guest_that_is_destroyed_behind_our_back_is_billed_to_its_last_byte_an
     assert!(records.values().sum::<u64>() <= last.registers.cpu_ns, "{records:?} {last:?}");
     assert_eq!(last_nic(&batches, id, &mac), truth.last_of_tap(&tap));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_nic_that_is_unplugged_is_billed_to_its_last_byte_and_the_next_one_with_its_mac_is_another() {
+    testbed::daemons::ensure().unwrap();
+    let network = Network::create(&testbed::unique_name("weirt-kernel")).unwrap();
+    let server = FileServer::start(network.host_address()).unwrap();
+    let mut truth = Truth::listen();
+    let mut watch = Watch::start(URI, NEVER);
+    let guest = guest(&network, &server);
+    let (id, mac, tap) = (id(&guest), guest.macs()[0].clone(), tap(&guest));
+    watch.wait_for(id, "of the start", |reading| reading.state == InstanceState::Running).await;
+    watch.look().await;
+    guest.wait_for("WEIR all done", LIMIT).unwrap();
+    guest.detach_nic(&mac).unwrap();
+    let last = truth.last_of_tap(&tap);
+    watch.look().await;
+    assert_eq!(last_nic(watch.batches(), id, &mac), last);
+    assert!(2 * MIB < last.rx_bytes);
+}
