@@ -379,3 +379,235 @@ fn bytes(bytes: u64) -> String {
 fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use collector::inspect::{Device, Inspection, Instance, Memory, Part, Problem, Run, Volume};
+    use collector::kernel::{Capability, InstanceSnapshot, Missing, Snapshot, Sourced, TwoPaths};
+    use collector::{Backlog, RefusedBatch, Status, Stock, Summary};
+    use metering::{BatchSeq, Epoch, EpochId, InstanceId, NicRegisters, NodeId, VolumeId};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn at(ms_ago: i64) -> Timestamp {
+        let now: Timestamp = "2026-11-22T12:00:31.25Z".parse().unwrap();
+        now - SignedDuration::from_millis(ms_ago)
+    }
+
+    fn epoch(number: u8, born_at: Option<Timestamp>) -> Epoch {
+        Epoch { id: EpochId::of(&[&[number]]), born_at }
+    }
+
+    fn part<T>(source: &str, value: T, problems: &[(&str, &str)]) -> Part<T> {
+        let problem =
+            |(what, remedy): &(&str, &str)| Problem { what: (*what).into(), remedy: (*remedy).into() };
+        Part { source: source.into(), value: Some(value), problems: problems.iter().map(problem).collect() }
+    }
+
+    fn summary() -> Summary {
+        let some = |seq| Some(BatchSeq(seq));
+        Summary {
+            node_id: NodeId::from_uuid(Uuid::from_u128(1)),
+            path: "/var/lib/weir/spool".into(),
+            waiting: Stock {
+                batches: 12,
+                bytes: 35_300,
+                first: some(4_700),
+                last: some(4_711),
+                oldest_at: Some(at(190_000)),
+            },
+            kept: Stock {
+                batches: 1,
+                bytes: 900,
+                first: some(4_699),
+                last: some(4_699),
+                oldest_at: Some(at(3 * 86_400_000)),
+            },
+            refused: vec![RefusedBatch {
+                seq: BatchSeq(4_690),
+                at: at(7_300_000),
+                reason: "schema 3 is newer".into(),
+            }],
+            last_committed: some(4_711),
+            acknowledged: some(4_699),
+            known_until: some(4_699),
+            covered_until: None,
+            dropped_until: some(4_698),
+            disk_bytes: 8 << 20,
+            is_reserve_complete: false,
+            pending_notices: 1,
+        }
+    }
+
+    fn memory() -> Memory {
+        let born_at = Some(at(10_000_000));
+        let run = Run {
+            run_id: 50,
+            epoch: epoch(1, born_at),
+            is_executing: Some(true),
+            vcpus: Some(2),
+            memory_kib: Some(4 << 20),
+            held_until: at(31_250),
+            unread_looks: 2,
+            registers: vec![("cpu_ns", 123_456_789_012), ("memory_kib_s", u64::MAX)],
+            devices: vec![
+                Device {
+                    name: "vda".into(),
+                    source: "/pool/web-1.qcow2".into(),
+                    epoch: epoch(2, born_at),
+                    registers: vec![("read_bytes", 4_608), ("write_bytes", 33_554_432)],
+                },
+                Device {
+                    name: "sda".into(),
+                    source: String::new(),
+                    epoch: epoch(3, None),
+                    registers: Vec::new(),
+                },
+            ],
+        };
+        let instance = |number: u128, name: &str, run: Option<Run>| Instance {
+            instance_id: InstanceId::from_uuid(Uuid::from_u128(number)),
+            name: name.into(),
+            tenant_label: run.as_ref().map(|_| "acme".to_owned()),
+            last_read_at: run.as_ref().map(|_| at(31_250)),
+            is_elsewhere: number == 9,
+            run,
+        };
+        Memory {
+            look: Some(BatchSeq(4_711)),
+            memory: Uuid::from_u128(2),
+            epochs: 17,
+            last_look_at: Some(at(31_250)),
+            last_observation_at: Some(at(31_250)),
+            instances: vec![
+                instance(7, "web-1", Some(run)),
+                instance(8, "old \u{1b}[31m shop", None),
+                instance(9, "moved", None),
+            ],
+            volumes: vec![Volume {
+                volume_id: VolumeId::from_uuid(Uuid::from_u128(5)),
+                pool: "default".into(),
+                name: "web-1.qcow2".into(),
+                path: Some("/pool/web-1.qcow2".into()),
+                epoch: epoch(4, None),
+                capacity_bytes: Some(10 << 30),
+                held_until: at(31_250),
+                provisioned_kib_s: 76_806,
+            }],
+        }
+    }
+
+    fn snapshot() -> Snapshot {
+        let kernel = |ms, source: &str| (at(ms), source.to_owned());
+        let cpu = |value, (at, source): (Timestamp, String)| Some(Sourced { value, at, source });
+        let nic = |rx_bytes| NicRegisters { rx_bytes, tx_bytes: 7, rx_packets: 3, tx_packets: 1 };
+        let libvirt = "virConnectGetAllDomainStats";
+        Snapshot {
+            sampled_at: Some(at(400)),
+            samples: 18_231,
+            overruns: 0,
+            capabilities: vec![
+                Capability { name: "processes", gives: "CPU time of every guest each second", missing: None },
+                Capability {
+                    name: "exit records",
+                    gives: "the CPU time of a guest that was killed",
+                    missing: Some(Missing {
+                        why: "taskstats: Operation not permitted".into(),
+                        lost: "CPU time after the last sample",
+                        remedy: "give the collector CAP_NET_ADMIN",
+                    }),
+                },
+            ],
+            instances: vec![InstanceSnapshot {
+                instance_id: InstanceId::from_uuid(Uuid::from_u128(7)),
+                run_id: 50,
+                pid: Some(4_711),
+                cpu_ns: TwoPaths {
+                    kernel: cpu(123_456_789_012, kernel(400, "process clock of 4711")),
+                    hypervisor: cpu(123_400_000_000, kernel(31_250, libvirt)),
+                    difference: None,
+                },
+                nics: vec![(
+                    "52:54:00:00:00:01".into(),
+                    TwoPaths {
+                        kernel: None,
+                        hypervisor: Some(Sourced { value: nic(9), at: at(31_250), source: libvirt.into() }),
+                        difference: Some("the kernel has 2 bytes more".into()),
+                    },
+                )],
+            }],
+        }
+    }
+
+    fn scripted() -> Report {
+        let inspection = Inspection {
+            at: at(0),
+            status: Some(Status {
+                is_connected: true,
+                last_observed_at: Some(at(31_250)),
+                last_seq: Some(BatchSeq(4_711)),
+                last_error: None,
+                instances: 3,
+                backlog: Backlog { batches: 12, bytes: 35_300 },
+            }),
+            spool: part("/var/lib/weir/spool, asked of the running collector", summary(), &[]),
+            registers: part("/var/lib/weir/spool: memory-a, memory-b", memory(), &[]),
+            paths: part(
+                "memory of the running collector",
+                snapshot(),
+                &[("the last look failed: libvirt is away", "see whether libvirt runs")],
+            ),
+        };
+        Report::new(inspection, Some("node-1".into()), Some("qemu:///system".into()))
+    }
+
+    #[test]
+    fn a_scripted_node_reads_as_it_was_agreed_on() {
+        let text = render(&scripted());
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/inspect/golden.txt");
+        if std::env::var_os("WEIR_AGREE").is_some() {
+            std::fs::write(&file, &text).unwrap();
+        }
+        let agreed = std::fs::read_to_string(&file).unwrap();
+        assert_eq!(
+            text,
+            agreed,
+            "if that is meant, run the test with WEIR_AGREE=1 and commit {}",
+            file.display()
+        );
+    }
+
+    #[test]
+    fn a_report_survives_its_way_over_the_control_channel() {
+        let report = scripted();
+        let json = serde_json::to_string(&report).unwrap();
+        assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
+        assert_eq!(report.problems(), 1);
+    }
+
+    #[test]
+    fn sizes_and_ages_have_units() {
+        for (size, text) in [
+            (0, "0 bytes"),
+            (1, "1 byte"),
+            (1_023, "1,023 bytes"),
+            (1_536, "1.5 KiB"),
+            (u64::MAX, "16777215.9 TiB"),
+        ] {
+            assert_eq!(bytes(size), text);
+        }
+        for (ms, text) in [
+            (40, "0.0 s"),
+            (400, "0.4 s"),
+            (31_250, "31 s"),
+            (190_000, "3 min"),
+            (7_300_000, "2 h"),
+            (400_000_000, "4 days"),
+        ] {
+            assert_eq!(span(SignedDuration::from_millis(ms)), text);
+        }
+    }
+}
