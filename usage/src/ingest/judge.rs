@@ -130,7 +130,7 @@ impl<'a> Judge<'a> {
             return Verdict::Counts;
         }
         let is_alive = epoch.id != EpochId::NONE;
-        if is_alive && self.is_farewell(known, at, epoch) {
+        if is_alive && is_farewell(self.node_id, known, at, epoch) {
             return Verdict::Counts;
         }
         match (state, known.state) {
@@ -147,22 +147,9 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Whether this node tells, about a time until shortly after the other one took over, what it had before: it is known
-    /// to have had it, or the other one is the first that is known, and this life is older than that.
-    fn is_farewell(&self, known: &KnownInstance, at: Timestamp, epoch: Epoch) -> bool {
-        known.held_since.is_some_and(|since| {
-            let is_older = epoch.born_at.is_none_or(|born_at| born_at < since);
-            !is_silent(since, at) && known.former.map_or(is_older, |node_id| node_id == self.node_id)
-        })
-    }
-
     /// Remembers what a reading that counts says about its instance.
     fn believe(&mut self, reading: &InstanceReading, screened: &mut Screened<'_>) {
         let id = reading.instance_id.uuid();
-        let is_farewell = self
-            .instances
-            .get(&id)
-            .is_some_and(|known| self.is_farewell(known, reading.observed_at, reading.epoch));
         let Some(known) = self.instances.get_mut(&id) else {
             let fresh = KnownInstance {
                 first_seen_at: reading.observed_at,
@@ -180,7 +167,10 @@ impl<'a> Judge<'a> {
         };
         if known.node_id != self.node_id {
             let is_held = known.state == InstanceState::Running && !known.is_orphan;
-            if (is_farewell && is_held) || reading.observed_at < known.last_seen_at {
+            let (at, epoch) = (reading.observed_at, reading.epoch);
+            if (is_held && is_farewell(self.node_id, known, at, epoch))
+                || reading.observed_at < known.last_seen_at
+            {
                 screened.farewells.insert(id, known.held_since);
                 known.former = known.former.or(Some(self.node_id));
                 return;
@@ -296,6 +286,15 @@ impl<'a> Judge<'a> {
             }
         }
     }
+}
+
+/// Whether a node tells, about a time until shortly after the other one took over, what it had before: it is known to have
+/// had it, or the other one is the first that is known, and this life is older than that.
+fn is_farewell(node_id: Uuid, known: &KnownInstance, at: Timestamp, epoch: Epoch) -> bool {
+    known.held_since.is_some_and(|since| {
+        let is_older = epoch.born_at.is_none_or(|born_at| born_at < since);
+        !is_silent(since, at) && known.former.map_or(is_older, |former| former == node_id)
+    })
 }
 
 /// Whether somebody who was last heard at `last` had fallen silent by `at`.
