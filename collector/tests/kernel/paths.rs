@@ -8,6 +8,7 @@ use rustix::thread::{CapabilitySet, CapabilitySets};
 use testbed::guest::{DiskSpec, GuestSpec};
 use testbed::network::Network;
 use testbed::orders::{Order, Orders};
+use testbed::second_node::{Net, SecondNode};
 
 use crate::support::{LIMIT, URI, Watch, id, instances};
 
@@ -54,9 +55,10 @@ async fn both_paths_of_a_busy_guest_tell_the_same_at_every_look() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_paused_guest_is_not_asked_and_its_disks_are_right_all_the_same() {
-    testbed::daemons::ensure().unwrap();
-    let mut watch = Watch::start(URI, SECOND);
-    let guest = busy(Vec::new()).start().unwrap();
+    // A libvirtd of its own: on a shared one others may ask the guest.
+    let node = SecondNode::start_with(&testbed::unique_name("weirt-kern"), Net::Shared).unwrap();
+    let mut watch = Watch::start(&node.place().uri_readonly(), SECOND);
+    let guest = GuestSpec { place: node.place().clone(), ..busy(Vec::new()) }.start().unwrap();
     let (id, pid) = (id(&guest), guest.pid().unwrap());
     guest.wait_for("order=1 ", LIMIT).unwrap();
     guest.suspend().unwrap();
