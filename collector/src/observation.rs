@@ -152,8 +152,9 @@ pub struct Run {
     /// Paused for a migration, at its source or at its target: whichever of them executes next has held it since the
     /// pause.
     pub is_moving: bool,
-    /// Its process is stopped and answers nobody. The hypervisor leaves this false; the kernel path knows.
-    pub is_stopped: bool,
+    /// Its process answers nobody: it is stopped, hangs, or something else works on it. What only the process can tell was
+    /// asked for and is missing.
+    pub is_silent: bool,
     /// Its figures; `None`: the instance was busy and could not be read.
     pub figures: Option<Figures>,
 }

@@ -3,14 +3,14 @@
 //!
 //! The source of a register is chosen when its run is first read, and kept: registers of one life never mix sources.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use metering::{InstanceId, Notice, NoticeKind};
 
 use super::links::Links;
 use super::path::{BY_HYPERVISOR, Disks, NicTrack, Path, Track};
 use super::snapshot::Sourced;
-use super::{Before, Completion, compare, process};
+use super::{Before, Completion, capability, compare, process};
 use crate::clock::Moment;
 use crate::observation::{End, Figures, Observation, ObservedInstance, ObservedNic, Run, Scope};
 
@@ -45,6 +45,8 @@ impl Path {
         self.catch_up();
         self.end_runs(observation);
         let at = observation.at;
+        let running = shown(observation).into_keys().collect();
+        self.forget_unfound(&running);
         for instance in &mut observation.instances {
             let is_partial = match &observation.scope {
                 Scope::Everything => false,
@@ -57,7 +59,7 @@ impl Path {
                 let (links, track) = (&mut self.links, self.runs.get_mut(&instance_id));
                 let notices = &mut completion.notices;
                 if let Some(track) = track {
-                    run.is_stopped = track.process.is_stopped();
+                    run.is_silent |= track.process.is_stopped();
                     let mut fill =
                         Fill { instance_id, at, before, is_partial, links, ends: &mut self.ends, notices };
                     let is_whole = fill.run(track, run);
@@ -125,15 +127,35 @@ impl Path {
         match process::find(pid_dir, name, instance_id) {
             Ok(process) if process.started() + START_PRECISION < at.boot => {
                 self.adopt(instance_id, run.run_id, process);
+                if self.unfound.remove(&instance_id) {
+                    self.notices.push(unfound(instance_id, true, "its process is known".to_owned()));
+                }
                 true
             }
             Ok(_) => false,
             Err(why) => {
-                tracing::debug!(instance = name, why, "the kernel path does not know its process");
+                if self.unfound.insert(instance_id) {
+                    tracing::warn!(instance = name, why, "the kernel path does not know its process");
+                    let detail =
+                        format!("its process is not known, so libvirt's figures alone are used: {why}");
+                    self.notices.push(unfound(instance_id, false, detail));
+                }
                 false
             }
         }
     }
+
+    /// Nobody needs to know any more that the process of an instance is not known which has none.
+    fn forget_unfound(&mut self, shown: &HashSet<InstanceId>) {
+        for instance_id in self.unfound.extract_if(|instance_id| !shown.contains(instance_id)) {
+            self.notices.push(unfound(instance_id, true, "it does not run any more".to_owned()));
+        }
+    }
+}
+
+fn unfound(instance_id: InstanceId, is_over: bool, detail: String) -> Notice {
+    let device = Some(capability::CPU.to_owned());
+    Notice { kind: NoticeKind::KernelPathAway, instance_id: Some(instance_id), device, is_over, detail }
 }
 
 /// Filling in the figures of one run.

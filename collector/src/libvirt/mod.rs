@@ -129,7 +129,7 @@ impl Libvirt {
                 name: record.name.clone(),
                 tenant_label,
                 is_described: has_description,
-                run: self.run(record, figures, at.boot),
+                run: self.run(record, figures, at.boot, is_all(scope, instance_id(record))),
             });
         }
         self.forget_all_but(&records);
@@ -149,7 +149,13 @@ impl Libvirt {
     }
 
     /// The run of a domain, or `None` when it is off.
-    fn run(&mut self, record: &DomainRecord, figures: Option<Figures>, began: Duration) -> Option<Run> {
+    fn run(
+        &mut self,
+        record: &DomainRecord,
+        figures: Option<Figures>,
+        began: Duration,
+        is_all: bool,
+    ) -> Option<Run> {
         let run_id = record.id?;
         let state = stats::state(record);
         if state == Some(State::Off) {
@@ -160,7 +166,7 @@ impl Libvirt {
             started: self.started(record, run_id, began),
             is_executing: state.map(|state| state == State::Executing),
             is_moving: stats::is_moving(record),
-            is_stopped: false,
+            is_silent: is_all && stats::is_silent(record),
             // Without a state libvirt gave nothing at all.
             figures: figures.filter(|_| state.is_some()),
         })
@@ -254,6 +260,14 @@ impl Hypervisor for Libvirt {
         };
         self.session = Some(session);
         Ok(observation)
+    }
+}
+
+/// Whether everything was asked of an instance.
+fn is_all(scope: &Scope, instance_id: InstanceId) -> bool {
+    match scope {
+        Scope::Everything => true,
+        Scope::Blocks { wholly, .. } => wholly.contains(&instance_id),
     }
 }
 

@@ -22,8 +22,8 @@ use crate::observation::{End, Figures, Run, Scope, What};
 /// when the machine is busy.
 const START_MAX: Duration = Duration::from_secs(5);
 
-/// After so many looks in a row without figures an operator is told: one may fall on a start or a snapshot.
-const HANGS_AFTER: u32 = 2;
+/// After so many looks in a row without figures an operator is told: one or two may fall on a start, a stop or a snapshot.
+const HANGS_AFTER: u32 = 3;
 
 /// A look at one instance.
 #[derive(Clone, Copy)]
@@ -261,7 +261,7 @@ fn is_silent(look: Look<'_>, seen: &Run) -> bool {
     let has_disks = figures.disks.iter().any(|disk| !disk.source.is_empty());
     let is_any_counted = figures.disks.iter().any(|disk| disk.registers.is_some());
     let are_disks_silent = has_disks && !is_any_counted && !look.is_idle();
-    seen.is_stopped || are_disks_silent || (figures.cpu_ns.is_none() && !look.is_blocks())
+    seen.is_silent || are_disks_silent || (figures.cpu_ns.is_none() && !look.is_blocks())
 }
 
 /// Tells once that an instance does not answer, and once that it does again.

@@ -126,7 +126,7 @@ fn observed(n: u64, instance: u64) -> ObservedInstance {
             started: Some(ProcessStart { ticks: 8_640_000, boot: Duration::from_secs(86_400) }),
             is_executing: Some(true),
             is_moving: false,
-            is_stopped: false,
+            is_silent: false,
             figures: Some(figures),
         }),
     }

@@ -170,6 +170,57 @@ async fn a_libvirtd_that_is_killed_hangs_and_comes_back_costs_a_gap_and_no_time(
 }
 
 #[tokio::test]
+async fn events_are_heard_again_after_libvirtd_was_killed() {
+    let own = OwnLibvirtd::start();
+    // Looks come once an hour, unless something is heard.
+    let mut watch = Watch::start_every(&own.uri("libvirt-sock-ro"), Duration::from_secs(3_600));
+    watch.look().await;
+    let hears = |watch: &mut Watch, verbs: [&str; 2]| {
+        let before = watch.batches().len();
+        wait_for("an event to be heard", || {
+            for verb in verbs {
+                own.virsh(&[verb, "a"]);
+            }
+            before < watch.batches().len()
+        });
+    };
+    start_guest(&own, "a");
+    hears(&mut watch, ["suspend", "resume"]);
+    own.signal("-KILL");
+    own.wait_until_it_answers();
+    hears(&mut watch, ["suspend", "resume"]);
+    watch.look().await;
+    let all: Vec<_> = watch.batches().iter().flat_map(|batch| &batch.readings.instances).collect();
+    assert!(all.windows(2).all(|pair| pair[0].epoch == pair[1].epoch), "one life");
+}
+
+#[tokio::test]
+async fn guests_that_vanish_while_they_are_read_cost_the_others_no_reading() {
+    let own = OwnLibvirtd::start();
+    start_guest(&own, "b");
+    let mut watch = Watch::start_every(&own.uri("libvirt-sock-ro"), Duration::from_secs(3_600));
+    watch.look().await;
+    let b = last_reading(&mut watch, "b");
+    for _ in 0..testbed::rounds(2, 40) {
+        let name = "a";
+        start_guest(&own, name);
+        let uri = own.uri("libvirt-sock");
+        let destroyed = tokio::task::spawn_blocking(move || {
+            Command::new("virsh").args(["-q", "-c", &uri, "destroy", name]).output().unwrap()
+        });
+        while !destroyed.is_finished() {
+            watch.look().await;
+        }
+    }
+    let batches = watch.batches();
+    let read = |batch: &&metering::Batch| {
+        batch.readings.instances.iter().any(|one| one.instance_id == b.instance_id && one.epoch == b.epoch)
+    };
+    assert_eq!(batches.iter().skip_while(|batch| !read(batch)).filter(|batch| !read(batch)).count(), 0);
+    assert!(batches.iter().flat_map(|batch| &batch.gaps).all(|gap| gap.instance_id != Some(b.instance_id)));
+}
+
+#[tokio::test]
 async fn a_guest_whose_process_hangs_does_not_keep_the_others_from_being_read() {
     let own = OwnLibvirtd::start();
     start_guest(&own, "a");

@@ -247,7 +247,7 @@ fn a_guest_that_does_not_answer_is_told_once_and_so_is_its_answer() {
         .collect();
     assert_eq!(
         notices,
-        [(3, metering::NoticeKind::InstanceHangs, false), (5, metering::NoticeKind::InstanceHangs, true)]
+        [(4, metering::NoticeKind::InstanceHangs, false), (5, metering::NoticeKind::InstanceHangs, true)]
     );
     check(&looks, Billed { cpu_ns: 9, running_s: 50, vcpu_s: 50, ..Billed::default() });
 }

@@ -218,7 +218,7 @@ impl Guest {
                 started: self.started.map(start),
                 is_executing: Some(self.executing),
                 is_moving: self.moving,
-                is_stopped: false,
+                is_silent: false,
                 figures: (!self.busy).then(|| self.figures()),
             }),
         }
