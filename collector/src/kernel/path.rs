@@ -2,7 +2,7 @@
 //!
 //! Everything here happens under one lock, by the path's thread and by looks. Looks are completed in `complete`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -42,6 +42,8 @@ pub struct Path {
     /// Runs that have ended and were not handed over durably yet.
     pub(super) ends: Vec<End>,
     pub(super) notices: Vec<Notice>,
+    /// Instances that run by a process which cannot be found.
+    pub(super) unfound: HashSet<InstanceId>,
     has_news: bool,
     sampled_at: Option<Timestamp>,
     samples: u64,
@@ -160,6 +162,7 @@ impl Path {
             runs: HashMap::new(),
             ends: Vec::new(),
             notices: Vec::new(),
+            unfound: HashSet::new(),
             has_news: false,
             sampled_at: None,
             samples: 0,
@@ -203,7 +206,7 @@ impl Path {
 
     pub fn asks(&mut self) -> Asks {
         let now = self.clock.now().wall;
-        let mut asks = Asks::default();
+        let mut asks = Asks { wholly: self.unfound.clone(), all: self.unfound.clone(), ..Asks::default() };
         for (instance_id, track) in &mut self.runs {
             asks.all.insert(*instance_id);
             let clock_ns = track.process.clock_ns();
