@@ -13,6 +13,8 @@ mod path;
 mod process;
 mod snapshot;
 mod taskstats;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, HashSet};
 use std::os::fd::OwnedFd;

@@ -1,0 +1,188 @@
+//! Looks completed by the kernel path, with programs of the test's own in the place of guests.
+
+use std::path::Path as FilePath;
+use std::process::{Child, Command};
+use std::sync::Arc;
+
+use metering::{BootId, InstanceId, NoticeKind};
+use uuid::Uuid;
+
+use super::{Completion, Kernel};
+use crate::clock::{Clock, SystemClock};
+use crate::observation::{Figures, Observation, ObservedInstance, Run, Scope};
+
+/// A program that looks like a guest: libvirt keeps its number, and its command line names the instance.
+struct Guest {
+    process: Child,
+    id: InstanceId,
+}
+
+impl Guest {
+    fn start(dir: &FilePath) -> Self {
+        let uuid = Uuid::new_v4();
+        let burn = "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo done; read line";
+        let mut process = Command::new("sh")
+            .args(["-c", burn, &uuid.to_string()])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut output = process.stdout.take().unwrap();
+        std::io::Read::read_exact(&mut output, &mut [0; 5]).unwrap();
+        std::fs::write(dir.join("qemu/web.pid"), process.id().to_string()).unwrap();
+        Self { process, id: InstanceId::from_uuid(uuid) }
+    }
+
+    fn shown(&self, figures: Option<Figures>) -> ObservedInstance {
+        let run = Run {
+            run_id: 1,
+            started: None,
+            is_executing: Some(true),
+            is_moving: false,
+            is_silent: false,
+            figures,
+        };
+        ObservedInstance {
+            instance_id: self.id,
+            name: "web".into(),
+            tenant_label: None,
+            is_described: true,
+            run: Some(run),
+        }
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        // It may have been killed by its test.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn kernel() -> (tempfile::TempDir, Kernel) {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("qemu")).unwrap();
+    let uri = format!("qemu+unix:///system?socket={}/sock", dir.path().display());
+    (dir, Kernel::by_hand(&uri, Arc::new(SystemClock)))
+}
+
+fn whole(cpu_ns: u64) -> Option<Figures> {
+    Some(Figures { cpu_ns: Some(cpu_ns), vcpus: Some(2), memory_kib: Some(1_024), ..Figures::default() })
+}
+
+/// Completes a look at `instances`.
+fn look(kernel: &Kernel, scope: Scope, instances: Vec<ObservedInstance>) -> (Observation, Completion) {
+    // A process must be older than the look.
+    std::thread::sleep(std::time::Duration::from_millis(30));
+    let before = kernel.begin_look();
+    let mut observation = Observation {
+        boot_id: BootId::from_uuid(Uuid::nil()),
+        at: SystemClock.now(),
+        instances,
+        volumes: None,
+        storage_dirs: Vec::new(),
+        scope,
+        ends: Vec::new(),
+        events: Vec::new(),
+    };
+    let completion = kernel.complete(&mut observation, &before, |_, _| None);
+    (observation, completion)
+}
+
+fn blocks() -> Scope {
+    Scope::Blocks { but_not: Default::default(), wholly: Default::default() }
+}
+
+fn figures(observation: &Observation) -> Figures {
+    observation.instances[0].run.as_ref().unwrap().figures.clone().unwrap()
+}
+
+#[test]
+fn what_was_not_asked_is_the_kernels_and_a_run_that_is_new_is_asked_wholly() {
+    let (dir, kernel) = kernel();
+    let guest = Guest::start(dir.path());
+    let (_, completion) = look(&kernel, blocks(), vec![guest.shown(Some(Figures::default()))]);
+    assert!(completion.unknown.contains(&guest.id));
+    let real = kernel.view().snapshot().instances[0].cpu_ns.kernel.clone().unwrap().value;
+    let (first, _) = look(&kernel, Scope::Everything, vec![guest.shown(whole(real))]);
+    let (second, completion) = look(&kernel, blocks(), vec![guest.shown(Some(Figures::default()))]);
+    assert_eq!(completion, Completion::default());
+    let (first, second) = (figures(&first), figures(&second));
+    assert_eq!((second.vcpus, second.memory_kib), (Some(2), Some(1_024)));
+    assert!(Some(1) < first.cpu_ns && first.cpu_ns <= second.cpu_ns);
+    // A hypervisor that gives nothing at all leaves the rest to the kernel.
+    let (silent, _) = look(&kernel, Scope::Everything, vec![guest.shown(None)]);
+    assert_eq!(figures(&silent), second);
+}
+
+#[test]
+fn a_difference_is_told_once_with_both_figures_and_so_is_its_end() {
+    let (dir, kernel) = kernel();
+    let guest = Guest::start(dir.path());
+    let real =
+        || guest.shown(whole(kernel.view().snapshot().instances[0].cpu_ns.kernel.clone().unwrap().value));
+    let differs = |completion: &Completion| {
+        let of_paths = completion.notices.iter().filter(|notice| notice.kind == NoticeKind::PathsDiffer);
+        of_paths.map(|notice| (notice.is_over, notice.detail.contains("777000000000"))).collect::<Vec<_>>()
+    };
+    let (_, completion) = look(&kernel, Scope::Everything, vec![guest.shown(whole(0))]);
+    assert_eq!(differs(&completion), [(true, false)], "what an earlier collector told is over");
+    let wrong = || guest.shown(whole(777_000_000_000));
+    let (observation, completion) = look(&kernel, Scope::Everything, vec![wrong()]);
+    assert_eq!(differs(&completion), [(false, true)]);
+    assert!(figures(&observation).cpu_ns < Some(777_000_000_000), "the source stays the same for this life");
+    let (_, completion) = look(&kernel, Scope::Everything, vec![wrong()]);
+    assert_eq!(differs(&completion), []);
+    let (_, completion) = look(&kernel, Scope::Everything, vec![real()]);
+    assert_eq!(differs(&completion), [(true, false)]);
+}
+
+#[test]
+fn where_the_paths_differ_from_the_beginning_the_hypervisor_is_the_authority() {
+    let (dir, kernel) = kernel();
+    let guest = Guest::start(dir.path());
+    let (observation, _) = look(&kernel, Scope::Everything, vec![guest.shown(whole(777_000_000_000))]);
+    assert_eq!(figures(&observation).cpu_ns, Some(777_000_000_000));
+    assert!(kernel.asks().wholly.contains(&guest.id), "it is asked at each look from now on");
+}
+
+#[test]
+fn an_end_is_told_until_it_is_durable_and_its_cpu_time_is_whole() {
+    let (dir, kernel) = kernel();
+    let mut guest = Guest::start(dir.path());
+    let (seen, _) = look(&kernel, Scope::Everything, vec![guest.shown(whole(0))]);
+    guest.process.kill().unwrap();
+    guest.process.wait().unwrap();
+    let (_, completion) = look(&kernel, blocks(), vec![guest.shown(Some(Figures::default()))]);
+    assert!(completion.is_end_pending, "the hypervisor still shows it");
+    for _ in 0..2 {
+        let (observation, _) = look(&kernel, blocks(), Vec::new());
+        let [end] = observation.ends.as_slice() else { panic!("one end: {observation:?}") };
+        assert_eq!((end.instance_id, end.run_id), (guest.id, 1));
+        assert!(figures(&seen).cpu_ns <= end.cpu_ns, "{seen:?} {end:?}");
+    }
+    kernel.committed();
+    assert_eq!(look(&kernel, blocks(), Vec::new()).0.ends, []);
+}
+
+#[test]
+fn an_instance_whose_process_is_not_known_is_told_once_until_it_is_known_or_over() {
+    let (dir, kernel) = kernel();
+    let guest = Guest::start(dir.path());
+    let pid_file = dir.path().join("qemu/web.pid");
+    let number = std::fs::read_to_string(&pid_file).unwrap();
+    let told = |completion: &Completion| {
+        let of_instance = completion.notices.iter().filter(|notice| notice.instance_id == Some(guest.id));
+        let away = of_instance.filter(|notice| notice.kind == NoticeKind::KernelPathAway);
+        away.map(|notice| notice.is_over).collect::<Vec<_>>()
+    };
+    std::fs::write(&pid_file, "1").unwrap();
+    let once = |instances| told(&look(&kernel, Scope::Everything, instances).1);
+    assert_eq!(once(vec![guest.shown(whole(5))]), [false], "another process has the number");
+    assert_eq!(once(vec![guest.shown(whole(5))]), []);
+    assert_eq!(once(Vec::new()), [true]);
+    assert_eq!(once(vec![guest.shown(whole(5))]), [false]);
+    std::fs::write(&pid_file, number).unwrap();
+    assert_eq!(once(vec![guest.shown(whole(0))]), [true]);
+}
