@@ -6,9 +6,11 @@ mod running;
 mod nodes {
     mod attacks;
     mod bodies;
+    mod clocks;
     mod copies;
     mod joining;
     mod member;
+    mod namespaces;
     mod outages;
     mod site;
 }

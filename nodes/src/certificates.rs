@@ -57,7 +57,7 @@ pub async fn join(
     let transaction = session.begin(Scope::Provider).await?;
     let statement = transaction.prepare_cached(sql::TOKEN_FIND).await?;
     let token = transaction.query_opt(&statement, &[&digest.as_slice()]).await?;
-    let token = token.ok_or_else(|| refused("is not known here"))?;
+    let token = token.ok_or(NodesError::TokenUnknown)?;
     check_token(&token, &joining.name, now)?;
     admit(&transaction, joining, now).await?;
     // Signed after all that may fail, before the one commit.

@@ -53,6 +53,12 @@ pub enum NodesError {
         why: String,
     },
 
+    /// A token that was never made here, or was forgotten.
+    #[error(
+        "the join token is not known here; make another one with `weir node token create` on the control plane"
+    )]
+    TokenUnknown,
+
     /// A token's life that is no use.
     #[error("a join token lives from 1 minute to 24 hours")]
     TokenLife,

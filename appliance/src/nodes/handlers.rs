@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use ::nodes::NodesError;
 use ::nodes::access::{self, AccessError, Knock, Purpose, Visitor};
 use ::nodes::alerts::{self, Alert};
 use ::nodes::authority::Issued;
@@ -69,7 +70,14 @@ async fn try_join(parts: &Parts, request: &HttpRequest, body: web::Payload) -> R
     let joined = certificates::join(&parts.database, &door.authority, &joining, door.life, now).await;
     let from = from(request);
     match &joined {
-        Ok(_) => tracing::info!(node = joining.name, id = %joining.node_id, from, "a node joined"),
+        Ok(_) => {
+            tracing::info!(node = joining.name, id = %joining.node_id, from, "a node joined");
+            over(parts, joining.node_id, now).await;
+        }
+        // A stranger must not be able to fill the log; who has a token that was good once is one to look at.
+        Err(NodesError::NoToken | NodesError::TokenUnknown) => {
+            tracing::debug!(from, "no token that is known")
+        }
         Err(error) => tracing::warn!(from, "a node did not join: {}", chain(error)),
     }
     Ok(certified(door, joined?))
@@ -158,8 +166,17 @@ async fn forged(parts: &Parts, request: &HttpRequest, visitor: &Visitor, claimed
     Refusal::new(StatusCode::FORBIDDEN, Kind::Barred, reason)
 }
 
+/// An operator let the node in: what was wrong with its identity is over.
+async fn over(parts: &Parts, node_id: NodeId, now: Timestamp) {
+    let subject = alerts::node_subject(node_id);
+    for kind in [alerts::Kind::NodeBarred, alerts::Kind::NodeCopied] {
+        if let Err(error) = alerts::end(&parts.database, kind, &subject, now).await {
+            tracing::error!("an alert was not ended: {}", chain(&error));
+        }
+    }
+}
+
 async fn raise(parts: &Parts, alert: Alert, now: Timestamp) {
-    tracing::warn!("{}", alert.detail);
     if let Err(error) = alerts::raise(&parts.database, &alert, now).await {
         tracing::error!("an alert was not kept: {}", chain(&error));
     }

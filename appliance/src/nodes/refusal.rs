@@ -67,7 +67,7 @@ impl From<NodesError> for Refusal {
     fn from(error: NodesError) -> Self {
         let status = match &error {
             NodesError::NoToken | NodesError::Request(_) | NodesError::Name { .. } => StatusCode::BAD_REQUEST,
-            NodesError::TokenRefused { .. } => StatusCode::FORBIDDEN,
+            NodesError::TokenRefused { .. } | NodesError::TokenUnknown => StatusCode::FORBIDDEN,
             NodesError::NameTaken { .. } | NodesError::IdentityTaken { .. } | NodesError::OwnIdentity => {
                 StatusCode::CONFLICT
             }

@@ -1,7 +1,7 @@
 //! A control plane that listens to nodes, on a database that the test can look into, and nodes as processes.
 
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -16,14 +16,19 @@ use crate::running::Weir;
 /// How long a test waits for what must happen; a loaded machine is slow, not wrong.
 const PATIENCE: Duration = Duration::from_secs(90);
 
+/// Before the data directory: a node that reads every second.
+pub const RUN: [&str; 5] = ["node", "run", "--reading-interval", "1s", "--data"];
+
 /// A control plane and what it needs.
 pub struct Site {
+    // First: it is ended before what it stands on goes.
+    up: Option<Weir>,
     pub runtime: tokio::runtime::Runtime,
     pub database: TestDatabase,
     pub dir: TempDir,
+    address: Ipv4Addr,
     pub port: u16,
     settings: Vec<(&'static str, &'static str)>,
-    up: Option<Weir>,
 }
 
 /// A node as a process.
@@ -34,19 +39,25 @@ pub struct Node {
 
 impl Site {
     pub fn start(settings: &[(&'static str, &'static str)]) -> Self {
+        Self::start_at(Ipv4Addr::LOCALHOST, settings)
+    }
+
+    /// On another address of this machine.
+    pub fn start_at(address: Ipv4Addr, settings: &[(&'static str, &'static str)]) -> Self {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let database = runtime.block_on(migrations::testing::database());
         let dir = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = TcpListener::bind((address, 0)).unwrap().local_addr().unwrap().port();
         let mut settings = settings.to_vec();
+        settings.push(("WEIR__LOG__LEVEL", "error,actix_http=off"));
         settings.push(("WEIR__COLLECTOR__ENABLED", "false"));
-        let mut site = Self { runtime, database, dir, port, settings, up: None };
+        let mut site = Self { up: None, runtime, database, dir, address, port, settings };
         site.start_again();
         site
     }
 
     pub fn start_again(&mut self) {
-        let listen = format!("127.0.0.1:{}", self.port);
+        let listen = format!("{}:{}", self.address, self.port);
         let flags = ["--database-url", self.database.owner_url(), "--nodes-listen", &listen];
         self.up = Some(Weir::start_with(&self.dir.path().join("control"), &flags, &self.settings));
     }
@@ -61,7 +72,7 @@ impl Site {
     }
 
     pub fn url(&self) -> String {
-        format!("https://127.0.0.1:{}", self.port)
+        format!("https://{}:{}", self.address, self.port)
     }
 
     pub fn token(&self) -> String {
@@ -115,7 +126,12 @@ impl Node {
     /// A node that has joined.
     pub fn run(data: &Path) -> Self {
         let mut command = weir();
-        command.args(["node", "run", "--reading-interval", "1s", "--data"]).arg(data);
+        command.args(RUN).arg(data);
+        Self::run_as(data, command)
+    }
+
+    /// The same by a command of its own: elsewhere, or by another clock.
+    pub fn run_as(data: &Path, mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -174,8 +190,8 @@ pub fn copy(from: &Path, to: &Path) {
     assert!(copied.success());
 }
 
-fn weir() -> Command {
+pub fn weir() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
-    command.env("WEIR__COLLECTOR__LIBVIRT_URI", "test:///default").env("WEIR__LOG__LEVEL", "warn");
+    command.env("WEIR__COLLECTOR__LIBVIRT_URI", "test:///default").env("WEIR__LOG__LEVEL", "error");
     command
 }
