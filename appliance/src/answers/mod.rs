@@ -100,5 +100,6 @@ async fn status(parts: &Parts) -> Result<Value> {
         "instances_seen": collector.instances,
         "batches_waiting": collector.backlog.batches,
         "storage_profile": profile.as_sql(),
+        "nodes_join_at": parts.door.as_ref().map(|door| &door.url),
     }))
 }
