@@ -36,7 +36,7 @@ struct Look {
 /// # Errors
 /// The disk fails.
 pub fn measure(report: &mut Report) -> Result<()> {
-    let looks = looks(LOOKS)?;
+    let looks = looks(LOOKS);
     let readings: usize = looks.iter().map(|look| readings(&look.batch)).sum();
     let (mut spool, mut bare, mut before) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..REPEATS {
@@ -86,14 +86,14 @@ fn week(report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-fn looks(count: u64) -> Result<Vec<Look>> {
+fn looks(count: u64) -> Vec<Look> {
     let node_id = metering::NodeId::from_uuid(uuid::Uuid::from_u128(1));
     let mut state = fleet::memory();
-    let looks = (1..=count).map(|n| {
+    let look = |n| {
         let batch = fleet::look(node_id, &mut state, n, INSTANCES);
         Look { batch, state: state.clone() }
-    });
-    Ok(looks.collect())
+    };
+    (1..=count).map(look).collect()
 }
 
 fn readings(batch: &Batch) -> usize {

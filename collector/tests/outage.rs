@@ -120,7 +120,7 @@ impl ControlPlane {
                 plane.batches.insert(batch.seq.0, batch);
             }
         }
-        if plane.deliveries % 50 == 0 {
+        if plane.deliveries.is_multiple_of(50) {
             return Ok(());
         }
         let known_until = *plane.batches.last_key_value().unwrap().0;

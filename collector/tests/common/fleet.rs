@@ -96,7 +96,6 @@ fn observed(n: u64, instance: u64) -> ObservedInstance {
         tx_bytes: n * (200_003 + instance * 17_011),
         rx_packets: n * 311 + instance,
         tx_packets: n * 402 + instance,
-        ..NicRegisters::default()
     };
     let figures = Figures {
         cpu_ns: Some(busy),
