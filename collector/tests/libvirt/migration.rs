@@ -34,7 +34,7 @@ impl Move {
         }
         .start()
         .unwrap();
-        guest.wait_for("WEIR order=1 ", LIMIT).unwrap();
+        guest.wait_for("WEIR order=2 ", LIMIT).unwrap();
         Self { node, guest, here, there }
     }
 

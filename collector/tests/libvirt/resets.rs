@@ -159,23 +159,14 @@ async fn a_nic_that_returns_with_its_mac_and_a_host_device_that_another_tenant_g
     let fetch = |mib| Order::Fetch("eth0".into(), server.bytes_url(mib * MIB));
     let replugged = vec![fetch(2), Order::GoneNic("eth0".into()), Order::WaitNic("eth0".into()), fetch(3)];
     let first = spec("alder", replugged).start().unwrap();
+    // libvirt gives out vnetN in turn; a name of the test's own is used again at once.
+    let device = format!("wt{}", &uuid::Uuid::new_v4().simple().to_string()[..8]);
     let (first_id, mac) = (id(&first), first.macs()[0].clone());
-    first.wait_for("WEIR order=1 ", LIMIT).unwrap();
+    first.wait_for("WEIR order=2 ", LIMIT).unwrap();
     watch.look().await;
-    let device = host_device(&first);
     let before = first.detach_nic(&mac).unwrap().nics[&mac];
     watch.look().await;
-    virsh(&[
-        "attach-interface",
-        first.name(),
-        "network",
-        network.name(),
-        "--model",
-        "virtio",
-        "--mac",
-        &mac,
-        "--live",
-    ]);
+    plug(&first, &network, &mac, &device);
     first.wait_for("WEIR all done", LIMIT).unwrap();
     first.silence().unwrap();
     watch.look().await;
@@ -184,13 +175,12 @@ async fn a_nic_that_returns_with_its_mac_and_a_host_device_that_another_tenant_g
     assert_eq!(watch.billed(received(first_id, &mac)), before.rx_bytes + after.rx_bytes);
     first.destroy().unwrap();
 
-    // Another tenant's guest gets the same name on the host before anybody looks.
-    let second = spec("birch", vec![fetch(1)]).start().unwrap();
-    let (second_id, second_mac) = (id(&second), second.macs()[0].clone());
-    assert_eq!(
-        host_device(&second).trim_end_matches(char::is_numeric),
-        device.trim_end_matches(char::is_numeric)
-    );
+    // Another tenant's guest gets the same device of the host before anybody looks.
+    let second =
+        GuestSpec { networks: Vec::new(), ..spec("birch", vec![Order::WaitNic("eth0".into()), fetch(1)]) };
+    let (second, second_mac) = (second.start().unwrap(), mac.replace("52:54:00", "52:54:01"));
+    let second_id = id(&second);
+    plug(&second, &network, &second_mac, &device);
     second.wait_for("WEIR all done", LIMIT).unwrap();
     second.silence().unwrap();
     watch.look().await;
@@ -203,10 +193,12 @@ async fn a_nic_that_returns_with_its_mac_and_a_host_device_that_another_tenant_g
     );
 }
 
-/// The name of the guest's first NIC on the host.
-fn host_device(guest: &Guest) -> String {
-    let list = virsh(&["domiflist", guest.name()]);
-    list.split_whitespace().find(|word| word.starts_with("vnet")).unwrap().to_owned()
+/// Plugs a NIC in that has this name on the host.
+#[track_caller]
+fn plug(guest: &Guest, network: &Network, mac: &str, device: &str) {
+    let what = ["network", network.name(), "--model", "virtio", "--mac", mac, "--target", device, "--live"];
+    virsh(&[["attach-interface", guest.name()].as_slice(), &what].concat());
+    assert!(virsh(&["domiflist", guest.name()]).contains(device), "the name is taken as it is given");
 }
 
 /// The instant at which libvirt says that something was done: between two readings of the clock.

@@ -57,8 +57,8 @@ impl Connection {
     pub fn listen(self, hear: &Hear, closed: Closed) -> Result<Listening, HypervisorError> {
         self.tell_when_closed(closed);
         let mut listening = Listening { connection: self, callbacks: Vec::new() };
-        // SAFETY (all six): libvirt calls a callback with the arguments of its event's kind, which is how each of these
-        // functions is declared (libvirt-domain.h); the generic type only carries the pointer.
+        // SAFETY: libvirt calls each callback with the arguments of its event's kind, which is how each of these functions is
+        // declared (libvirt-domain.h); the generic type only carries the pointer.
         let kinds: [(sys::virDomainEventID, Generic); 6] = unsafe {
             [
                 (sys::VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE, transmute::<OfBalloon, Generic>(on_balloon)),
