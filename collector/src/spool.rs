@@ -64,8 +64,19 @@ struct Shared {
     path: PathBuf,
     node_id: NodeId,
     core: Mutex<Core>,
-    /// Locked as long as the spool is open.
-    _lock: File,
+    /// Held as long as the spool is open; the last field, so that it is let go last.
+    _lock: Lock,
+}
+
+/// The lock on a directory. It is let go explicitly: a process that is being started by another thread holds a copy of
+/// the file for a moment, and would hold the lock with it.
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing the file lets go of it too.
+        let _ = self.0.unlock();
+    }
 }
 
 /// How much room the spool may take.
@@ -163,8 +174,8 @@ impl Spool {
     pub fn open_with(dir: &Path, limits: Limits) -> Result<Self, SpoolError> {
         let failed = |source| SpoolError::Directory { path: dir.to_owned(), source };
         std::fs::create_dir_all(dir).map_err(failed)?;
-        let lock = File::create(dir.join(LOCK_FILE)).map_err(failed)?;
-        match lock.try_lock() {
+        let lock = Lock(File::create(dir.join(LOCK_FILE)).map_err(failed)?);
+        match lock.0.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(SpoolError::InUse { path: dir.to_owned() }),
             Err(TryLockError::Error(source)) => return Err(failed(source)),
