@@ -96,6 +96,8 @@ async fn a_server_that_is_killed_while_it_copies_leaves_all_of_a_batch_or_nothin
         tokio::time::timeout(PATIENCE, running).await.unwrap().unwrap();
     }
     assert!(0 < interrupted, "no batch was hit: nothing was tried");
+    // On a busy machine the new server may take its time to answer.
+    assert_eq!(rows(&db).await, (sent, sent));
     derive(&db, 50_000).await;
     assert_eq!(check_conservation(&db).await, 4);
     cluster.stop().await;
