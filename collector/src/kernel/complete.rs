@@ -233,11 +233,12 @@ impl Fill<'_> {
                 // Replugged: another device, whose predecessor has its last counters.
                 last.extend(track.nics.remove(mac).map(|gone| (mac.clone(), gone)));
             }
-            if !track.nics.contains_key(mac) && track.ended.is_none() {
-                if let Some(index) = links.index_of(device) {
-                    let is_tap = links.is_tap(index);
-                    track.nics.insert(mac.clone(), NicTrack::new(device, index, is_tap));
-                }
+            if !track.nics.contains_key(mac)
+                && track.ended.is_none()
+                && let Some(index) = links.index_of(device)
+            {
+                let is_tap = links.is_tap(index);
+                track.nics.insert(mac.clone(), NicTrack::new(device, index, is_tap));
             }
             let Some(known) = track.nics.get_mut(mac) else {
                 is_whole &= nic.registers.is_some();
