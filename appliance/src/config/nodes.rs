@@ -62,7 +62,9 @@ impl Nodes {
         }
         let body_time = self.body_time.0;
         if body_time < BODY_TIME_MIN || BODY_TIME_MAX < body_time {
-            bail!("nodes.body_time is {body_time:?}; it must be from {BODY_TIME_MIN:?} to {BODY_TIME_MAX:?}, such as \"30s\"");
+            bail!(
+                "nodes.body_time is {body_time:?}; it must be from {BODY_TIME_MIN:?} to {BODY_TIME_MAX:?}, such as \"30s\""
+            );
         }
         let is_odd = |name: &String| name.is_empty() || name.contains(['/', ' ', '@']) || !name.is_ascii();
         if let Some(odd) = self.names.iter().chain(&self.address).find(|name| is_odd(name)) {
