@@ -136,7 +136,7 @@ fn check_damage(random: &mut Random, round: u32) {
 #[test]
 fn damage_costs_what_it_hit_and_no_more_and_the_node_stays_who_it_is() {
     let mut random = Random::new(testbed::seed());
-    for round in 0..testbed::rounds(60, 3_000) {
+    for round in 0..testbed::rounds(60, 1_000) {
         check_damage(&mut random, round);
     }
 }
