@@ -375,7 +375,9 @@ impl Tag {
             Self::Instances => ("instances", "Guests, their charts, and what they boot from."),
             Self::Usage => ("usage", "What was used, by meter."),
             Self::Invoices => ("invoices", "Invoices, down to the readings that they stand on."),
-            Self::Capacity => ("capacity", "Nodes: how full they are, how they are doing, and what is wrong."),
+            Self::Capacity => {
+                ("capacity", "Nodes: how full they are, how they are doing, and what is wrong.")
+            }
             Self::Mail => ("mail", "What was or is to be sent."),
             Self::Api => ("api", "This document."),
         }

@@ -12,13 +12,17 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use self::args::{
-    AlertCommand, Arguments, BackupCommand, BudgetCommand, CapacityArguments, Command, ConfigCommand, CreateArguments, DiskCommand,
-    DocumentFormat, InspectCommand, InstanceCommand, InvoiceCommand, MailCommand, NicCommand, NodeCommand, NodeTokenCommand, PlanCommand,
-    QuarantineCommand, QuotaCommand, ReadingCommand, TenantCommand, TokenCommand, UpArguments, UsageCommand, UserCommand,
+    AlertCommand, Arguments, BackupCommand, BudgetCommand, CapacityArguments, Command, ConfigCommand,
+    CreateArguments, DiskCommand, DocumentFormat, InspectCommand, InstanceCommand, InvoiceCommand,
+    MailCommand, NicCommand, NodeCommand, NodeTokenCommand, PlanCommand, QuarantineCommand, QuotaCommand,
+    ReadingCommand, TenantCommand, TokenCommand, UpArguments, UsageCommand, UserCommand,
 };
 use crate::config::{Config, default_data_dir};
 use crate::control::client::Client;
-use crate::control::request::{AccountRequest, AlertRequest, BackupRequest, QuarantineRequest, InstanceCreate, LimitRequest, MailRequest, NodeRequest, Request};
+use crate::control::request::{
+    AccountRequest, AlertRequest, BackupRequest, InstanceCreate, LimitRequest, MailRequest, NodeRequest,
+    QuarantineRequest, Request,
+};
 use crate::nodes::role;
 use crate::{inspect, period, rate, up};
 
@@ -171,7 +175,9 @@ fn node(command: NodeCommand) -> Result<NodeRequest> {
         NodeCommand::Show { node } => NodeRequest::Show { node },
         NodeCommand::Drain { node, undo } => NodeRequest::Drain { node, undo },
         NodeCommand::Remove { node, force } => NodeRequest::Remove { node, force },
-        NodeCommand::Token(NodeTokenCommand::Create { node, life }) => NodeRequest::TokenCreate { node, life },
+        NodeCommand::Token(NodeTokenCommand::Create { node, life }) => {
+            NodeRequest::TokenCreate { node, life }
+        }
         NodeCommand::Token(NodeTokenCommand::List) => NodeRequest::TokenList {},
         NodeCommand::Token(NodeTokenCommand::Revoke { token_id }) => NodeRequest::TokenRevoke { token_id },
         NodeCommand::Join(_) | NodeCommand::Run(_) => anyhow::bail!("this command needs no running Weir"),

@@ -10,7 +10,9 @@ use comfy_table::{CellAlignment, ContentArrangement, Table};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
-use crate::control::request::{NodeRequest, AccountRequest, AlertRequest, BackupRequest, QuarantineRequest, MailRequest, Request};
+use crate::control::request::{
+    AccountRequest, AlertRequest, BackupRequest, MailRequest, NodeRequest, QuarantineRequest, Request,
+};
 
 /// A column: its head, the key of its value, and whether it is a number.
 type Column = (&'static str, &'static str, bool);

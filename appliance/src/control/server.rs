@@ -41,11 +41,7 @@ pub struct Front {
 ///
 /// # Errors
 /// The control socket cannot be made.
-pub fn start(
-    parts: &Arc<Parts>,
-    data_dir: &Path,
-    listeners: Listeners,
-) -> Result<Front> {
+pub fn start(parts: &Arc<Parts>, data_dir: &Path, listeners: Listeners) -> Result<Front> {
     let control = web::Data::from(Arc::clone(parts));
     let control = HttpServer::new(move || {
         App::new()

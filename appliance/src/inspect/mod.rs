@@ -39,7 +39,8 @@ pub async fn run(data_dir: &Path, json: bool) -> Result<()> {
     let report = match is_running(data_dir)? {
         true => {
             let answer = Client::new(data_dir)?.ask(&Request::InspectNode {}).await?;
-            serde_json::from_value(answer).context("Weir answered in another form; is it of another version?")?
+            serde_json::from_value(answer)
+                .context("Weir answered in another form; is it of another version?")?
         }
         false => {
             let spool = data_dir.join("spool");

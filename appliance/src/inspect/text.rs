@@ -11,7 +11,7 @@ use super::report::{
 };
 
 /// What labels take: the longest register's name and a gap.
-const LABEL: usize = 20;
+const LABEL: usize = 22;
 /// What a register takes: 20 digits in groups.
 const FIGURE: usize = 26;
 /// Batches that were refused and are shown, the latest.

@@ -7,6 +7,7 @@ mod family;
 mod nodes;
 mod own;
 
+use ::nodes::{alerts, registry};
 use accounts::Principal;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
@@ -14,7 +15,6 @@ use actix_web::{FromRequest, HttpRequest, HttpResponse, ResponseError, web};
 use billing::drafts;
 use dashboards::auth::{SignedIn, problem};
 use jiff::Timestamp;
-use ::nodes::{alerts, registry};
 use mail::outbox;
 use migrations::Scope;
 use tracing::{error, warn};

@@ -30,8 +30,7 @@ pub fn nodes(nodes: &[Node], own: Option<(NodeId, u64)>) -> Vec<Family> {
     );
     let mut heard =
         Family::gauge("weir_node_last_heard_timestamp_seconds", "When the node was last heard, since 1970");
-    let mut backlog =
-        Family::gauge("weir_node_backlog_batches", "Batches of readings that wait on the node");
+    let mut backlog = Family::gauge("weir_node_backlog_batches", "Batches of readings that wait on the node");
     let mut certificate = Family::gauge(
         "weir_node_certificate_expiry_timestamp_seconds",
         "When the node's certificate ends, since 1970",

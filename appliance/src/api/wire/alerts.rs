@@ -66,4 +66,3 @@ impl From<&Entry> for AlertBody {
         }
     }
 }
-

@@ -2,9 +2,9 @@
 
 use jiff::Timestamp;
 use jiff::civil::Date;
+use nodes::registry;
 use reports::capacity::{CapacityView, ForecastView, NodeView, ResourceView, Share, Verdict};
 use serde::Serialize;
-use nodes::registry;
 use utoipa::ToSchema;
 use uuid::Uuid;
 

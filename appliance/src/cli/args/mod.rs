@@ -14,9 +14,9 @@ use jiff::Timestamp;
 
 pub use self::accounts::{Role, TokenCommand, UserCommand};
 pub use self::alerts::{AlertCommand, InspectCommand};
-pub use self::nodes::{JoinArguments, NodeCommand, NodeTokenCommand, RunArguments};
 pub use self::keeping::{BackupCommand, QuarantineCommand};
 pub use self::limits::{BudgetCommand, CapacityArguments, MailCommand, QuotaCommand};
+pub use self::nodes::{JoinArguments, NodeCommand, NodeTokenCommand, RunArguments};
 
 /// Meters every KVM instance, rates the usage and bills it.
 ///
