@@ -5,7 +5,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use collector::bench::{Asked, Rig, bare_bulk_call, bare_sample};
@@ -107,15 +107,19 @@ impl Fleet {
         self.pids.clear();
     }
 
-    /// What `work` costs this process and `more`, and libvirtd and the guests.
+    /// What `work` costs this process and `more`, and libvirtd and the guests, above what they use by themselves.
     fn spend(&self, more: Option<i32>, work: impl FnOnce() -> Result<()>) -> Result<Spent> {
         let own: Vec<i32> = more.into_iter().chain(i32::try_from(std::process::id())).collect();
         let others: Vec<i32> = self.pids.iter().copied().chain([libvirtd()?]).collect();
-        let before = (cpu_us(&own)?, cpu_us(&others)?);
+        let idle_from = (Instant::now(), cpu_us(&others)?);
+        std::thread::sleep(REST);
+        let began = (Instant::now(), cpu_us(&own)?, cpu_us(&others)?);
+        let idle_rate = (began.2 - idle_from.1) / (began.0 - idle_from.0).as_secs_f64();
         work()?;
         // What was asked last comes to rest.
         std::thread::sleep(REST);
-        Ok(Spent { own: cpu_us(&own)? - before.0, others: cpu_us(&others)? - before.1 })
+        let idle = idle_rate * began.0.elapsed().as_secs_f64();
+        Ok(Spent { own: cpu_us(&own)? - began.1, others: (cpu_us(&others)? - began.2 - idle).max(0.0) })
     }
 }
 
@@ -185,7 +189,7 @@ fn whole(fleet: &Fleet, watch: Duration, report: &mut Report) -> Result<()> {
         state_dir: dir.path().to_owned(),
         node_name: "bench".to_owned(),
     })?;
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     while collector.status().last_seq.is_none() {
         ensure!(began.elapsed() < Duration::from_secs(60), "the collector does not read");
         std::thread::sleep(Duration::from_millis(100));
@@ -219,7 +223,7 @@ impl Exporter {
             .spawn()
             .context("prometheus-libvirt-exporter cannot be run; install Debian's package of that name")?;
         let exporter = Self(child);
-        let began = std::time::Instant::now();
+        let began = Instant::now();
         while let Err(error) = exporter.scrape() {
             ensure!(began.elapsed() < Duration::from_secs(20), "the exporter does not answer: {error:#}");
             std::thread::sleep(Duration::from_millis(100));
