@@ -4,6 +4,7 @@ pub mod browser;
 pub mod chaos;
 pub mod daemons;
 pub mod demo;
+pub mod exits;
 pub mod faults;
 pub mod file_server;
 pub mod guest;

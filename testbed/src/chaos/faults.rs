@@ -144,7 +144,9 @@ impl Fault {
             Self::StopLibvirtd(site) => world.place_mut(site).signal_libvirtd(Signal::STOP)?,
             Self::StopGuest(index) => {
                 let Ok(pid) = workers[index].pid() else { return Ok(false) };
-                signal_guest(pid, Signal::STOP)?;
+                if !workers[index].has_booted() || signal_guest(pid, Signal::STOP).is_err() {
+                    return Ok(false);
+                }
             }
             Self::CutLine => world.far.cut_line()?,
             Self::DropPackets => world.proxy.set(Weather::Lossy { percent: 70 }),
@@ -167,7 +169,8 @@ impl Fault {
             Self::KillLibvirtd(site) => world.place_mut(site).start_libvirtd(),
             Self::StopLibvirtd(site) => world.place_mut(site).signal_libvirtd(Signal::CONT),
             Self::StopGuest(index) => match workers[index].pid() {
-                Ok(pid) => signal_guest(pid, Signal::CONT),
+                // One that ended meanwhile needs no help.
+                Ok(pid) => Ok(drop(signal_guest(pid, Signal::CONT))),
                 Err(_) => Ok(()),
             },
             Self::CutLine => world.far.mend_line(),

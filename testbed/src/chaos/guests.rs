@@ -92,6 +92,11 @@ impl Worker {
         self.guest.console_text().is_ok_and(|text| text.contains("WEIR all done"))
     }
 
+    /// A kernel that is held still while it looks for its timer panics.
+    pub(super) fn has_booted(&self) -> bool {
+        self.guest.console_text().is_ok_and(|text| text.contains("WEIR up"))
+    }
+
     pub(super) fn wait_until_done(&self, interrupt: &Interrupt) -> Result<()> {
         while !self.is_done() {
             if WORK_LIMIT < self.since.elapsed() {

@@ -109,9 +109,8 @@ impl<'a> Campaign<'a> {
             self.interrupt.sleep(TICK)?;
             self.heal_due()?;
             self.world.supervise()?;
-            let done = || self.workers.iter().position(Worker::is_done);
             if next_end <= Instant::now()
-                && let Some(index) = done()
+                && let Some(index) = self.one_that_is_done()
             {
                 self.end_life(index, true)?;
                 next_end = Instant::now() + END_INTERVAL;
@@ -127,6 +126,12 @@ impl<'a> Campaign<'a> {
             }
         }
         Ok(())
+    }
+
+    fn one_that_is_done(&mut self) -> Option<usize> {
+        let done: Vec<_> = (0..self.workers.len()).filter(|index| self.workers[*index].is_done()).collect();
+        let drawn = self.random.below(done.len() as u64);
+        done.get(usize::try_from(drawn).ok()?).copied()
     }
 
     fn inject(&mut self, fault: Fault) -> Result<()> {

@@ -30,22 +30,21 @@ pub enum Rule {
     /// The same, and nothing but what was ordered.
     #[serde(rename = "read = used = invoiced = libvirt's last figures = the guest's orders, exactly")]
     OrderedCounter,
-    /// CPU time goes on until the stop itself.
+    /// CPU time to the end of the process.
     #[serde(
-        rename = "read = used = invoiced exactly; between the clock of the guest's process before each stop and that plus what \
-                  all CPUs of the host can burn until the vCPUs stood still, and 0.1 s of QEMU itself"
+        rename = "read = used = invoiced exactly; within 10 ms per life of the kernel's exit records of all threads, which lack what a \
+                  running thread did since the last tick"
     )]
     CpuTime,
-    /// A process that was held still, looked at, and killed: its exit record has the rest.
+    /// The same for a process that was held still before it was killed.
     #[serde(
-        rename = "read = used = invoiced exactly; at least the clock of the guest's process when it was held still for its kill, \
-                  to the ns, and at most 20 ms more, which is its dying"
+        rename = "read = used = invoiced exactly; within one tick of the scheduler, 4 ms, of the kernel's exit records of all threads"
     )]
     CpuTimeOfKilled,
-    /// The same where the kernel tells of no exits.
+    /// The same where the collector is in a network namespace, to which the kernel sends no exit records.
     #[serde(
-        rename = "read = used = invoiced exactly; from the clock of the guest's process two samples before its kill to that at \
-                  its kill, and 20 ms of dying: in a network namespace the kernel tells of no exits"
+        rename = "read = used = invoiced exactly; from the clock of the guest's process two samples before its kill to its exit \
+                  records: a collector in a network namespace is sent none"
     )]
     CpuTimeToLastSample,
     /// Time and what is held over time.

@@ -68,12 +68,18 @@ impl Outage {
 pub(super) struct Moments {
     is_away: AtomicBool,
     is_killed: AtomicBool,
+    is_back: AtomicBool,
 }
 
 impl Moments {
     /// Until the control plane has been killed.
     pub(super) fn wait_until_away(&self, interrupt: &Interrupt) -> Result<()> {
         wait(interrupt, "the outage did not come", || self.is_away.load(Ordering::Relaxed))
+    }
+
+    /// Until it is back.
+    pub(super) fn wait_until_back(&self, interrupt: &Interrupt) -> Result<()> {
+        wait(interrupt, "the control plane did not come back", || self.is_back.load(Ordering::Relaxed))
     }
 
     /// The guest that is to be killed meanwhile is.
@@ -99,6 +105,7 @@ pub(super) fn play(set: &Set<'_>, show: &Show) -> Result<Outage> {
     let to = Timestamp::now();
     set.weir.start_again(set.interrupt)?;
     drop(held);
+    set.moments.is_back.store(true, Ordering::Relaxed);
     let seconds = began.elapsed().as_secs();
     show.note(&format!("weir up is back after {seconds} s; the second node delivers what it kept"));
     Ok(Outage { from, to })

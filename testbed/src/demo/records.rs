@@ -18,16 +18,6 @@ pub(super) struct VolumeRecord {
     pub(super) deleted: Option<Between>,
 }
 
-/// How a life ended, and what is known of its CPU time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
-    /// By Weir, after a last reading. The clock of its process just before, ns.
-    Stopped { clock_ns: u64 },
-    /// By `kill -9` or `virsh destroy`, behind Weir's back. The clock of its process when it had been held still, ns, and
-    /// the least that the last sample before the end had seen.
-    Killed { sampled_ns: u64, clock_ns: u64 },
-}
-
 /// The end of one life.
 #[derive(Debug, Clone)]
 pub(super) struct LifeEnd {
@@ -35,9 +25,10 @@ pub(super) struct LifeEnd {
     pub(super) before: Figures,
     /// When the guest's process began.
     pub(super) process_started: Timestamp,
-    /// When it was certainly over.
-    pub(super) stopped: Timestamp,
-    pub(super) end: End,
+    /// CPU time of its process, ns: by the kernel's exit records of all its threads.
+    pub(super) cpu_ns: u64,
+    /// What its clock had shown two samples before the end, ns.
+    pub(super) sampled_ns: u64,
 }
 
 /// What was done to one guest, and libvirt's last figures of everything it had.

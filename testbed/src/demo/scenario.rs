@@ -14,7 +14,7 @@ use serde::Deserialize;
 use super::Interrupt;
 use super::outage::Moments;
 use super::plans::{GUESTS, GuestPlan, PLUGGED_DISK_MIB, Play, Site};
-use super::records::{Between, End, GuestRecord, LifeEnd, VolumeRecord};
+use super::records::{Between, GuestRecord, LifeEnd, VolumeRecord};
 use super::show::{GuestLine, Show};
 use super::stage::Platform;
 use super::weir::Weir;
@@ -36,6 +36,8 @@ const GONE_LIMIT: Duration = Duration::from_secs(10);
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// How long the restarted guest is off.
 const OFF_TIME: Duration = Duration::from_secs(3);
+/// Within it all threads of a process have heard that they are to stop.
+const STILL: Duration = Duration::from_millis(20);
 /// Two readings and samples are certainly taken within it: each is due every second.
 const TWO_READINGS: Duration = Duration::from_millis(2_500);
 
@@ -127,6 +129,8 @@ impl Actor<'_> {
         self.line.doing("idle until the minute is over", "");
         self.set.interrupt.sleep(self.set.meter_until.saturating_duration_since(Instant::now()))?;
         if self.plan.play == Play::Killed {
+            // Its collector is in the control plane: nobody hears of an end while that is away.
+            self.set.moments.wait_until_back(self.set.interrupt)?;
             self.kill(&mut record, &nics)?;
         } else {
             self.stop(&mut record, &nics)?;
@@ -293,13 +297,14 @@ impl Actor<'_> {
         let before = self.quiet_figures(record)?;
         let process_started = process_started_at_on(self.place, &record.libvirt_name)?;
         self.line.doing("stopped after a last reading", "");
-        let clock_ns = process_cpu_ns(self.place.guest_pid(&record.libvirt_name)?)?;
+        let pid = self.place.guest_pid(&record.libvirt_name)?;
+        let sampled_ns = process_cpu_ns(pid)?;
         self.weir(&["instance", "stop", self.plan.name, "--grace", "0"])?;
-        let end = End::Stopped { clock_ns };
-        end_life(record, nics, LifeEnd { before, process_started, stopped: Timestamp::now(), end })
+        let cpu_ns = self.set.platform.exits.cpu_ns(pid)?;
+        end_life(record, nics, LifeEnd { before, process_started, cpu_ns, sampled_ns })
     }
 
-    /// `kill -9`, with a last frame on its NICs. It is held still for the moment in which its clock is read.
+    /// `kill -9`, with a last frame on its NICs.
     fn kill(&self, record: &mut GuestRecord, nics: &BTreeMap<String, String>) -> Result<()> {
         let name = &record.libvirt_name;
         self.quiet_figures(record)?;
@@ -313,13 +318,14 @@ impl Actor<'_> {
         silence_at(self.place, name)?;
         let before = figures_at(self.place, name)?;
         self.line.doing("its QEMU is killed with kill -9", "");
+        // What stands still is counted closest; a thread that runs when it is killed, to the last tick of the scheduler.
         signal_guest(pid, Signal::STOP)?;
-        let clock_ns = process_cpu_ns(pid)?;
+        std::thread::sleep(STILL);
         signal_guest(pid, Signal::KILL)?;
         let is_over = || self.place.virsh(&["domstate", name]).is_ok_and(|state| state.trim() == "shut off");
         crate::daemons::wait_for(GONE_LIMIT, || is_over().then_some(())).context("it does not end")?;
-        let end = End::Killed { sampled_ns, clock_ns };
-        end_life(record, nics, LifeEnd { before, process_started, stopped: Timestamp::now(), end })
+        let cpu_ns = self.set.platform.exits.cpu_ns(pid)?;
+        end_life(record, nics, LifeEnd { before, process_started, cpu_ns, sampled_ns })
     }
 
     fn plug_and_unplug(&self, record: &mut GuestRecord, nics: &mut BTreeMap<String, String>) -> Result<()> {

@@ -20,6 +20,7 @@ use super::show::Show;
 use super::weir::{Weir, free_address};
 use super::{Interrupt, Options};
 use crate::daemons::{self, StartedDaemon, wait_for};
+use crate::exits::Exits;
 use crate::file_server::FileServer;
 use crate::guest;
 use crate::lifecycle::Watcher;
@@ -54,6 +55,7 @@ pub(super) struct Platform {
     network: Network,
     pub(super) node: SecondNode,
     pub(super) smtp: SmtpServer,
+    pub(super) exits: Exits,
 }
 
 impl Platform {
@@ -154,7 +156,8 @@ impl Stage {
         self.processes.watchers =
             watchers.iter().filter_map(|watcher| i32::try_from(watcher.pid()).ok()).collect();
         let here = Place::default();
-        let platform = Arc::new(Platform { here, watchers, servers, network, node, smtp });
+        let platform =
+            Arc::new(Platform { here, watchers, servers, network, node, smtp, exits: Exits::listen()? });
         self.platform = Some(Arc::clone(&platform));
         self.remember()?;
         Ok(platform)

@@ -1,12 +1,10 @@
 //! From a guest's record to what each meter may say: by its orders and by libvirt's last figures. Pure.
 
-use std::thread::available_parallelism;
-
 use jiff::Timestamp;
 
 use super::judge::{Bounds, Ordered, Rule};
 use super::plans::{Play, Site};
-use super::records::{End, GuestRecord, LifeEnd, VolumeRecord};
+use super::records::{GuestRecord, LifeEnd, VolumeRecord};
 use super::stage::Platform;
 use crate::lifecycle::Life;
 use crate::orders::{BOOT_READ_BYTES, BOOT_READ_OPS, MIB, PLUG_READ_BYTES, PLUG_READ_OPS};
@@ -15,11 +13,11 @@ use crate::truth::{DiskFigures, NicFigures};
 /// One reading, the distance between what happened and the reading next to it.
 const SAMPLE_MS: u64 = 1000;
 
-/// What QEMU burns for a paused guest until it is ended: answering monitor commands, measured below 20 ms.
-const PAUSED_CPU_NS: u64 = 100_000_000;
-
-/// What a killed process still needs to end: its threads are woken to die, measured below 5 ms.
-const DYING_CPU_NS: u64 = 20_000_000;
+/// The exit record of a thread that runs when it is ended lacks what came after the last tick of the scheduler: 4 ms at
+/// 250 Hz. Its clock, read just before, does not.
+const TICKS_NS: u64 = 10_000_000;
+/// One of them, for a process that had been held still.
+const TICK_NS: u64 = 4_000_000;
 
 /// A meter: its name, its unit, the resource that it is measured on and the register that it is read from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +77,7 @@ impl GuestRecord {
             "running_ms" => held(sum(lives.iter().map(running))),
             "vcpu_ms" => held(self.held_by_lives(lives, |end| end.before.vcpus.unwrap_or(0), 1)),
             "memory_kib_s" => held(self.held_by_lives(lives, |end| end.before.memory_kib.unwrap_or(0), 1000)),
-            "cpu_ns" => (self.cpu_rule(), None, self.cpu(lives)),
+            "cpu_ns" => (self.cpu_rule(), None, self.cpu()),
             "provisioned_kib_s" => (Rule::HeldStorage, None, sum(self.volumes.iter().map(provisioned))),
             "disk_read_bytes" => self
                 .ordered_disk(|disk| disk.read_bytes, self.read_ordered(1, BOOT_READ_BYTES, PLUG_READ_BYTES)),
@@ -128,29 +126,18 @@ impl GuestRecord {
     }
 
     fn cpu_rule(&self) -> Rule {
-        match (self.plan.play, self.plan.site) {
-            (_, Site::Far) => Rule::CpuTimeToLastSample,
-            (Play::Killed, Site::Near) => Rule::CpuTimeOfKilled,
-            _ => Rule::CpuTime,
+        match (self.plan.site, self.plan.play) {
+            (Site::Far, _) => Rule::CpuTimeToLastSample,
+            (Site::Near, Play::Killed) => Rule::CpuTimeOfKilled,
+            (Site::Near, _) => Rule::CpuTime,
         }
     }
 
-    /// A guest that Weir stops burns on until its vCPUs stand still; no process uses more than all CPUs of the host, and
-    /// after it only QEMU's main loop goes on, for [`PAUSED_CPU_NS`] at most. One that was killed had been held still.
-    fn cpu(&self, lives: &[Life]) -> Bounds {
-        let cpus = available_parallelism().map_or(1, |cpus| cpus.get() as u64);
-        sum(self.lives.iter().zip(lives).map(|(life_end, life)| match (life_end.end, self.plan.site) {
-            (End::Stopped { clock_ns }, _) => {
-                let paused = life.paused_at.unwrap_or(life_end.stopped);
-                let burning = milliseconds(life_end.before.asked_at, paused);
-                Bounds { lower: clock_ns, upper: clock_ns + burning * 1_000_000 * cpus + PAUSED_CPU_NS }
-            }
-            (End::Killed { clock_ns, .. }, Site::Near) => {
-                Bounds { lower: clock_ns, upper: clock_ns + DYING_CPU_NS }
-            }
-            (End::Killed { sampled_ns, clock_ns }, Site::Far) => {
-                Bounds { lower: sampled_ns, upper: clock_ns + DYING_CPU_NS }
-            }
+    fn cpu(&self) -> Bounds {
+        sum(self.lives.iter().map(|life| match (self.plan.site, self.plan.play) {
+            (Site::Near, Play::Killed) => Bounds::around(life.cpu_ns, TICK_NS),
+            (Site::Near, _) => Bounds::around(life.cpu_ns, TICKS_NS),
+            (Site::Far, _) => Bounds { lower: life.sampled_ns, upper: life.cpu_ns },
         }))
     }
 
@@ -215,8 +202,8 @@ mod tests {
                 disks: BTreeMap::new(),
             },
             process_started: at(asked_ms - 10_000),
-            stopped: at(asked_ms + 500),
-            end: End::Stopped { clock_ns: 5_000_000_000 },
+            cpu_ns: 5_000_000_009,
+            sampled_ns: 5_000_000_000,
         };
         let disk =
             DiskFigures { read_bytes: 1, read_ops: 2, write_bytes: 3, write_ops: 4, capacity_bytes: 5 };
@@ -255,21 +242,16 @@ mod tests {
             let found = truth.iter().find(|truth| truth.meter.name == meter).unwrap();
             assert_eq!((found.ordered, found.libvirt), (ordered, Bounds { lower, upper }), "{meter}");
         };
-        let cpus = available_parallelism().unwrap().get() as u64;
         check("running_ms", None, 18_000, 22_000);
         check("vcpu_ms", None, 2 * 18_000, 2 * 23_000);
         check("memory_kib_s", None, 18_000, 23_000);
-        // Paused 200 ms after the look; and never paused, but stopped 500 ms after it.
-        check("cpu_ns", None, 10_000_000_000, 10_000_000_000 + 700_000_000 * cpus + 2 * PAUSED_CPU_NS);
-        let killed = |site| {
-            let mut record = record();
-            record.plan = GUESTS.iter().find(|plan| (plan.site, plan.play) == (site, Play::Killed)).unwrap();
-            record.lives.truncate(1);
-            record.lives[0].end = End::Killed { sampled_ns: 6, clock_ns: 8 };
-            record.cpu(&lives())
-        };
-        assert_eq!(killed(Site::Near), Bounds { lower: 8, upper: 8 + DYING_CPU_NS });
-        assert_eq!(killed(Site::Far), Bounds { lower: 6, upper: 8 + DYING_CPU_NS });
+        check("cpu_ns", None, 10_000_000_018 - 2 * TICKS_NS, 10_000_000_018 + 2 * TICKS_NS);
+        let mut killed = record();
+        killed.plan = &GUESTS[0];
+        assert_eq!(killed.cpu(), Bounds::around(10_000_000_018, 2 * TICK_NS));
+        let mut far = record();
+        far.plan = GUESTS.iter().find(|plan| plan.site == Site::Far).unwrap();
+        assert_eq!(far.cpu(), Bounds { lower: 10_000_000_000, upper: 10_000_000_018 });
         check("provisioned_kib_s", None, 2 * 9, 2 * 13);
         check("disk_write_bytes", Some(Ordered::Exactly(8 * MIB)), 6, 6);
         check("disk_write_ops", Some(Ordered::Exactly(8)), 8, 8);
