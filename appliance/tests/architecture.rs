@@ -14,7 +14,17 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ("testbed", &[]),
     (
         "weir-bench",
-        &["metering", "migrations", "accounts", "collector", "usage", "billing", "dashboards", "testbed"],
+        &[
+            "metering",
+            "migrations",
+            "nodes",
+            "accounts",
+            "collector",
+            "usage",
+            "billing",
+            "dashboards",
+            "testbed",
+        ],
     ),
     ("collector", &["metering"]),
     ("compute", &["metering"]),

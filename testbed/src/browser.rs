@@ -78,6 +78,8 @@ impl Browser {
         }
         capabilities.set_browser_log_level(LoggingPrefsLogLevel::All)?;
         let url = format!("http://127.0.0.1:{port}");
+        // HTTP alone is spoken here, but the client library wants to be ready for TLS. Somebody may have been first.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let driver = browser.runtime.block_on(WebDriver::new(url, capabilities));
         browser.driver =
             Some(driver.context("the browser does not start; run testbed/install-packages test")?);

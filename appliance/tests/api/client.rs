@@ -64,7 +64,10 @@ impl Cloud {
             acme: token("ann", &[]),
             reader: token("ann", &["--read-only"]),
             other: token("bob", &[]),
-            http: runtime.block_on(async { Client::builder().build().unwrap() }),
+            http: {
+                nodes::tls::install();
+                runtime.block_on(async { Client::builder().build().unwrap() })
+            },
             runtime,
             up,
             dir,

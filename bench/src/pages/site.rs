@@ -61,6 +61,8 @@ impl Site {
         .run();
         let handle = server.handle();
         tokio::spawn(server);
+        // HTTP alone is spoken here, but the client library wants to be ready for TLS.
+        nodes::tls::install();
         // Pages answer with what they are; where they lead to is asked for as such.
         let client = Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build()?;
         Ok(Self { handle, address, client })

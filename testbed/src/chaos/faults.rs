@@ -169,8 +169,11 @@ impl Fault {
             Self::KillLibvirtd(site) => world.place_mut(site).start_libvirtd(),
             Self::StopLibvirtd(site) => world.place_mut(site).signal_libvirtd(Signal::CONT),
             Self::StopGuest(index) => match workers[index].pid() {
-                // One that ended meanwhile needs no help.
-                Ok(pid) => Ok(drop(signal_guest(pid, Signal::CONT))),
+                Ok(pid) => {
+                    // One that ended meanwhile needs no help.
+                    let _ = signal_guest(pid, Signal::CONT);
+                    Ok(())
+                }
                 Err(_) => Ok(()),
             },
             Self::CutLine => world.far.mend_line(),
