@@ -1,4 +1,4 @@
-//! The two paths of real guests: they agree, one stands in for the other, and who does nothing is not asked.
+//! The two paths of real guests: they agree, and one stands in for the other.
 
 use std::time::Duration;
 
@@ -8,7 +8,6 @@ use rustix::thread::{CapabilitySet, CapabilitySets};
 use testbed::guest::{DiskSpec, GuestSpec};
 use testbed::network::Network;
 use testbed::orders::{Order, Orders};
-use testbed::second_node::{Net, SecondNode};
 
 use crate::support::{LIMIT, URI, Watch, id, instances};
 
@@ -51,41 +50,6 @@ async fn both_paths_of_a_busy_guest_tell_the_same_at_every_look() {
     for notice in notices.filter(|notice| notice.kind == NoticeKind::PathsDiffer) {
         assert!(notice.is_over || notice.instance_id != Some(id), "{notice:?}");
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_paused_guest_is_not_asked_and_its_disks_are_right_all_the_same() {
-    // A libvirtd of its own: on a shared one others may ask the guest.
-    let node = SecondNode::start_with(&testbed::unique_name("weirt-kern"), Net::Shared).unwrap();
-    let mut watch = Watch::start(&node.place().uri_readonly(), SECOND);
-    let guest = GuestSpec { place: node.place().clone(), ..busy(Vec::new()) }.start().unwrap();
-    let (id, pid) = (id(&guest), guest.pid().unwrap());
-    guest.wait_for("order=1 ", LIMIT).unwrap();
-    guest.suspend().unwrap();
-    let written = guest.figures().unwrap().disks["vda"].write_bytes;
-    let count = |watch: &mut Watch| {
-        let all = watch.batches().iter().flat_map(|batch| batch.readings.disks.clone());
-        let of_guest = all.filter(|disk| disk.instance_id == id).map(|disk| disk.registers.write_bytes);
-        of_guest.collect::<Vec<_>>()
-    };
-    // It is asked once more after the pause, and then comes to rest.
-    let (mut clock, mut still) = (0, 0);
-    let deadline = std::time::Instant::now() + LIMIT;
-    while still < 4 {
-        assert!(std::time::Instant::now() < deadline, "its process is asked again and again");
-        tokio::time::sleep(SECOND).await;
-        let now = testbed::truth::process_cpu_ns(pid).unwrap();
-        still = if now == clock { still + 1 } else { 0 };
-        clock = now;
-    }
-    let before = count(&mut watch).len();
-    while count(&mut watch).len() < before + 3 {
-        tokio::time::sleep(SECOND / 10).await;
-    }
-    assert_eq!(testbed::truth::process_cpu_ns(pid).unwrap(), clock, "readings that cost the guest nothing");
-    assert_eq!(count(&mut watch).last(), Some(&written));
-    let gaps: Vec<_> = watch.batches().iter().flat_map(|batch| &batch.gaps).collect();
-    assert!(!gaps.iter().any(|gap| gap.instance_id == Some(id)), "nothing was missed: {gaps:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
