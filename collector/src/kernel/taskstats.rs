@@ -1,7 +1,8 @@
 //! Exit records: the kernel tells the CPU time of every thread that ends, on all processors, by generic netlink.
 //!
-//! Only decoding and the socket; what the times add up to is `ledger`'s. Needs `CAP_NET_ADMIN`, and is served in the
-//! first network namespace and the first pid namespace of the machine only.
+//! Only decoding and the socket; what the times add up to is `ledger`'s. Needs `CAP_NET_ADMIN` and the first pid namespace.
+//! Records are sent to the first network namespace only: elsewhere the kernel (6.18) accepts a listener and never sends it
+//! anything, so the namespaces are compared, and what was opened has to hear the end of a thread of its own.
 
 use rustix::io::Errno;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -34,6 +35,10 @@ const BROKEN_VERSION: u16 = 15;
 /// The last thread of its process (`AGROUP` of `linux/acct.h`).
 const FLAG_LAST_OF_GROUP: u8 = 0x20;
 
+/// Whose network namespace is the first one: process 2 starts the kernel's own threads and never leaves it; process 1 is there
+/// where the other may not be looked at, unless somebody moved it, and can itself be closed even to root.
+const FIRST_NAMESPACE: [&str; 2] = ["/proc/2/ns/net", "/proc/1/ns/net"];
+
 /// A record takes about 2 KiB of the socket's buffer: enough for some thousand threads that end at once.
 const RECEIVE_BUFFER: usize = 8 << 20;
 
@@ -61,7 +66,7 @@ pub enum TaskstatsError {
     /// The kernel has no such family, or not in this network namespace.
     #[error("the kernel does not serve taskstats here")]
     NotServed(#[source] Errno),
-    /// The network namespace of process 1 could not be entered.
+    /// The first network namespace could not be entered.
     #[error("taskstats is served in the first network namespace only, which cannot be entered")]
     Namespace(#[source] Errno),
     /// The kernel refused to register the listener.
@@ -73,6 +78,9 @@ pub enum TaskstatsError {
     /// Which processors there may be is not known.
     #[error("/sys/devices/system/cpu/possible cannot be read")]
     Processors,
+    /// The kernel accepted the listener and does not send it anything.
+    #[error("the kernel accepted the listener, but tells it of no end")]
+    Unheard,
 }
 
 impl ExitRecords {
@@ -88,23 +96,57 @@ impl ExitRecords {
         self.socket.receive(|message| records(message, &mut take))
     }
 
+    /// Whether the end of a thread is heard. Its record is sent before it can be joined, so nothing is waited for.
+    fn hears(&mut self) -> Result<bool, TaskstatsError> {
+        let thread = std::thread::Builder::new().name("weir-probe".to_owned());
+        let probe = thread.spawn(rustix::thread::gettid).map_err(|_| TaskstatsError::Thread)?;
+        let probe = probe.join().map_err(|_| TaskstatsError::Thread)?.as_raw_pid().unsigned_abs();
+        let mut is_heard = false;
+        loop {
+            match self.receive(|record| is_heard |= record.thread == probe) {
+                Ok(Received::Some) => {}
+                // So many ends that the buffer did not hold them.
+                Ok(Received::Overrun) => is_heard = true,
+                Ok(Received::Nothing) => return Ok(is_heard),
+                Err(error) => return Err(TaskstatsError::Refused(error)),
+            }
+        }
+    }
+
     /// To wait for.
     pub fn socket(&self) -> &Socket {
         &self.socket
     }
 }
 
+/// In the first network namespace, whichever the caller's is.
 fn open_anywhere() -> Result<ExitRecords, TaskstatsError> {
-    match open_here() {
-        Err(TaskstatsError::NotServed(_)) => {}
-        result => return result,
+    let is_first = is_first_namespace();
+    if is_first != Some(false) {
+        match open_here() {
+            Err(TaskstatsError::NotServed(_) | TaskstatsError::Unheard) if is_first.is_none() => {}
+            result => return result,
+        }
     }
-    let namespace = rustix::fs::open("/proc/1/ns/net", rustix::fs::OFlags::RDONLY, rustix::fs::Mode::empty())
-        .map_err(TaskstatsError::Namespace)?;
-    let kind = Some(LinkNameSpaceType::Network);
-    move_into_link_name_space(std::os::fd::AsFd::as_fd(&namespace), kind)
-        .map_err(TaskstatsError::Namespace)?;
+    enter_first_namespace()?;
     open_here()
+}
+
+/// Whether this thread's network namespace is the first one; `None`: nobody may look at that one.
+fn is_first_namespace() -> Option<bool> {
+    use std::os::unix::fs::MetadataExt;
+    let identity = |path| std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
+    let first = FIRST_NAMESPACE.into_iter().find_map(identity)?;
+    Some(identity("/proc/thread-self/ns/net")? == first)
+}
+
+fn enter_first_namespace() -> Result<(), TaskstatsError> {
+    let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC;
+    let open = |path| rustix::fs::open(path, flags, rustix::fs::Mode::empty());
+    let [best, other] = FIRST_NAMESPACE;
+    let namespace = open(best).or_else(|_| open(other)).map_err(TaskstatsError::Namespace)?;
+    let kind = Some(LinkNameSpaceType::Network);
+    move_into_link_name_space(std::os::fd::AsFd::as_fd(&namespace), kind).map_err(TaskstatsError::Namespace)
 }
 
 fn open_here() -> Result<ExitRecords, TaskstatsError> {
@@ -125,7 +167,8 @@ fn open_here() -> Result<ExitRecords, TaskstatsError> {
     let mut register = vec![TASKSTATS_CMD_GET, 1, 0, 0];
     netlink::push_text(&mut register, TASKSTATS_CMD_ATTR_REGISTER_CPUMASK, processors.trim());
     socket.command(family, &register).map_err(TaskstatsError::Refused)?;
-    Ok(ExitRecords { socket })
+    let mut records = ExitRecords { socket };
+    if records.hears()? { Ok(records) } else { Err(TaskstatsError::Unheard) }
 }
 
 /// The records of single threads in a message. The sum over a process' threads that may follow is left out: it has only
@@ -193,6 +236,26 @@ mod tests {
 
     #[test]
     fn the_end_of_a_process_of_this_machine_is_heard() {
+        hear_a_child();
+    }
+
+    #[test]
+    fn the_end_of_a_process_is_heard_from_a_network_namespace_of_ones_own_too() {
+        let apart = std::thread::spawn(|| {
+            // SAFETY: only the network of this thread changes; no descriptor and no memory does.
+            unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNET) }.unwrap();
+            assert_eq!(is_first_namespace(), Some(false));
+            hear_a_child();
+            let unheard = open_here().err();
+            assert!(
+                matches!(unheard, Some(TaskstatsError::Unheard | TaskstatsError::NotServed(_))),
+                "what hears nothing is not taken for a listener: {unheard:?}"
+            );
+        });
+        apart.join().unwrap();
+    }
+
+    fn hear_a_child() {
         let mut records = ExitRecords::open().expect("taskstats needs CAP_NET_ADMIN");
         let mut child = std::process::Command::new("true").spawn().unwrap();
         child.wait().unwrap();
