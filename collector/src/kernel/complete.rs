@@ -8,11 +8,17 @@ use std::collections::{HashMap, HashSet};
 use metering::{InstanceId, Notice, NoticeKind};
 
 use super::links::Links;
-use super::path::{BY_HYPERVISOR, Disks, NicTrack, Path, Track};
+use super::path::{BY_HYPERVISOR, Disks, NicTrack, Path, Track, Unfound};
+use super::process::Process;
 use super::snapshot::Sourced;
 use super::{Before, Completion, capability, compare, process};
 use crate::clock::Moment;
 use crate::observation::{End, Figures, Observation, ObservedInstance, ObservedNic, Run, Scope};
+
+/// So long an instance may run by a process that cannot be found before an operator is told: libvirt writes the pid file
+/// before the process is QEMU, shows the run for a moment after the file has gone, and takes seconds for either on a busy
+/// machine. Its figures are libvirt's meanwhile.
+const UNFOUND_AFTER: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// A process younger than the look may be the next run's already.
 const START_PRECISION: std::time::Duration = std::time::Duration::from_millis(10);
@@ -124,30 +130,47 @@ impl Path {
         let Some(pid_dir) = &self.pid_dir else {
             return false;
         };
+        let is_of_run = |process: Process| run.started.is_none_or(|start| start.ticks == process.start_ticks);
         match process::find(pid_dir, name, instance_id) {
+            Ok(process) if !is_of_run(process) => {
+                let why = format!("process {} began at another time than this run", process.pid);
+                self.not_found(instance_id, name, run.run_id, at, &why);
+                false
+            }
             Ok(process) if process.started() + START_PRECISION < at.boot => {
                 self.adopt(instance_id, run.run_id, process);
-                if self.unfound.remove(&instance_id) {
+                if self.unfound.remove(&instance_id).is_some_and(|unfound| unfound.is_told) {
                     self.notices.push(unfound(instance_id, true, "its process is known".to_owned()));
                 }
                 true
             }
             Ok(_) => false,
             Err(why) => {
-                if self.unfound.insert(instance_id) {
-                    tracing::warn!(instance = name, why, "the kernel path does not know its process");
-                    let detail =
-                        format!("its process is not known, so libvirt's figures alone are used: {why}");
-                    self.notices.push(unfound(instance_id, false, detail));
-                }
+                self.not_found(instance_id, name, run.run_id, at, &why);
                 false
             }
         }
     }
 
+    /// Told once, when it has lasted: at a start and at an end it is the rule for a moment.
+    fn not_found(&mut self, instance_id: InstanceId, name: &str, run_id: u32, at: Moment, why: &str) {
+        let new = Unfound { run_id, since: at, is_told: false };
+        let known = self.unfound.entry(instance_id).or_insert(new);
+        if known.run_id != run_id && !known.is_told {
+            *known = new;
+        }
+        if !known.is_told && UNFOUND_AFTER <= at.boot.saturating_sub(known.since.boot) {
+            known.is_told = true;
+            tracing::warn!(instance = name, why, "the kernel path does not know its process");
+            let detail = format!("its process is not known, so libvirt's figures alone are used: {why}");
+            self.notices.push(unfound(instance_id, false, detail));
+        }
+    }
+
     /// Nobody needs to know any more that the process of an instance is not known which has none.
     fn forget_unfound(&mut self, shown: &HashSet<InstanceId>) {
-        for instance_id in self.unfound.extract_if(|instance_id| !shown.contains(instance_id)) {
+        let gone = self.unfound.extract_if(|instance_id, _| !shown.contains(instance_id));
+        for (instance_id, _) in gone.filter(|(_, unfound)| unfound.is_told) {
             self.notices.push(unfound(instance_id, true, "it does not run any more".to_owned()));
         }
     }
@@ -201,7 +224,7 @@ impl Fill<'_> {
         let Some(kernel) = track.cpu_ns() else {
             return;
         };
-        let before = self.before.cpu_ns.get(&self.instance_id).copied();
+        let before = self.before.cpu_ns.get(&track.process).copied();
         if let Some(hypervisor) = figures.cpu_ns {
             let is_first = track.hypervisor_cpu.is_none();
             let difference = compare::cpu(before, hypervisor, kernel);

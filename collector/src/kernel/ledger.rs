@@ -16,6 +16,19 @@ pub struct Ledger {
     heard: BTreeMap<u32, u64>,
     /// The highest figure of the clock.
     clock_ns: u64,
+    /// Whether clock and threads stood still while the account was opened; if not, it lacks what ran between both.
+    is_firm: bool,
+}
+
+/// What an account is opened with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opening {
+    /// The process' clock.
+    pub clock_ns: u64,
+    /// The time of each of its threads.
+    pub living: BTreeMap<u32, u64>,
+    /// Whether both were read at one instant; otherwise the threads later.
+    pub is_at_rest: bool,
 }
 
 /// How the last figure of a process came about.
@@ -23,7 +36,7 @@ pub struct Ledger {
 pub enum Final {
     /// All threads were heard to end: exact.
     Exact(u64),
-    /// Not all of them: it is at least this.
+    /// Not all of them, or its clock and its threads were never read at one instant: it is at least this.
     AtLeast(u64),
 }
 
@@ -37,19 +50,34 @@ impl Final {
 }
 
 impl Ledger {
-    /// Opens the account: the clock and the time of each living thread, read at one instant.
-    pub fn open(&mut self, clock_ns: u64, living: BTreeMap<u32, u64>) {
+    /// Opens the account, unless it is worth more as it is: opened at rest, it stays exact with the records that came in.
+    pub fn open(&mut self, opening: Opening) {
+        let Opening { clock_ns, living, is_at_rest } = opening;
+        self.clock(clock_ns);
+        if self.is_firm && !is_at_rest {
+            return;
+        }
+        self.is_firm = is_at_rest;
         let in_threads = living.values().fold(0_u64, |sum, ns| sum.saturating_add(*ns));
         self.ended_ns = Some(clock_ns.saturating_sub(in_threads));
         // What ended before is in the clock; what is listed but has ended already will not be told again.
         self.heard.retain(|thread, _| living.contains_key(thread));
         self.living = living;
-        self.clock_ns = self.clock_ns.max(clock_ns);
     }
 
-    /// Whether it was opened, and no thread has ended since: nothing is gained by opening it anew.
+    /// Whether it was opened at rest, and no thread has ended since: nothing is gained by opening it anew.
     pub fn is_settled(&self) -> bool {
-        self.ended_ns.is_some() && self.heard.is_empty()
+        self.is_firm && self.is_open() && !self.has_heard()
+    }
+
+    /// Whether it was opened.
+    pub fn is_open(&self) -> bool {
+        self.ended_ns.is_some()
+    }
+
+    /// Whether a thread has ended since.
+    pub fn has_heard(&self) -> bool {
+        !self.heard.is_empty()
     }
 
     /// The clock was read again.
@@ -65,6 +93,7 @@ impl Ledger {
     /// Records were lost: the account is worth nothing until it is opened again.
     pub fn close(&mut self) {
         self.ended_ns = None;
+        self.is_firm = false;
         self.heard.clear();
     }
 
@@ -78,7 +107,8 @@ impl Ledger {
             // A thread that is listed after its record was sent has spent some more on ending.
             sum.saturating_add((*ns).max(self.living.get(thread).copied().unwrap_or(0)))
         });
-        Final::Exact(heard.max(self.clock_ns))
+        let total = heard.max(self.clock_ns);
+        if self.is_firm { Final::Exact(total) } else { Final::AtLeast(total) }
     }
 }
 
@@ -88,8 +118,12 @@ mod tests {
 
     fn ledger(clock_ns: u64, living: &[(u32, u64)]) -> Ledger {
         let mut ledger = Ledger::default();
-        ledger.open(clock_ns, living.iter().copied().collect());
+        ledger.open(opening(clock_ns, living, true));
         ledger
+    }
+
+    fn opening(clock_ns: u64, living: &[(u32, u64)], is_at_rest: bool) -> Opening {
+        Opening { clock_ns, living: living.iter().copied().collect(), is_at_rest }
     }
 
     #[test]
@@ -124,9 +158,29 @@ mod tests {
         let mut ledger = ledger(1_000, &[(1, 600), (2, 100)]);
         ledger.record(2, 150);
         // Its end cost another 5, which are in the clock.
-        ledger.open(1_055, [(1, 600)].into_iter().collect());
+        ledger.open(opening(1_055, &[(1, 600)], true));
         assert!(ledger.is_settled());
         ledger.record(1, 600);
         assert_eq!(ledger.total(), Final::Exact(1_055));
+    }
+
+    #[test]
+    fn an_account_that_was_opened_while_threads_ran_is_never_called_exact() {
+        let mut moving = Ledger::default();
+        // Between the clock and the threads one of them ran for 30.
+        moving.open(opening(1_000, &[(1, 630), (2, 100)], false));
+        assert!(!moving.is_settled(), "it is opened again as soon as the process stands still");
+        moving.record(1, 700);
+        moving.record(2, 100);
+        assert_eq!(moving.total(), Final::AtLeast(270 + 700 + 100));
+        // What was opened at rest is not given up for that.
+        let mut firm = ledger(1_000, &[(1, 600), (2, 100)]);
+        firm.record(2, 150);
+        firm.open(opening(1_100, &[(1, 680)], false));
+        firm.record(1, 700);
+        assert_eq!(firm.total(), Final::Exact(300 + 150 + 700));
+        firm.close();
+        firm.open(opening(1_100, &[(1, 680)], false));
+        assert_eq!(firm.total(), Final::AtLeast(1_100));
     }
 }

@@ -45,7 +45,8 @@ pub struct View(Arc<Mutex<Path>>);
 /// The kernel's figures just before the hypervisor is asked.
 #[derive(Debug, Default)]
 pub struct Before {
-    cpu_ns: HashMap<InstanceId, u64>,
+    /// By process, not by instance: a restarted one begins at zero again.
+    cpu_ns: HashMap<process::Process, u64>,
     nics: HashMap<u32, NicRegisters>,
 }
 

@@ -43,11 +43,19 @@ pub struct Path {
     pub(super) ends: Vec<End>,
     pub(super) notices: Vec<Notice>,
     /// Instances that run by a process which cannot be found.
-    pub(super) unfound: HashSet<InstanceId>,
+    pub(super) unfound: HashMap<InstanceId, Unfound>,
     has_news: bool,
     sampled_at: Option<Timestamp>,
     samples: u64,
     overruns: u64,
+}
+
+/// A run whose process cannot be found.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unfound {
+    pub run_id: u32,
+    pub since: Moment,
+    pub is_told: bool,
 }
 
 /// One run.
@@ -162,7 +170,7 @@ impl Path {
             runs: HashMap::new(),
             ends: Vec::new(),
             notices: Vec::new(),
-            unfound: HashSet::new(),
+            unfound: HashMap::new(),
             has_news: false,
             sampled_at: None,
             samples: 0,
@@ -206,7 +214,8 @@ impl Path {
 
     pub fn asks(&mut self) -> Asks {
         let now = self.clock.now().wall;
-        let mut asks = Asks { wholly: self.unfound.clone(), all: self.unfound.clone(), ..Asks::default() };
+        let unfound: HashSet<InstanceId> = self.unfound.keys().copied().collect();
+        let mut asks = Asks { wholly: unfound.clone(), all: unfound, ..Asks::default() };
         for (instance_id, track) in &mut self.runs {
             asks.all.insert(*instance_id);
             let clock_ns = track.process.clock_ns();
@@ -268,7 +277,7 @@ impl Path {
     pub fn begin_look(&mut self) -> Before {
         self.catch_up();
         self.sample_without_rest();
-        let cpu = self.runs.iter().filter_map(|(id, track)| Some((*id, track.sample?.figure_ns)));
+        let cpu = self.runs.values().filter_map(|track| Some((track.process, track.sample?.figure_ns)));
         let mut before = Before { cpu_ns: cpu.collect(), nics: HashMap::new() };
         if let Some(links) = &self.links {
             for nic in self.runs.values().flat_map(|track| track.nics.values()) {
@@ -331,16 +340,21 @@ impl Path {
     /// Opens the accounts anew in which something has happened. Records that come in meanwhile are of threads that the
     /// account may have seen living or not, so it is done again then.
     fn settle(&mut self) {
-        for _ in 0..3 {
+        for round in 0..3 {
             self.drain_exits();
             let mut is_any_open = false;
             for track in self.runs.values_mut() {
-                if track.ended.is_some() || track.ledger.is_settled() {
+                // One that did not stand still a moment ago does not now: the next sample tries again.
+                let is_tried = 0 < round && track.ledger.is_open();
+                if track.ended.is_some()
+                    || track.ledger.is_settled()
+                    || (is_tried && !track.ledger.has_heard())
+                {
                     continue;
                 }
                 is_any_open = true;
-                if let Some((clock_ns, threads)) = track.process.clock_and_threads() {
-                    track.ledger.open(clock_ns, threads);
+                if let Some(opening) = track.process.clock_and_threads() {
+                    track.ledger.open(opening);
                 }
             }
             if !is_any_open {

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use metering::InstanceId;
 
+use super::ledger::Opening;
+
 /// Where the system's libvirt keeps pid files, and where its socket lies.
 const SYSTEM_PID_DIR: &str = "/run/libvirt/qemu";
 
@@ -87,17 +89,17 @@ impl Process {
 
     /// Its clock and the time of each of its threads, at one instant. `None`: it is gone. A process that never stands
     /// still gives threads that are not older than the clock, so that what had ended before is not put too high.
-    pub fn clock_and_threads(self) -> Option<(u64, BTreeMap<u32, u64>)> {
+    pub fn clock_and_threads(self) -> Option<Opening> {
         let mut before = self.threads()?;
         for _ in 0..TRIES {
             let clock = self.clock_ns()?;
             let after = self.threads()?;
             if before == after {
-                return Some((clock, after));
+                return Some(Opening { clock_ns: clock, living: after, is_at_rest: true });
             }
             before = after;
         }
-        Some((self.clock_ns()?, self.threads()?))
+        Some(Opening { clock_ns: self.clock_ns()?, living: self.threads()?, is_at_rest: false })
     }
 
     fn threads(self) -> Option<BTreeMap<u32, u64>> {
@@ -199,7 +201,7 @@ mod tests {
     fn the_clock_of_a_process_is_its_threads_and_what_ended_before() {
         let process = of_pid(std::process::id()).unwrap();
         std::thread::spawn(|| (0..1_000_000_u64).map(std::hint::black_box).sum::<u64>()).join().unwrap();
-        let (clock, threads) = process.clock_and_threads().unwrap();
+        let Opening { clock_ns: clock, living: threads, .. } = process.clock_and_threads().unwrap();
         assert!(threads.values().sum::<u64>() <= clock, "{threads:?} {clock}");
         assert!(clock <= process.clock_ns().unwrap());
         assert!(!process.is_stopped());

@@ -3,12 +3,13 @@
 use std::path::Path as FilePath;
 use std::process::{Child, Command};
 use std::sync::Arc;
+use std::time::Duration;
 
 use metering::{BootId, InstanceId, NoticeKind};
 use uuid::Uuid;
 
-use super::{Completion, Kernel};
-use crate::clock::{Clock, SystemClock};
+use super::{Before, Completion, Kernel};
+use crate::clock::{Clock, Moment, SystemClock};
 use crate::observation::{Figures, Observation, ObservedInstance, Run, Scope};
 
 /// A program that looks like a guest: libvirt keeps its number, and its command line names the instance.
@@ -19,10 +20,14 @@ struct Guest {
 
 impl Guest {
     fn start(dir: &FilePath) -> Self {
-        let uuid = Uuid::new_v4();
-        let burn = "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo done; read line";
+        Self::start_as(dir, Uuid::new_v4(), 20_000)
+    }
+
+    /// It counts to `work` first.
+    fn start_as(dir: &FilePath, uuid: Uuid, work: u32) -> Self {
+        let burn = "i=0; while [ $i -lt $1 ]; do i=$((i+1)); done; echo done; read line";
         let mut process = Command::new("sh")
-            .args(["-c", burn, &uuid.to_string()])
+            .args(["-c", burn, &uuid.to_string(), &work.to_string()])
             .stdin(std::process::Stdio::piped())
             .stdout(std::process::Stdio::piped())
             .spawn()
@@ -73,12 +78,24 @@ fn whole(cpu_ns: u64) -> Option<Figures> {
 
 /// Completes a look at `instances`.
 fn look(kernel: &Kernel, scope: Scope, instances: Vec<ObservedInstance>) -> (Observation, Completion) {
-    // A process must be older than the look.
-    std::thread::sleep(std::time::Duration::from_millis(30));
     let before = kernel.begin_look();
+    finish(kernel, &before, scope, instances, 0)
+}
+
+/// Completes a look that began already, so many seconds later than now.
+fn finish(
+    kernel: &Kernel,
+    before: &Before,
+    scope: Scope,
+    instances: Vec<ObservedInstance>,
+    later_s: u64,
+) -> (Observation, Completion) {
+    // A process must be older than the look.
+    std::thread::sleep(Duration::from_millis(30));
+    let now = SystemClock.now();
     let mut observation = Observation {
         boot_id: BootId::from_uuid(Uuid::nil()),
-        at: SystemClock.now(),
+        at: Moment { boot: now.boot + Duration::from_secs(later_s), ..now },
         instances,
         volumes: None,
         storage_dirs: Vec::new(),
@@ -86,7 +103,7 @@ fn look(kernel: &Kernel, scope: Scope, instances: Vec<ObservedInstance>) -> (Obs
         ends: Vec::new(),
         events: Vec::new(),
     };
-    let completion = kernel.complete(&mut observation, &before, |_, _| None);
+    let completion = kernel.complete(&mut observation, before, |_, _| None);
     (observation, completion)
 }
 
@@ -167,7 +184,27 @@ fn an_end_is_told_until_it_is_durable_and_its_cpu_time_is_whole() {
 }
 
 #[test]
-fn an_instance_whose_process_is_not_known_is_told_once_until_it_is_known_or_over() {
+fn a_restarted_guest_is_compared_with_its_own_clock_and_not_with_that_of_its_last_run() {
+    let (dir, kernel) = kernel();
+    let first = Guest::start_as(dir.path(), Uuid::new_v4(), 500_000);
+    let clock = || kernel.view().snapshot().instances[0].cpu_ns.kernel.clone().unwrap().value;
+    look(&kernel, Scope::Everything, vec![first.shown(whole(0))]);
+    let of_first = clock();
+    let before = kernel.begin_look();
+    let id = first.id;
+    drop(first);
+    let second = Guest::start_as(dir.path(), id.uuid(), 1);
+    let mut shown = second.shown(whole(0));
+    shown.run.as_mut().unwrap().run_id = 2;
+    let (observation, completion) = finish(&kernel, &before, Scope::Everything, vec![shown], 0);
+    assert!(completion.notices.iter().all(|notice| notice.is_over), "{completion:?}");
+    assert_eq!(figures(&observation).cpu_ns, Some(clock()));
+    assert!(clock() < of_first, "{} {of_first}", clock());
+    assert!(!kernel.asks().wholly.contains(&id), "its register is the kernel's");
+}
+
+#[test]
+fn an_instance_whose_process_is_not_known_for_long_is_told_once_until_it_is_known_or_over() {
     let (dir, kernel) = kernel();
     let guest = Guest::start(dir.path());
     let pid_file = dir.path().join("qemu/web.pid");
@@ -178,11 +215,44 @@ fn an_instance_whose_process_is_not_known_is_told_once_until_it_is_known_or_over
         away.map(|notice| notice.is_over).collect::<Vec<_>>()
     };
     std::fs::write(&pid_file, "1").unwrap();
-    let once = |instances| told(&look(&kernel, Scope::Everything, instances).1);
-    assert_eq!(once(vec![guest.shown(whole(5))]), [false], "another process has the number");
-    assert_eq!(once(vec![guest.shown(whole(5))]), []);
-    assert_eq!(once(Vec::new()), [true]);
-    assert_eq!(once(vec![guest.shown(whole(5))]), [false]);
+    let at = |later_s, instances| {
+        let before = kernel.begin_look();
+        told(&finish(&kernel, &before, Scope::Everything, instances, later_s).1)
+    };
+    let shown = || vec![guest.shown(whole(5))];
+    assert_eq!(at(0, shown()), [], "another process has the number, which is no news at a start");
+    assert_eq!(at(20, shown()), []);
+    assert_eq!(at(31, shown()), [false], "nor does it get its own");
+    assert_eq!(at(32, shown()), []);
+    assert_eq!(at(33, Vec::new()), [true]);
+    let mut next = guest.shown(whole(5));
+    next.run.as_mut().unwrap().run_id = 2;
+    assert_eq!(at(40, shown()), []);
+    assert_eq!(at(60, vec![next.clone()]), [], "another run");
+    assert_eq!(at(80, vec![next.clone()]), []);
+    assert_eq!(at(91, vec![next]), [false]);
     std::fs::write(&pid_file, number).unwrap();
-    assert_eq!(once(vec![guest.shown(whole(0))]), [true]);
+    assert_eq!(at(92, vec![guest.shown(whole(0))]), [true]);
+}
+
+#[test]
+fn a_start_during_which_the_process_is_not_known_yet_alarms_nobody() {
+    let (dir, kernel) = kernel();
+    let guest = Guest::start(dir.path());
+    let pid_file = dir.path().join("qemu/web.pid");
+    let number = std::fs::read_to_string(&pid_file).unwrap();
+    // Not written, half written, of a process that is not QEMU yet.
+    for content in [None, Some(""), Some("1")] {
+        match content {
+            None => std::fs::remove_file(&pid_file).unwrap(),
+            Some(content) => std::fs::write(&pid_file, content).unwrap(),
+        }
+        let (observation, completion) = look(&kernel, Scope::Everything, vec![guest.shown(whole(5))]);
+        assert_eq!((completion.notices, figures(&observation).cpu_ns), (Vec::new(), Some(5)), "{content:?}");
+        assert!(kernel.asks().wholly.contains(&guest.id));
+    }
+    std::fs::write(&pid_file, number).unwrap();
+    let (_, completion) = look(&kernel, Scope::Everything, vec![guest.shown(whole(0))]);
+    assert!(completion.notices.iter().all(|notice| notice.kind != NoticeKind::KernelPathAway));
+    assert!(kernel.view().snapshot().instances[0].cpu_ns.kernel.is_some());
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use metering::{GapReason, NoticeKind};
+use metering::{GapReason, InstanceReading, InstanceState, NoticeKind};
 use rustix::process::Signal;
 use rustix::thread::{CapabilitySet, CapabilitySets};
 use testbed::guest::{DiskSpec, GuestSpec};
@@ -50,6 +50,39 @@ async fn both_paths_of_a_busy_guest_tell_the_same_at_every_look() {
     for notice in notices.filter(|notice| notice.kind == NoticeKind::PathsDiffer) {
         assert!(notice.is_over || notice.instance_id != Some(id), "{notice:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_is_restarted_again_and_again_raises_no_alert_and_mixes_no_runs() {
+    testbed::daemons::ensure().unwrap();
+    let network = Network::create(&testbed::unique_name("weirt-kernel")).unwrap();
+    let mut watch = Watch::start(URI, SECOND);
+    let guest = busy(vec![network.name().to_owned()]).start().unwrap();
+    let id = id(&guest);
+    for _ in 0..testbed::rounds(5, 50) {
+        let from = jiff::Timestamp::now();
+        let runs =
+            |reading: &InstanceReading| from < reading.observed_at && reading.state == InstanceState::Running;
+        watch.wait_for(id, "of a run", runs).await;
+        let name = guest.name().to_owned();
+        let restarting = tokio::task::spawn_blocking(move || {
+            testbed::process::virsh(&["destroy", &name]).unwrap();
+            testbed::process::virsh(&["start", &name]).unwrap();
+        });
+        // Looks at everything, before, between and after.
+        while !restarting.is_finished() {
+            watch.look().await;
+        }
+        restarting.await.unwrap();
+    }
+    watch.look().await;
+    let batches = watch.batches().to_vec();
+    let of_guest = batches.iter().flat_map(|batch| &batch.notices).filter(|one| one.instance_id == Some(id));
+    let alerts: Vec<_> = of_guest.filter(|notice| !notice.is_over).collect();
+    assert!(alerts.is_empty(), "{alerts:?}");
+    let gaps = batches.iter().flat_map(|batch| &batch.gaps).filter(|gap| gap.reason == GapReason::Impossible);
+    assert_eq!(gaps.count(), 0);
+    assert!(watch.collector.kernel().instances.iter().all(|one| one.cpu_ns.difference.is_none()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
