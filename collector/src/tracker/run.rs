@@ -22,8 +22,13 @@ use crate::observation::{End, Figures, Run, Scope, What};
 /// when the machine is busy.
 const START_MAX: Duration = Duration::from_secs(5);
 
-/// After so many looks in a row without figures an operator is told: one or two may fall on a start, a stop or a snapshot.
-const HANGS_AFTER: u32 = 3;
+/// After so many looks in a row without figures an operator is told, as looks may be minutes apart: one or two may fall on a
+/// start, a stop or a snapshot.
+const HANGS_AFTER_LOOKS: u32 = 3;
+
+/// And not before so long, as looks may also follow each other within a second: a query by somebody else, a slow start or the
+/// end of a guest take the hypervisor's attention for some seconds, and an operator gets a mail for this.
+const HANGS_AFTER: Duration = Duration::from_secs(30);
 
 /// A look at one instance.
 #[derive(Clone, Copy)]
@@ -142,6 +147,8 @@ fn new_run(
         early: None,
         is_moving: false,
         unread_looks: 0,
+        unread_since: None,
+        is_silence_told: false,
     }
 }
 
@@ -266,9 +273,15 @@ fn is_silent(look: Look<'_>, seen: &Run) -> bool {
 
 /// Tells once that an instance does not answer, and once that it does again.
 fn tell_silence(look: Look<'_>, run: &mut RunTrack, is_silent: bool, outcome: &mut Outcome) {
-    let was_told = HANGS_AFTER <= run.unread_looks;
-    run.unread_looks = if is_silent { run.unread_looks.saturating_add(1) } else { 0 };
-    let is_told = HANGS_AFTER <= run.unread_looks;
+    let was_told = run.is_silence_told;
+    if is_silent {
+        run.unread_looks = run.unread_looks.saturating_add(1);
+        let since = *run.unread_since.get_or_insert(look.now);
+        run.is_silence_told |= HANGS_AFTER_LOOKS <= run.unread_looks && HANGS_AFTER <= since.until(look.now);
+    } else {
+        (run.unread_looks, run.unread_since, run.is_silence_told) = (0, None, false);
+    }
+    let is_told = run.is_silence_told;
     if was_told == is_told {
         return;
     }

@@ -146,6 +146,12 @@ pub struct RunTrack {
     /// For how many looks in a row it could not be read.
     #[serde(default)]
     pub unread_looks: u32,
+    /// The first of them.
+    #[serde(default)]
+    pub unread_since: Option<Mark>,
+    /// Whether an operator was told that it does not answer.
+    #[serde(default)]
+    pub is_silence_told: bool,
 }
 
 /// A change between executing and not.

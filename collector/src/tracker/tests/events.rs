@@ -237,8 +237,9 @@ fn a_guest_that_does_not_answer_is_told_once_and_so_is_its_answer() {
         started(100),
         look(120, run(1, 1).busy()),
         look(130, run(1, 1).busy()),
-        look(140, run(1, 1).busy()),
-        look(150, run(1, 9)),
+        look(149, run(1, 1).busy()),
+        look(150, run(1, 1).busy()),
+        look(160, run(1, 9)),
     ];
     let notices: Vec<_> = outcomes(&looks)
         .iter()
@@ -247,9 +248,27 @@ fn a_guest_that_does_not_answer_is_told_once_and_so_is_its_answer() {
         .collect();
     assert_eq!(
         notices,
-        [(4, metering::NoticeKind::InstanceHangs, false), (5, metering::NoticeKind::InstanceHangs, true)]
+        [(5, metering::NoticeKind::InstanceHangs, false), (6, metering::NoticeKind::InstanceHangs, true)]
     );
-    check(&looks, Billed { cpu_ns: 9, running_s: 50, vcpu_s: 50, ..Billed::default() });
+    check(&looks, Billed { cpu_ns: 9, running_s: 60, vcpu_s: 60, ..Billed::default() });
+}
+
+#[test]
+fn a_guest_that_somebody_else_holds_for_a_moment_alarms_nobody() {
+    let busy = |at| look(at, run(1, 1).busy());
+    let read = |at| look(at, run(1, 5));
+    for looks in [
+        // A look each second, by events, during a slow query.
+        (110..139).map(busy).chain([read(139)]).collect::<Vec<_>>(),
+        // Now and then, far apart.
+        vec![busy(110), busy(170), read(230), busy(290), busy(350), read(410)],
+        // It ends meanwhile, and the next run is as slow.
+        vec![busy(110), busy(120), busy(130), look(140, run(2, 1).busy()), look(150, run(2, 1).busy())],
+    ] {
+        let looks: Vec<_> = [nothing(90), started(100)].into_iter().chain(looks).collect();
+        let notices: Vec<_> = outcomes(&looks).into_iter().flat_map(|outcome| outcome.notices).collect();
+        assert_eq!(notices, []);
+    }
 }
 
 #[test]
