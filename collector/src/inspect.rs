@@ -394,7 +394,10 @@ mod tests {
         check("nothing", |_| {}, Some(3), Some(1), (0, 0));
         check("the identity", |dir| overwrite(&dir.join("identity")), Some(3), Some(1), (1, 0));
         let both = |dir: &Path| ["memory-a", "memory-b"].map(|name| overwrite(&dir.join(name)));
-        check("both memories", |dir| drop(both(dir)), Some(3), None, (0, 1));
+        let both_of = |dir: &Path| {
+            both(dir);
+        };
+        check("both memories", both_of, Some(3), None, (0, 1));
         let gone = |dir: &Path| std::fs::remove_dir_all(dir.join("spool")).unwrap();
         check("the log is gone", gone, Some(0), Some(1), (1, 0));
         let no_directory = |dir: &Path| {
