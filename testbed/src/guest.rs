@@ -59,6 +59,9 @@ pub struct GuestSpec {
     pub virt: Option<VirtType>,
     /// The node that it is started on; this machine unless said otherwise.
     pub place: Place,
+    /// Whether its console is a terminal, which a paused QEMU looks at each second; otherwise a plain file, with which it
+    /// rests.
+    pub has_terminal: bool,
 }
 
 /// A guest that is defined in libvirt.
@@ -86,6 +89,7 @@ impl GuestSpec {
             tenant_metadata: None,
             virt: None,
             place: Place::default(),
+            has_terminal: true,
         }
     }
 
@@ -169,12 +173,18 @@ impl GuestSpec {
                 .child(element("source").with("network", network))
                 .child(element("model").with("type", "virtio"))
         });
-        let log = element("log").with("file", text(&guest.console)?).with("append", "off");
+        let console = text(&guest.console)?;
+        let serial = if self.has_terminal {
+            let log = element("log").with("file", console).with("append", "off");
+            element("serial").with("type", "pty").child(log)
+        } else {
+            let file = element("source").with("path", console).with("append", "off");
+            element("serial").with("type", "file").child(file)
+        };
         Ok(element("devices")
             .children(disks)
             .children(nics)
-            .child(element("serial").with("type", "pty").child(log))
-            .child(element("console").with("type", "pty"))
+            .child(serial)
             .child(element("memballoon").with("model", "virtio")))
     }
 }

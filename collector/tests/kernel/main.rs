@@ -2,4 +2,5 @@
 
 mod ends;
 mod paths;
+mod rest;
 mod support;
