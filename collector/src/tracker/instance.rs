@@ -99,7 +99,7 @@ fn observe_one(
         Some(seen) => {
             let run = match track.run.take() {
                 Some(run) => run::go_on(look, run, &lives, seen),
-                None => run::begin(state, look, lives.begun.as_ref(), was_arriving, seen),
+                None => run::begin(state, look, lives.begun.as_ref(), was_arriving, track.last_read, seen),
             };
             track.is_elsewhere = false;
             let run = run::read(state, look, &mut track, run, &lives, seen, outcome);

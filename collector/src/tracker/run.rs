@@ -70,6 +70,7 @@ pub(super) fn begin(
     look: Look<'_>,
     begun: Option<&Begun>,
     was_arriving: bool,
+    last_read: Option<Mark>,
     seen: &Run,
 ) -> RunTrack {
     let now = look.now;
@@ -84,6 +85,11 @@ pub(super) fn begin(
     let is_better = is_arrival || seen.started.is_none() || birth.born_at.is_none();
     if let Some(at) = heard_at.filter(|_| is_better) {
         birth = Birth { born_at: Some(at.wall), held_from: at };
+    }
+    // Not before the end of the run before it, whose time is counted already.
+    let ended = last_read.filter(|end| end.boot_id == birth.held_from.boot_id && end.boot <= now.boot);
+    if let Some(end) = ended.filter(|end| birth.held_from.boot < end.boot) {
+        birth = Birth { born_at: birth.born_at.map(|_| end.wall), held_from: end };
     }
     let start_ticks = seen.started.map(|start| start.ticks);
     let mut run = new_run(state, look, birth, seen.run_id, start_ticks);
