@@ -30,7 +30,7 @@ pub fn capability(name: &'static str, missing: Option<String>) -> Capability {
         _ => (
             "the CPU time of a guest that was killed, to its last nanosecond",
             "of a guest that is killed, CPU time after the last sample (a second) is lost",
-            "give the collector CAP_NET_ADMIN (and CAP_SYS_ADMIN inside a container), in the first pid namespace",
+            "give the collector CAP_NET_ADMIN (in a network namespace of its own also CAP_SYS_ADMIN and CAP_SYS_PTRACE), in the first pid namespace",
         ),
     };
     Capability { name, gives, missing: missing.map(|why| Missing { why, lost, remedy }) }
