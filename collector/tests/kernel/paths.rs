@@ -14,10 +14,19 @@ use crate::support::{LIMIT, URI, Watch, id, instances};
 const SECOND: Duration = Duration::from_secs(1);
 
 fn busy(networks: Vec<String>) -> GuestSpec {
+    guest(networks, Order::Burn(60))
+}
+
+/// It leaves the processors to the other tests.
+fn idle() -> GuestSpec {
+    guest(Vec::new(), Order::Sleep(60))
+}
+
+fn guest(networks: Vec<String>, then: Order) -> GuestSpec {
     GuestSpec {
         disks: vec![DiskSpec { target: "vda".into(), mib: 64 }],
         networks,
-        orders: Orders::new([Order::Write("vda".into(), 8), Order::Burn(60)]),
+        orders: Orders::new([Order::Write("vda".into(), 8), then]),
         ..GuestSpec::new(&testbed::unique_name("weirt-kernel"))
     }
 }
@@ -132,7 +141,7 @@ async fn a_register_goes_on_when_the_collector_loses_the_kernel_path_and_finds_i
     std::os::unix::fs::symlink("/run/libvirt/libvirt-sock-ro", &socket).unwrap();
     let libvirt_alone = format!("qemu+unix:///system?socket={}", socket.display());
     let hour = Duration::from_secs(3_600);
-    let guest = busy(Vec::new()).start().unwrap();
+    let guest = idle().start().unwrap();
     let id = id(&guest);
     guest.wait_for("order=1 ", LIMIT).unwrap();
     let mut watch = Watch::start(URI, hour);
@@ -159,7 +168,7 @@ async fn a_register_goes_on_when_the_collector_loses_the_kernel_path_and_finds_i
 #[test]
 fn without_the_privilege_to_hear_of_ends_the_rest_works_and_says_so() {
     testbed::daemons::ensure().unwrap();
-    let guest = busy(Vec::new()).start().unwrap();
+    let guest = idle().start().unwrap();
     let id = id(&guest);
     // Privileges are a thread's: those that it starts have no more.
     let without = std::thread::spawn(move || {
