@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use metering::{TenantId, UsageRecord, Window};
 use migrations::Scope;
+use usage::readings::Behind;
 use usage::registry::Tenant;
 use usage::{derivation, readings, records, registry};
 
@@ -21,6 +22,8 @@ use crate::period;
 const LOOK: Duration = Duration::from_millis(200);
 /// The longest wait for them that makes sense to ask for.
 const WAIT_MAX: Duration = Duration::from_secs(3_600);
+/// Nodes that are named when they hold an invoice up: as many as somebody looks at.
+const NAMED_MAX: usize = 5;
 /// A connection that was lost in the middle of an issue is tried again so often: issuing twice is issuing once.
 const ISSUE_TRIES: u32 = 5;
 
@@ -133,7 +136,7 @@ pub fn preview(parts: &Parts, bill: &Bill) -> Result<InvoiceDocument> {
     Ok(draft(id, &seller(parts), buyer, &bill.plan, &bill.usage, bill.period)?)
 }
 
-/// Waits until every live node has reported past the period's end (and is given up on after `wait`), then
+/// Waits until every node that was not removed has reported past the period's end (and is given up on after `wait`), then
 /// derives what is dirty.
 ///
 /// # Errors
@@ -152,16 +155,13 @@ pub async fn settle_usage(parts: &Parts, end: Timestamp, wait: Duration) -> Resu
             tokio::time::sleep(to_come).await;
             continue;
         }
-        let reported = readings::reported_until(&parts.database, now).await?;
-        // No live node at all: nothing is under way that could be waited for, but for this node's own readings.
-        if reported.is_none_or(|until| end <= until) && own_node_has_reported(parts, end).await? {
+        let behind = readings::behind(&parts.database, end, now).await?;
+        // None is behind: nothing is under way that could be waited for, but for this node's own readings.
+        if behind.is_empty() && own_node_has_reported(parts, end).await? {
             break;
         }
         if give_up <= tokio::time::Instant::now() {
-            let until = reported.map_or_else(|| "never".to_owned(), |until| until.to_string());
-            bail!(
-                "the readings have come in only up to {until}, the period ends at {end}; wait for the next reading, see `weir status`, or give it longer: --wait SECONDS"
-            );
+            bail!(still_to_come(&behind, end));
         }
         tokio::time::sleep(LOOK).await;
     }
@@ -170,6 +170,28 @@ pub async fn settle_usage(parts: &Parts, end: Timestamp, wait: Duration) -> Resu
         bail!("the usage of {} resource(s) could not be derived; see the log of `weir up`", derived.failed);
     }
     Ok(())
+}
+
+/// Who is waited for, and what an operator can do.
+fn still_to_come(behind: &[Behind], end: Timestamp) -> String {
+    let names: Vec<String> = behind
+        .iter()
+        .take(NAMED_MAX)
+        .map(|node| match node.reported_until {
+            Some(until) => format!("{} (reported up to {until:.0})", node.name),
+            None => format!("{} (never reported)", node.name),
+        })
+        .collect();
+    let more = match behind.len().saturating_sub(NAMED_MAX) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let who = if names.is_empty() { "this machine".to_owned() } else { names.join(", ") + more.as_str() };
+    format!(
+        "the period ends at {end}, and readings up to then are still to come from {who}; an invoice without them would be \
+         too low. Wait for the next reading (--wait SECONDS), see why with weir node list, or, if a machine is gone for \
+         good with what it had not delivered: weir node remove NAME"
+    )
 }
 
 /// Whether this process's own collector has reported past `end`. After a long outage no node counts as live until it has,

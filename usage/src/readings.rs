@@ -15,7 +15,8 @@ use uuid::Uuid;
 use crate::error::{UsageError, unsigned};
 use crate::load;
 
-/// A node that has been silent for longer is taken for dismantled: it must not hold up everybody's reports for ever.
+/// A node that never joined (a control plane's own of former times, which nobody can remove) and has been silent for longer
+/// is taken for dismantled: it must not hold up everybody's reports for ever.
 pub const NODE_LIVE: SignedDuration = SignedDuration::from_hours(24);
 
 /// Registers at an instant.
@@ -25,6 +26,15 @@ pub struct RegisterReading {
     pub observed_at: Timestamp,
     /// Name and value of each that has a meter, in the order of its table.
     pub registers: Vec<(&'static str, u64)>,
+}
+
+/// A node whose readings are still to come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Behind {
+    /// What it is called.
+    pub name: String,
+    /// The latest instant of which it reported. `None`: it never did.
+    pub reported_until: Option<Timestamp>,
 }
 
 /// What was read of one epoch of a resource within a window.
@@ -110,18 +120,20 @@ pub async fn latest(db: &Database, scope: Scope) -> Result<Vec<Latest>, UsageErr
     transaction.query(&statement, &[&tenant]).await?.iter().map(latest_of).collect()
 }
 
-/// The instant up to which every live node has reported: what lies before it is as complete as it will be, but for
-/// what comes late. `None`: no node has reported within [`NODE_LIVE`].
+/// The nodes whose readings up to `end` are still to come, the one that is furthest behind first: without them what lies
+/// before `end` is not complete. A node that joined counts until it is removed.
 ///
 /// # Errors
 /// The database fails.
-pub async fn reported_until(db: &Database, now: Timestamp) -> Result<Option<Timestamp>, UsageError> {
+pub async fn behind(db: &Database, end: Timestamp, now: Timestamp) -> Result<Vec<Behind>, UsageError> {
     let mut session = db.session().await?;
     let transaction = session.begin(Scope::Provider).await?;
-    let statement = transaction.prepare_cached(sql!("reported_until")).await?;
+    let statement = transaction.prepare_cached(sql!("nodes_behind")).await?;
     let live_since = now.saturating_sub(NODE_LIVE).unwrap_or(now);
-    let row = transaction.query_one(&statement, &[&live_since]).await?;
-    Ok(row.try_get("reported_until")?)
+    let rows = transaction.query(&statement, &[&end, &live_since]).await?;
+    rows.iter()
+        .map(|row| Ok(Behind { name: row.try_get("name")?, reported_until: row.try_get("reported_until")? }))
+        .collect()
 }
 
 fn resource(kind: ResourceKind, row: &Row) -> Result<Resource, UsageError> {

@@ -61,15 +61,35 @@ fn load_kind(resource: &Resource) -> &'static str {
 }
 
 #[tokio::test]
-async fn reports_reach_as_far_as_the_slowest_living_node() {
+async fn a_node_that_joined_holds_an_invoice_up_until_it_has_reported_or_is_removed() {
     let db = migrations::testing::database().await;
-    assert_eq!(readings::reported_until(&db, at(0)).await.unwrap(), None);
-    for second in [100, 50, -200_000] {
-        let mut node = Node::new(&db);
-        let batch = node.instances(vec![reading(instance_id(), second, epoch("a", None), 1)]);
-        node.must_send(&batch).await;
+    let day = 86_400;
+    // What each has reported last, and when it joined; `None`: it is a control plane's own.
+    let nodes = [
+        ("own", Some(50), None),
+        ("own of former times", Some(-2 * day), None),
+        ("away for days", Some(-9 * day), Some(-30 * day)),
+        ("joined again after its outage", Some(-9 * day), Some(150)),
+        ("joined and never ran", None, Some(-day)),
+        ("joined after the end", None, Some(150)),
+        ("up to date", Some(120), Some(-day)),
+        ("gone for good", Some(-9 * day), Some(-30 * day)),
+    ];
+    let owner = db.owner_client().await;
+    for (name, reported, joined) in nodes {
+        let instants = [reported.map(at), joined.map(at)];
+        let sql = "INSERT INTO node (node_id, name, last_observed_at, joined_at) VALUES (gen_random_uuid(), $1, $2, $3)";
+        owner.execute(sql, &[&name, &instants[0], &instants[1]]).await.unwrap();
     }
-    assert_eq!(readings::reported_until(&db, at(200)).await.unwrap(), Some(at(50)));
-    let nodes = usage::registry::nodes(&db, Scope::Provider).await.unwrap();
-    assert_eq!((nodes.len(), nodes[0].last_seq), (3, 1));
+    let removed = "UPDATE node SET state = 'removed', removed_at = now() WHERE name = 'gone for good'";
+    assert_eq!(owner.execute(removed, &[]).await.unwrap(), 1);
+    let behind = readings::behind(&db, at(100), at(200)).await.unwrap();
+    let names: Vec<&str> = behind.iter().map(|node| node.name.as_str()).collect();
+    assert_eq!(names, ["joined and never ran", "away for days", "joined again after its outage", "own"]);
+    assert_eq!(behind[3].reported_until, Some(at(50)));
+    assert_eq!(
+        readings::behind(&db, at(100), at(2 * day)).await.unwrap().len(),
+        3,
+        "the own one is dismantled"
+    );
 }
