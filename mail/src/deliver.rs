@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use billing::InvoiceDocument;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use metering::TenantId;
 use migrations::Database;
 use serde::Deserialize;
@@ -30,6 +30,9 @@ const LEASE_MARGIN: Duration = Duration::from_secs(60);
 /// After one break the next mail gets a conversation of its own, so that a mail that breaks every conversation holds up
 /// nobody. After two, the server counts as away for this pass: waiting for its time limit a hundred times helps nobody.
 const BREAKS_MAX: usize = 2;
+/// A mail about an alert that could not be sent for so long tells of yesterday: whoever sets a mail server up does not want a
+/// month of it.
+const ALERT_AGE_MAX: SignedDuration = SignedDuration::from_hours(24);
 /// As much of an error as an operator reads.
 const ERROR_MAX: usize = 500;
 
@@ -144,6 +147,11 @@ impl Clock {
 
 impl Pass<'_> {
     async fn run(&mut self, due_at: Timestamp) -> Result<(), MailError> {
+        let oldest = due_at.saturating_sub(ALERT_AGE_MAX).unwrap_or(Timestamp::MIN);
+        let stale = outbox::drop_stale(self.db, oldest, self.clock.now()).await?;
+        if 0 < stale {
+            tracing::info!(stale, "mails about alerts that are over, or older than a day, are not sent");
+        }
         for _ in 0..PASS_MAX {
             let now = self.clock.now();
             let leased_until = later(now, self.smtp.timeout * 3 + LEASE_MARGIN);

@@ -37,7 +37,7 @@ pub enum State {
         /// When.
         at: Timestamp,
     },
-    /// The server will never take it; only [`retry`] tries again.
+    /// The server will never take it, and only [`retry`] tries again; or it is about an alert and became stale first.
     Refused {
         /// When it said so.
         at: Timestamp,
@@ -174,6 +174,12 @@ pub async fn waiting(db: &Database) -> Result<Waiting, MailError> {
         refused: row.try_get::<_, i64>("refused")?.unsigned_abs(),
         oldest_created_at: row.try_get("oldest_created_at")?,
     })
+}
+
+/// Gives up mails about alerts that are over, or that were made before `oldest`: news of yesterday wakes nobody up. Returns how
+/// many.
+pub(crate) async fn drop_stale(db: &Database, oldest: Timestamp, now: Timestamp) -> Result<u64, MailError> {
+    execute(db, sql::DROP_STALE, &[&micros(now), &micros(oldest)]).await
 }
 
 /// Takes the mail that has been due longest at `due_at` and that nobody holds at `now`, until `leased_until`.

@@ -1,5 +1,6 @@
 //! Every statement of this crate, by name. They stand in `sql/*.sql`; a test prepares each on a migrated database.
 
+pub(crate) const DROP_STALE: &str = include_str!("../sql/drop_stale.sql");
 pub(crate) const LIST: &str = include_str!("../sql/list.sql");
 pub(crate) const PUT_TEST: &str = include_str!("../sql/put_test.sql");
 pub(crate) const RECORD_DEFERRED: &str = include_str!("../sql/record_deferred.sql");
@@ -10,7 +11,8 @@ pub(crate) const TAKE: &str = include_str!("../sql/take.sql");
 pub(crate) const WAITING: &str = include_str!("../sql/waiting.sql");
 
 /// All of them, as (name, text): for whoever wants to prepare them.
-pub const ALL: [(&str, &str); 8] = [
+pub const ALL: [(&str, &str); 9] = [
+    ("drop_stale", DROP_STALE),
     ("list", LIST),
     ("put_test", PUT_TEST),
     ("record_deferred", RECORD_DEFERRED),

@@ -405,3 +405,38 @@ async fn every_statement_fits_the_migrated_database() {
         transaction.prepare_cached(text).await.unwrap_or_else(|error| panic!("{name}: {error}"));
     }
 }
+
+#[tokio::test]
+async fn alerts_that_waited_for_a_mail_server_are_sent_only_if_they_are_news() {
+    let office = Office::open(Behaviour::Normal).await;
+    let owner = office.db.owner_client().await;
+    // When the mail was made, and whether its alert is over.
+    for (mail, hours_ago, is_over) in [("old", 25, false), ("over", 1, true), ("news", 23, false)] {
+        let alert_id = uuid::Uuid::new_v4();
+        let at = noon() - hours_ago.hours();
+        let ended_at = is_over.then_some(noon());
+        let alert = "INSERT INTO alert (alert_id, kind, subject, title, detail, raised_at, seen_at, ended_at) \
+                     VALUES ($1, 'node_silent', $2, 't', 'd', $3, $3, $4)";
+        owner.execute(alert, &[&alert_id, &mail, &at, &ended_at]).await.expect("an alert");
+        let about =
+            serde_json::json!({ "title": mail, "detail": "", "raised_at": at.to_string(), "open_beside": 0 });
+        let id = office.put("alert", about).await;
+        let key = format!("alert/node_silent/{alert_id}");
+        let mail = "UPDATE mail_outbox SET subject_key = $2, created_at = $3 WHERE mail_id = $1";
+        owner.execute(mail, &[&id, &key, &at]).await.expect("a mail");
+    }
+    let delivered = office.pass(&office.smtp(), noon()).await;
+    assert_eq!((delivered.sent, delivered.deferred, delivered.refused), (1, 0, 0));
+    let received = office.received();
+    assert!(String::from_utf8_lossy(&received[0].eml).contains("news"));
+    let why: Vec<String> = outbox::list(&office.db, 9)
+        .await
+        .expect("the outbox")
+        .into_iter()
+        .filter(|entry| matches!(entry.state, State::Refused { .. }))
+        .filter_map(|entry| entry.last_error)
+        .collect();
+    assert!(why.len() == 2 && why.iter().all(|why| why.starts_with("not sent: ")), "{why:?}");
+    let waiting = outbox::waiting(&office.db).await.expect("the outbox");
+    assert_eq!((waiting.waiting, waiting.refused), (0, 0), "nothing is left to see to");
+}
