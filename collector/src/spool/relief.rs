@@ -175,7 +175,7 @@ impl Core {
     /// The neighbours in a segment that may be folded. The oldest batch of all may be on its way and stays as it is.
     fn foldable(&self, id: u64) -> Vec<(u64, u64)> {
         let cursor = self.position.cursor;
-        let oldest = self.index.after(cursor).next().map(|(seq, _)| seq);
+        let oldest = self.index.after(cursor).map(|(seq, _)| seq).find(|seq| !self.refused.contains(*seq));
         let may = |seq: u64| cursor < seq && Some(seq) != oldest && !self.refused.contains(seq);
         let waiting: Vec<u64> =
             self.index.in_segment(id).into_iter().map(|(seq, _)| seq).filter(|seq| may(*seq)).collect();
