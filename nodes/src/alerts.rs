@@ -6,6 +6,8 @@
 mod kind;
 pub mod watch;
 
+use std::collections::HashSet;
+
 use jiff::{SignedDuration, Timestamp};
 use metering::batch::Notice;
 use metering::{InstanceId, NodeId, micros};
@@ -25,6 +27,13 @@ pub const MAILS_OF_KIND_MAX: i64 = 10;
 
 /// Alerts that are listed at most: what is more, nobody reads.
 pub const LISTED_MAX: u32 = 1_000;
+
+/// Notices of one batch that are heard: far more than an honest node has (its spool holds back 64 of its own, and a guest that
+/// hangs is one).
+const NOTICES_MAX: usize = 1_000;
+
+/// Alerts of one node that are open at once: what is more, nobody reads, and a node must not fill the table.
+const OPEN_OF_NODE_MAX: usize = 1_000;
 
 /// Characters of a title, and of a detail. Both may come from a node.
 const TITLE_MAX: usize = 200;
@@ -92,7 +101,9 @@ pub enum AlertError {
 }
 
 /// Every statement of this module, by name: for whoever wants to prepare them.
-pub const STATEMENTS: [(&str, &str); 9] = [
+pub const STATEMENTS: [(&str, &str); 11] = [
+    ("alert_open_keys", OPEN_KEYS),
+    ("alert_open_of_node", OPEN_OF_NODE),
     ("alert_raise", RAISE),
     ("alert_mail_facts", MAIL_FACTS),
     ("alert_mail", MAIL),
@@ -103,6 +114,8 @@ pub const STATEMENTS: [(&str, &str); 9] = [
     ("alert_count", COUNT),
     ("alert_quarantined", QUARANTINED),
 ];
+const OPEN_KEYS: &str = include_str!("../sql/alert_open_keys.sql");
+const OPEN_OF_NODE: &str = include_str!("../sql/alert_open_of_node.sql");
 const RAISE: &str = include_str!("../sql/alert_raise.sql");
 const MAIL_FACTS: &str = include_str!("../sql/alert_mail_facts.sql");
 const MAIL: &str = include_str!("../sql/alert_mail.sql");
@@ -201,7 +214,7 @@ pub async fn raise_in(
             kind: alert.kind.as_str().to_owned(),
             subject: alert.subject.clone(),
             title,
-            detail,
+            detail: detail.clone(),
             node_id,
             instance_id,
             raised_at: row.try_get("raised_at")?,
@@ -210,7 +223,7 @@ pub async fn raise_in(
         announce(transaction, &raised, now).await?;
     }
     if is_new {
-        tracing::warn!(kind = alert.kind.as_str(), subject = alert.subject, "alert: {}", alert.detail);
+        tracing::warn!(kind = alert.kind.as_str(), subject = alert.subject, "alert: {detail}");
     }
     Ok(is_new)
 }
@@ -242,8 +255,9 @@ pub async fn end_by_id(db: &Database, alert_id: Uuid, now: Timestamp) -> Result<
     Ok(0 < ended)
 }
 
-/// What a node says of itself becomes alerts, and their ends. All of it or nothing. Notices that come twice are counted
-/// twice, which changes nothing else.
+/// What a node says of itself becomes alerts, and their ends. All of it or nothing, but for what no honest node says: of a
+/// batch the first thousand notices are heard, and no more than a thousand alerts of a node are open. Notices that come
+/// twice are counted twice, which changes nothing else.
 ///
 /// # Errors
 /// The database failed, or the node is not known to it.
@@ -259,18 +273,28 @@ pub async fn from_notices(
     // Always in one order, so that no two of these wait for each other. The sort is stable: an end that follows its
     // beginning still does.
     let mut keyed: Vec<(String, &Notice)> =
-        notices.iter().map(|notice| (notice_subject(node_id, notice), notice)).collect();
+        notices.iter().take(NOTICES_MAX).map(|notice| (notice_subject(node_id, notice), notice)).collect();
     keyed.sort_by(|(left, a), (right, b)| (a.kind.as_str(), left).cmp(&(b.kind.as_str(), right)));
     let mut session = db.session().await?;
     let transaction = session.begin(Scope::Provider).await?;
+    let mut open = open_of_node(&transaction, node_id).await?;
+    let mut unheard = notices.len().saturating_sub(NOTICES_MAX);
     for (subject, notice) in keyed {
+        let key = (notice.kind.as_str().to_owned(), subject);
         if notice.is_over {
-            transaction.execute(END, &[&notice.kind.as_str(), &subject, &micros(now)]).await?;
-        } else {
+            transaction.execute(END, &[&key.0, &key.1, &micros(now)]).await?;
+            open.remove(&key);
+        } else if open.contains(&key) || open.len() < OPEN_OF_NODE_MAX {
             raise_in(&transaction, &Alert::of_notice(node_id, notice), now).await?;
+            open.insert(key);
+        } else {
+            unheard += 1;
         }
     }
     transaction.commit().await?;
+    if 0 < unheard {
+        tracing::warn!(%node_id, unheard, "a node has more to tell than its operator can read; see weir alert list");
+    }
     Ok(())
 }
 
@@ -365,6 +389,15 @@ async fn announce(transaction: &Transaction<'_>, alert: &Raised, now: Timestamp)
     Ok(true)
 }
 
+/// Kind and subject of what is open of a node.
+async fn open_of_node(
+    transaction: &Transaction<'_>,
+    node_id: NodeId,
+) -> Result<HashSet<(String, String)>, AlertError> {
+    let rows = transaction.query(OPEN_OF_NODE, &[&node_id.uuid()]).await?;
+    rows.iter().map(|row| Ok((row.try_get("kind")?, row.try_get("subject")?))).collect()
+}
+
 async fn entries(db: &Database, with_ended: bool, limit: u32) -> Result<Vec<Entry>, AlertError> {
     let mut session = db.session().await?;
     let transaction = session.begin(Scope::Provider).await?;
@@ -417,7 +450,10 @@ fn notice_subject(node_id: NodeId, notice: &Notice) -> String {
     subject
 }
 
-/// The first `limit` characters. PostgreSQL's text holds no NUL.
+/// The first `limit` characters, in one line: what a node says must not write to an operator's terminal or log, nor turn a
+/// line around.
 fn cut(text: &str, limit: usize) -> String {
-    text.chars().filter(|character| *character != '\0').take(limit).collect()
+    let turns = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let shown = |c: char| if c.is_control() || turns(c) { ' ' } else { c };
+    text.chars().filter(|character| *character != '\0').take(limit).map(shown).collect()
 }

@@ -157,6 +157,28 @@ async fn a_node_cannot_fill_the_table_with_one_word_or_break_it_with_a_nul() {
 }
 
 #[tokio::test]
+async fn a_node_that_talks_without_end_fills_neither_table_nor_mailbox_nor_terminal() {
+    let (db, node_id) = world().await;
+    let flood = |round: usize, is_over: bool| -> Vec<Notice> {
+        let of =
+            |n: usize| notice(None, Some(&format!("{round}-{n}")), is_over, "\u{1b}[2J<b>x\r\n\u{202e}y");
+        (0..10_000).map(of).collect()
+    };
+    for round in 0..2 {
+        alerts::from_notices(&db, node_id, &flood(round, false), at(0)).await.expect("raised");
+    }
+    let open = alerts::open(&db).await.expect("alerts");
+    assert_eq!((open.len(), mails(&db).await.len()), (1_000, 10));
+    assert_eq!(open[0].detail, " [2J<b>x   y");
+    // What is open is still heard, and ended.
+    let again = &flood(0, false)[..1];
+    alerts::from_notices(&db, node_id, again, at(1)).await.expect("raised");
+    assert_eq!(alerts::open(&db).await.expect("alerts").iter().filter(|entry| entry.times == 2).count(), 1);
+    alerts::from_notices(&db, node_id, &flood(0, true), at(2)).await.expect("ended");
+    assert_eq!(alerts::open(&db).await.expect("alerts"), []);
+}
+
+#[tokio::test]
 async fn looking_raises_what_is_wrong_and_ends_what_is_right_again_or_gone() {
     let (db, node_id) = world().await;
     let owner = db.owner_client().await;
@@ -195,6 +217,9 @@ async fn looking_raises_what_is_wrong_and_ends_what_is_right_again_or_gone() {
     // And a node that is removed while it is silent is nobody's worry.
     watch::look(&db, &watch, at(90)).await.expect("a look");
     assert_eq!(alerts::open(&db).await.expect("alerts").len(), 1);
+    // Nor is what it said of itself, nor is any of it forgotten because much is open beside it.
+    let many: Vec<Notice> = (0..1_000).map(|n| notice(None, Some(&n.to_string()), false, "differ")).collect();
+    alerts::from_notices(&db, node_id, &many, at(91)).await.expect("raised");
     change("UPDATE node SET state = 'removed', removed_at = '2026-11-22T13:30Z'").await.expect("removed");
     watch::look(&db, &watch, at(91)).await.expect("a look");
     assert_eq!(alerts::open(&db).await.expect("alerts"), []);

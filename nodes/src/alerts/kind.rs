@@ -92,9 +92,10 @@ impl Kind {
             Self::NodeSilent => Words {
                 title: "A node is silent",
                 meaning: "Nothing is lost while the node lives: its readings wait in its spool and come in when it is \
-                          back. Until then, invoices over this time are incomplete and are not issued.",
+                          back. Until then, invoices over this time would be too low, and are not issued.",
                 remedy: "See whether the machine runs, whether Weir runs on it, and whether it reaches the control \
-                         plane. On the node, weir inspect node shows what waits.",
+                         plane. On the node, weir inspect node shows what waits. If it is gone for good: weir node \
+                         remove.",
             },
             Self::ClockWrong => Words {
                 title: "A node's clock is wrong",
@@ -108,27 +109,29 @@ impl Kind {
                 meaning: "Nothing is lost. After its end the node cannot deliver: its readings wait on the node until \
                           it has joined again.",
                 remedy: "A node renews its certificate by itself while it reaches the control plane; its log says why \
-                         it did not. If it has ended: weir node token here, then weir node join on the node.",
+                         it did not. If it has ended: weir node token create \
+                         here, then weir node join on the node.",
             },
             Self::QuarantineGrew => Words {
                 title: "Readings that cannot be true were set aside",
                 meaning: "They are on no bill. The registers go on, so the next reading that is right covers what lies \
                           in between.",
-                remedy: "The reasons are listed with the alert. One reading now and then is harmless; if it goes on, \
-                         the node's clock, its hypervisor or its release is at fault.",
+                remedy: "weir quarantine list shows them with their reasons. One reading now and then is harmless; if it goes on, \
+                         the node's clock, its hypervisor or its release is at fault. What was refused for a wrong \
+                         clock alone is taken in by weir quarantine release.",
             },
             Self::NodeCopied => Words {
                 title: "Two machines report as one node",
                 meaning: "Only the first one's readings are taken in; the copy's are refused, so nothing is billed \
                           twice. What runs on the copy is not billed.",
                 remedy: "Find the copy (a cloned disk, a restored image), stop Weir on it, remove its data directory \
-                         and let it join as a node of its own: weir node token, then weir node join.",
+                         and let it join as a node of its own: weir node token create, then weir node join.",
             },
             Self::NodeBarred => Words {
                 title: "A removed node still reports",
                 meaning: "Nothing of it is taken in or billed. It keeps its readings.",
-                remedy: "Stop Weir on that machine. If it is to be metered again, let it join anew: weir node token, \
-                         then weir node join.",
+                remedy: "Stop Weir on that machine. If it is to be metered again, let it join anew: weir node token \
+                         create here, then weir node join there.",
             },
         }
     }
@@ -144,7 +147,8 @@ const fn of_notice(kind: NoticeKind) -> Words {
     match kind {
         NoticeKind::PathsDiffer => Words {
             title: "The kernel and libvirt tell different figures",
-            meaning: "libvirt's figure is the one that is billed, as ever. If it is the wrong one, so is the bill.",
+            meaning: "The figure that was billed from the instance's start on still is: most often the kernel's. If it is the \
+                      wrong one, so is the bill.",
             remedy: "weir inspect node on the node shows both figures with their sources. Compare them with \
                      virsh domstats before the next invoice is issued.",
         },

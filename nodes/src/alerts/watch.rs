@@ -10,7 +10,7 @@ use metering::{NodeId, micros};
 use migrations::{Database, Scope};
 use uuid::Uuid;
 
-use super::{Alert, AlertError, Entry, Kind, end, node_subject, open, raise};
+use super::{Alert, AlertError, Kind, end, node_subject, raise};
 use crate::error::NodesError;
 use crate::registry::{self, Node};
 
@@ -72,7 +72,7 @@ const OF_NODES: [Kind; 4] =
 /// The database failed; what was raised and ended before that stays so.
 pub async fn look(db: &Database, watch: &Watch, now: Timestamp) -> Result<(), WatchError> {
     let nodes = registry::list(db, false).await?;
-    let open = open(db).await?;
+    let open = open_keys(db).await?;
     let mut findings: Vec<Finding> = nodes.iter().flat_map(|node| of_node(node, watch, now)).collect();
     let set_aside = set_aside(db, now).await?;
     findings.extend(nodes.iter().map(|node| of_quarantine(node, &set_aside)));
@@ -83,7 +83,7 @@ pub async fn look(db: &Database, watch: &Watch, now: Timestamp) -> Result<(), Wa
                 raise(db, &alert, now).await?;
             }
             Finding::End(kind, subject) => {
-                let is_open = |entry: &Entry| entry.kind == kind.as_str() && entry.subject == subject;
+                let is_open = |open: &Open| open.kind == kind.as_str() && open.subject == subject;
                 if open.iter().any(is_open) {
                     end(db, kind, &subject, now).await?;
                 }
@@ -175,13 +175,36 @@ fn of_quarantine(node: &Node, set_aside: &[SetAside]) -> Finding {
     }
 }
 
-/// Open alerts about nodes that were removed.
-fn left_over(open: &[Entry], nodes: &[Node]) -> Vec<Finding> {
+/// An open alert, by what it is ended by.
+struct Open {
+    kind: String,
+    subject: String,
+    node_id: Option<NodeId>,
+}
+
+/// Open alerts about nodes that were removed, but for those that say that it still tries.
+fn left_over(open: &[Open], nodes: &[Node]) -> Vec<Finding> {
     open.iter()
-        .filter(|entry| entry.node_id.is_some_and(|id| nodes.iter().all(|node| node.node_id != id)))
-        .filter_map(|entry| Some((entry.kind()?, entry)))
-        .filter(|(kind, _)| OF_NODES.contains(kind))
-        .map(|(kind, entry)| Finding::End(kind, entry.subject.clone()))
+        .filter(|open| open.node_id.is_some_and(|id| nodes.iter().all(|node| node.node_id != id)))
+        .filter_map(|open| Some((Kind::parse(&open.kind)?, open)))
+        .filter(|(kind, _)| OF_NODES.contains(kind) || matches!(kind, Kind::Notice(_)))
+        .map(|(kind, open)| Finding::End(kind, open.subject.clone()))
+        .collect()
+}
+
+/// All of them: the list that people see ends somewhere.
+async fn open_keys(db: &Database) -> Result<Vec<Open>, AlertError> {
+    let mut session = db.session().await?;
+    let transaction = session.begin(Scope::Provider).await?;
+    let rows = transaction.query(super::OPEN_KEYS, &[]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Open {
+                kind: row.try_get("kind")?,
+                subject: row.try_get("subject")?,
+                node_id: row.try_get::<_, Option<Uuid>>("node_id")?.map(NodeId::from_uuid),
+            })
+        })
         .collect()
 }
 

@@ -1,0 +1,1 @@
+SELECT kind, subject FROM alert WHERE node_id = $1 AND ended_at IS NULL
