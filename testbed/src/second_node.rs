@@ -4,8 +4,8 @@
 //! What runs there is found by its mount namespace, and ended by process id when the node is dropped, also on a panic. A
 //! node whose test was killed is ended by the next one. It does not touch this machine's own libvirtd.
 //!
-//! What such a node cannot have: the kernel sends exit records (taskstats) to the first network namespace only. A node
-//! with a network of its own gets none; one that shares this machine's does.
+//! The kernel sends exit records (taskstats) to the first network namespace only: in a node with a network of its own a
+//! listener has to enter that one, as the collector does.
 
 use std::fs::{self, File};
 use std::net::Ipv4Addr;
@@ -46,7 +46,7 @@ pub enum Net {
     /// A network namespace, joined to this machine's by a line that can be cut.
     #[default]
     Own,
-    /// This machine's network: two such nodes can migrate guests to each other, and the kernel tells them of exits.
+    /// This machine's network: two such nodes can migrate guests to each other.
     Shared,
 }
 

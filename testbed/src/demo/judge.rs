@@ -41,12 +41,6 @@ pub enum Rule {
         rename = "read = used = invoiced exactly; within one tick of the scheduler, 4 ms, of the kernel's exit records of all threads"
     )]
     CpuTimeOfKilled,
-    /// The same where the collector is in a network namespace, to which the kernel sends no exit records.
-    #[serde(
-        rename = "read = used = invoiced exactly; from the clock of the guest's process two samples before its kill to its exit \
-                  records: a collector in a network namespace is sent none"
-    )]
-    CpuTimeToLastSample,
     /// Time and what is held over time.
     #[serde(
         rename = "read = used = invoiced exactly; within one reading (1 s) per epoch of the time by libvirt's events"

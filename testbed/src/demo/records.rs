@@ -27,8 +27,6 @@ pub(super) struct LifeEnd {
     pub(super) process_started: Timestamp,
     /// CPU time of its process, ns: by the kernel's exit records of all its threads.
     pub(super) cpu_ns: u64,
-    /// What its clock had shown two samples before the end, ns.
-    pub(super) sampled_ns: u64,
 }
 
 /// What was done to one guest, and libvirt's last figures of everything it had.

@@ -24,7 +24,7 @@ use crate::network::{listen_again_at, silence_at};
 use crate::orders::MIB;
 use crate::place::Place;
 use crate::process::virsh;
-use crate::truth::{Figures, figures_at, process_cpu_ns, process_started_at_on};
+use crate::truth::{Figures, figures_at, process_started_at_on};
 
 /// How long a guest may take for its orders; under software emulation it takes 40 s with four others beside it.
 const WORK_LIMIT: Duration = Duration::from_secs(150);
@@ -298,10 +298,9 @@ impl Actor<'_> {
         let process_started = process_started_at_on(self.place, &record.libvirt_name)?;
         self.line.doing("stopped after a last reading", "");
         let pid = self.place.guest_pid(&record.libvirt_name)?;
-        let sampled_ns = process_cpu_ns(pid)?;
         self.weir(&["instance", "stop", self.plan.name, "--grace", "0"])?;
         let cpu_ns = self.set.platform.exits.cpu_ns(pid)?;
-        end_life(record, nics, LifeEnd { before, process_started, cpu_ns, sampled_ns })
+        end_life(record, nics, LifeEnd { before, process_started, cpu_ns })
     }
 
     /// `kill -9`, with a last frame on its NICs.
@@ -311,7 +310,6 @@ impl Actor<'_> {
         let process_started = process_started_at_on(self.place, name)?;
         let pid = self.place.guest_pid(name)?;
         // Block counters are QEMU's alone: what no reading saw would be lost, so two see them.
-        let sampled_ns = process_cpu_ns(pid)?;
         self.set.interrupt.sleep(TWO_READINGS)?;
         listen_again_at(self.place, name)?;
         self.set.platform.network(self.plan.site).broadcast()?;
@@ -325,7 +323,7 @@ impl Actor<'_> {
         let is_over = || self.place.virsh(&["domstate", name]).is_ok_and(|state| state.trim() == "shut off");
         crate::daemons::wait_for(GONE_LIMIT, || is_over().then_some(())).context("it does not end")?;
         let cpu_ns = self.set.platform.exits.cpu_ns(pid)?;
-        end_life(record, nics, LifeEnd { before, process_started, cpu_ns, sampled_ns })
+        end_life(record, nics, LifeEnd { before, process_started, cpu_ns })
     }
 
     fn plug_and_unplug(&self, record: &mut GuestRecord, nics: &mut BTreeMap<String, String>) -> Result<()> {
