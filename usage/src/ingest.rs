@@ -138,6 +138,10 @@ impl Ingestor {
             notices: Vec::new(),
         };
         if !enter(&transaction, batch, received_at).await? {
+            // Whoever took the newest batch in may have died before its notices were heard; those of older ones are history.
+            if batch.seq == known_until {
+                ingested.notices.clone_from(&batch.notices);
+            }
             return Ok(ingested);
         }
         facts::write_node(&transaction, arrival, screened).await?;

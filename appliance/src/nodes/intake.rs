@@ -1,7 +1,7 @@
 //! A batch into the database, and what it tells of its node to whom it concerns; the same for the control plane's own
 //! node and for others. What is in it is screened by `usage`; who sent it was by [`super::handlers`].
 
-use ::nodes::alerts;
+use ::nodes::alerts::{self, AlertError};
 use collector::{Receipt, SinkError};
 use jiff::Timestamp;
 use metering::Batch;
@@ -38,12 +38,16 @@ pub async fn take_in(
         }
         parts.ingested.notify_one();
     }
-    // The batch is in: that its node's words were not kept is no reason to say no.
     if !ingested.notices.is_empty()
         && let Err(failure) =
             alerts::from_notices(&parts.database, batch.node_id, &ingested.notices, now).await
     {
         error!(node, "what a node wants its operator to know was not kept: {}", chain(&failure));
+        // The database went away: the batch comes again, as a duplicate, with its notices. Any other failure would come again
+        // too, and the batch is in.
+        if let AlertError::Database(_) = failure {
+            return Err(SinkError::Away(Box::new(failure)));
+        }
     }
     Ok(Receipt { known_until: ingested.known_until, covered_until: ingested.covered_until })
 }

@@ -47,7 +47,8 @@ pub struct Ingested {
     /// How far the node's wall clock was ahead when it collected the batch, at least: the time that the delivery took
     /// is taken for lateness. `None`: it cannot be told.
     pub clock_error: Option<SignedDuration>,
-    /// What the node wants its operator to know. None of a batch that came again.
+    /// What the node wants its operator to know. None of a batch that came again, unless it is the newest: whoever took
+    /// it in the first time may have died before these were heard.
     pub notices: Vec<Notice>,
 }
 
