@@ -90,6 +90,7 @@ async fn value(parts: &Parts, request: Request) -> Result<Value> {
 async fn status(parts: &Parts) -> Result<Value> {
     let collector = parts.collector_status().await.unwrap_or_default();
     let profile = parts.database.storage_profile().await?;
+    let alerts: u64 = ::nodes::alerts::counts(&parts.database).await?.iter().map(|(_, open)| open).sum();
     Ok(json!({
         "version": env!("CARGO_PKG_VERSION"),
         "node": parts.node_name,
@@ -100,6 +101,7 @@ async fn status(parts: &Parts) -> Result<Value> {
         "instances_seen": collector.instances,
         "batches_waiting": collector.backlog.batches,
         "storage_profile": profile.as_sql(),
+        "alerts_open": alerts,
         "nodes_join_at": parts.door.as_ref().map(|door| &door.url),
     }))
 }

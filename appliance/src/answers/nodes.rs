@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use ::nodes::registry::{self, Node};
+use ::nodes::alerts::watch;
+use ::nodes::registry::{self, Node, State};
 use ::nodes::tokens::{self, NewToken, Token};
 use anyhow::{Context, Result};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::control::request::NodeRequest;
@@ -20,9 +21,10 @@ pub async fn value(parts: &Parts, request: NodeRequest) -> Result<Value> {
     match request {
         NodeRequest::List { with_removed } => {
             let nodes = registry::list(db, with_removed).await?;
-            Ok(json!({ "nodes": nodes.iter().map(row).collect::<Vec<_>>() }))
+            let rows: Vec<Value> = nodes.iter().map(|node| row(parts, node)).collect();
+            Ok(json!({ "nodes": rows }))
         }
-        NodeRequest::Show { node } => Ok(row(&registry::show(db, &node).await?)),
+        NodeRequest::Show { node } => Ok(row(parts, &registry::show(db, &node).await?)),
         NodeRequest::Drain { node, undo } => drain(parts, &node, undo).await,
         NodeRequest::Remove { node, force } => remove(parts, &node, force).await,
         NodeRequest::TokenCreate { node, life } => create_token(parts, node, &life).await,
@@ -50,7 +52,7 @@ async fn drain(parts: &Parts, asked: &str, undo: bool) -> Result<Value> {
             node.name
         ),
     };
-    Ok(json!({ "message": message, "node": row(&node) }))
+    Ok(json!({ "message": message, "node": row(parts, &node) }))
 }
 
 async fn remove(parts: &Parts, asked: &str, force: bool) -> Result<Value> {
@@ -65,7 +67,7 @@ async fn remove(parts: &Parts, asked: &str, force: bool) -> Result<Value> {
         None => "What it has not delivered stays in its spool; to have it, let it join again with a new token."
             .to_owned(),
     });
-    Ok(json!({ "message": message, "node": row(&node) }))
+    Ok(json!({ "message": message, "node": row(parts, &node) }))
 }
 
 async fn create_token(parts: &Parts, node_name: Option<String>, life: &str) -> Result<Value> {
@@ -74,7 +76,7 @@ async fn create_token(parts: &Parts, node_name: Option<String>, life: &str) -> R
          --nodes-listen 0.0.0.0:9443, and start Weir again",
     )?;
     let parsed: Option<Duration> =
-        life.parse::<jiff::SignedDuration>().ok().and_then(|life| Duration::try_from(life).ok());
+        life.parse::<SignedDuration>().ok().and_then(|life| Duration::try_from(life).ok());
     let life = parsed.with_context(|| format!("{life:?} is no length of time; write it like 30m or 1h"))?;
     let new = NewToken { node_name, life };
     let (secret, token) =
@@ -100,8 +102,12 @@ async fn create_token(parts: &Parts, node_name: Option<String>, life: &str) -> R
 }
 
 /// A node as `--json` prints it.
-fn row(node: &Node) -> Value {
+fn row(parts: &Parts, node: &Node) -> Value {
+    let is_silent = is_silent(parts, node, Timestamp::now());
+    let state = node.state.as_str();
     json!({
+        "is_silent": is_silent,
+        "shown_state": if is_silent { format!("{state}, silent") } else { state.to_owned() },
         "node_id": node.node_id,
         "name": node.name,
         "state": node.state.as_str(),
@@ -119,6 +125,17 @@ fn row(node: &Node) -> Value {
         "instances": node.instances,
         "running": node.running,
     })
+}
+
+/// Whether it should have been heard by now. A node that was removed should not.
+fn is_silent(parts: &Parts, node: &Node, now: Timestamp) -> bool {
+    let bound = watch::silent_after(parts.config.collector.reading_interval.0);
+    let heard_at = node.last_heard_at.or(node.joined_at);
+    node.state != State::Removed
+        && node.joined_at.is_some()
+        && heard_at.is_some_and(|at| {
+            now.duration_since(at) > SignedDuration::try_from(bound).unwrap_or(SignedDuration::MAX)
+        })
 }
 
 fn token_row(token: &Token, now: Timestamp) -> Value {

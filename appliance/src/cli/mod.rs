@@ -38,7 +38,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
     let json = arguments.json;
     match arguments.command {
         Command::Up(flags) => up::run(data_dir, &flags),
-        Command::Node(NodeCommand::Join(arguments)) => role::join(data_dir, &arguments),
+        Command::Node(NodeCommand::Join(arguments)) => role::join(data_dir, &arguments, json),
         Command::Node(NodeCommand::Run(arguments)) => role::run(data_dir, &arguments),
         Command::Rate(arguments) => rate::run(&arguments, json),
         Command::Config(ConfigCommand::Check(flags)) => check_config(&data_dir, &flags),

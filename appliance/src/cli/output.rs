@@ -240,7 +240,7 @@ const INSTANCE_COLUMNS: [Column; 7] = [
 
 const NODE_COLUMNS: [Column; 9] = [
     ("NAME", "name", false),
-    ("STATE", "state", false),
+    ("STATE", "shown_state", false),
     ("HEARD", "last_heard_at", false),
     ("LAST READING", "last_observed_at", false),
     ("RUNNING", "running", true),

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::request::{Refusal, Request};
 use super::socket_path;
+use crate::nodes::home::Home;
 
 /// The commands' connection to a running `weir up`.
 pub struct Client {
@@ -24,8 +25,9 @@ impl Client {
         let socket = socket_path(data_dir);
         let shown = data_dir.display().to_string();
         if !socket.exists() {
+            let start = if Home::is_not_in(data_dir).is_ok() { "up" } else { "node run" };
             bail!(
-                "Weir does not run on {shown}; start it with `weir up --data {shown}` or name another --data"
+                "Weir does not run on {shown}; start it with `weir {start} --data {shown}` or name another --data"
             );
         }
         if let Err(error) = std::os::unix::net::UnixStream::connect(&socket)

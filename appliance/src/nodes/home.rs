@@ -40,6 +40,21 @@ pub struct Home {
 }
 
 impl Home {
+    /// Refuses a directory in which a node lives: a control plane with its spool would be that node, too.
+    ///
+    /// # Errors
+    /// One does.
+    pub fn is_not_in(data_dir: &Path) -> Result<()> {
+        if path(data_dir).exists() {
+            bail!(
+                "{} is a node's data directory: it has joined a control plane. Run it with weir node run, or name another \
+                 directory for a control plane: --data DIR",
+                data_dir.display()
+            );
+        }
+        Ok(())
+    }
+
     /// Reads it.
     ///
     /// # Errors

@@ -25,12 +25,7 @@ const OF_A_CONTROL_PLANE: [&str; 2] = ["postgres", "authority"];
 /// # Errors
 /// The token is none, the control plane is not who the token says, or it refuses; in one sentence.
 pub async fn join(data_dir: &Path, arguments: &JoinArguments, node_id: NodeId, name: &str) -> Result<Home> {
-    if !arguments.url.starts_with("https://") {
-        bail!(
-            "{:?} is no address of a control plane; write it like https://weir.example.com:9443",
-            arguments.url
-        );
-    }
+    let url = address(&arguments.url)?;
     if let Some(found) = OF_A_CONTROL_PLANE.iter().find(|found| data_dir.join(found).exists()) {
         bail!(
             "{} is a control plane's data directory (it has {found}/); a control plane meters its own machine by itself. \
@@ -41,7 +36,7 @@ pub async fn join(data_dir: &Path, arguments: &JoinArguments, node_id: NodeId, n
     let token = JoinToken::parse(&arguments.token)?;
     let key = NewKey::generate()?;
     let mut home = Home {
-        url: arguments.url.trim_end_matches('/').to_owned(),
+        url,
         node_id: node_id.uuid(),
         name: name.to_owned(),
         libvirt_uri: arguments.run.libvirt_uri.clone(),
@@ -74,6 +69,32 @@ pub async fn join(data_dir: &Path, arguments: &JoinArguments, node_id: NodeId, n
     Ok(home)
 }
 
+/// What somebody typed as the control plane's address, as it is kept. With a path or a name and password it would lead
+/// nowhere, or be kept and shown with them.
+fn address(typed: &str) -> Result<String> {
+    let url = reqwest::Url::parse(typed.trim()).ok().filter(|url| {
+        url.scheme() == "https"
+            && url.has_host()
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.path() == "/"
+            && url.query().is_none()
+            && url.fragment().is_none()
+    });
+    match url {
+        Some(url) => Ok(url.as_str().trim_end_matches('/').to_owned()),
+        None => bail!(
+            "{:?} is no address of a control plane; write it like https://weir.example.com:9443",
+            without_password(typed)
+        ),
+    }
+}
+
+/// What was typed, but for what stands before an '@'.
+fn without_password(typed: &str) -> &str {
+    typed.rsplit_once('@').map_or(typed, |(_, host)| host)
+}
+
 /// The authority that is kept is the one that the token pins.
 fn check_authority(pem: &str, pinned: [u8; 32]) -> Result<()> {
     let der = ::nodes::tls::certificate(pem).context("the control plane sent no certificate")?;
@@ -98,4 +119,37 @@ fn unreachable(url: &str, error: reqwest::Error) -> anyhow::Error {
         )
     };
     anyhow::Error::new(error).context(hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(typed: &str, kept: Option<&str>) {
+        assert_eq!(address(typed).ok().as_deref(), kept, "{typed:?}");
+    }
+
+    #[test]
+    fn an_address_that_leads_nowhere_is_refused_before_the_token_is_used() {
+        check("https://control:9443", Some("https://control:9443"));
+        check(" https://control:9443/\n", Some("https://control:9443"));
+        check("https://[::1]:9443", Some("https://[::1]:9443"));
+        check("https://control", Some("https://control"));
+        for typed in [
+            "",
+            "control:9443",
+            "http://control:9443",
+            "https://",
+            "https://[::1",
+            "https://control:99999",
+            "https://control:9443/node/v1/",
+            "https://control:9443/?x",
+            "https://control:9443/#x",
+            "https://user:secret@control:9443",
+        ] {
+            check(typed, None);
+        }
+        let error = address("https://user:secret@control:9443").unwrap_err().to_string();
+        assert!(!error.contains("secret"), "{error}");
+    }
 }

@@ -8,14 +8,15 @@ pub const BATCH_BYTES_MAX: usize = 32 * 1024 * 1024;
 pub const REQUEST_BYTES_MAX: usize = 16 * 1024;
 /// How long a client may take to send a request's head.
 pub const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
-/// ... and for the handshake.
-pub const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
+/// ... and for the handshake: two round trips, and twice as long as the slowest line needs.
+pub const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(5);
 /// A node with the longest usual reading interval (60 s) keeps its connection.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(150);
 /// Connections at once, each some 50 KB: ten times the nodes that one control plane is meant for.
 pub const CONNECTIONS_MAX: usize = 2_048;
-/// Handshakes under way at once: each costs about a millisecond of CPU.
-pub const HANDSHAKES_MAX: usize = 64;
+/// Handshakes under way at once: half of the connections. What costs CPU is done one after the other anyhow; with fewer, whoever
+/// opens some sockets and says nothing keeps all nodes out.
+pub const HANDSHAKES_MAX: usize = CONNECTIONS_MAX / 2;
 
 /// How long a node waits for a connection, and for an answer. Longer than the control plane waits for its database.
 pub const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);

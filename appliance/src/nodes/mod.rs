@@ -4,7 +4,7 @@
 
 pub mod door;
 mod handlers;
-mod home;
+pub mod home;
 pub mod intake;
 mod join;
 mod limits;

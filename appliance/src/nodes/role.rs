@@ -38,7 +38,7 @@ pub struct Role {
 ///
 /// # Errors
 /// What keeps it from joining or starting, in one sentence.
-pub fn join(data_dir: PathBuf, arguments: &JoinArguments) -> Result<()> {
+pub fn join(data_dir: PathBuf, arguments: &JoinArguments, as_json: bool) -> Result<()> {
     let place = place::take(&data_dir)?;
     let config = config(&data_dir, &arguments.run)?;
     let name = arguments.run.name.clone().or(config.collector.node_name.clone()).unwrap_or_else(host_name);
@@ -49,7 +49,15 @@ pub fn join(data_dir: PathBuf, arguments: &JoinArguments) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let node_id = node_id(&data_dir)?;
     let home = runtime.block_on(join::join(&data_dir, arguments, node_id, &name))?;
-    println!("Joined {} as {}.", home.url, home.name);
+    if as_json {
+        let joined = serde_json::json!({ "node_id": home.node_id, "name": home.name, "url": home.url });
+        println!("{joined}");
+    } else {
+        println!("Joined {} as {}.", home.url, home.name);
+    }
+    if arguments.only_join && as_json {
+        return Ok(());
+    }
     if arguments.only_join {
         println!("Start it with: weir node run --data {}", data_dir.display());
         return Ok(());

@@ -23,6 +23,7 @@ use crate::cli::args::UpArguments;
 use crate::config::Config;
 use crate::control;
 use crate::nodes::door::Door;
+use crate::nodes::home::Home;
 use crate::parts::Parts;
 
 /// How long a query may wait for a free connection before it fails: longer than any page should take.
@@ -34,6 +35,7 @@ const CONNECTION_WAIT: Duration = Duration::from_secs(10);
 /// What keeps it from starting, in one sentence.
 pub fn run(data_dir: PathBuf, flags: &UpArguments) -> Result<()> {
     let place = place::take(&data_dir)?;
+    Home::is_not_in(&data_dir)?;
     let config = Config::load(&data_dir, flags)?;
     log_to_stderr(&config)?;
     let listeners = Listeners::bind(&config)?;

@@ -11,7 +11,7 @@ pub enum BackupCommand {
     /// T=$(date -u +%FT%TZ); pg_dump … && weir backup note --covers-to $T
     Note {
         /// When the backup began: what was committed before is in it. Batches of the last ten minutes before are kept
-        #[arg(long, value_name = "INSTANT")]
+        #[arg(long, value_name = "INSTANT", value_parser = instant)]
         covers_to: Timestamp,
         /// Where it lies, for people
         #[arg(default_value = "")]
@@ -33,4 +33,9 @@ pub enum QuarantineCommand {
         /// The batch's number
         batch: u64,
     },
+}
+
+fn instant(text: &str) -> Result<Timestamp, String> {
+    text.parse()
+        .map_err(|_| "write an instant like 2026-11-01T03:00:00Z, as date -u +%FT%TZ prints it".to_owned())
 }
