@@ -66,7 +66,8 @@ async fn a_guest_that_is_killed_is_billed_to_its_last_byte_and_nanosecond() {
     assert!(2 * MIB < last_nic(&batches, id, &mac).rx_bytes);
     // What only QEMU knew is gone with it, and that is said.
     let gaps = batches.iter().flat_map(|batch| &batch.gaps);
-    let unread: Vec<_> = gaps.filter(|gap| gap.reason == GapReason::EndedUnread).collect();
+    let of_guest = gaps.filter(|gap| gap.instance_id == Some(id));
+    let unread: Vec<_> = of_guest.filter(|gap| gap.reason == GapReason::EndedUnread).collect();
     assert_eq!(unread.len(), 1, "{unread:?}");
     assert_eq!((unread[0].instance_id, unread[0].device.as_deref()), (Some(id), Some("vda")));
 }

@@ -29,7 +29,7 @@ async fn a_paused_guest_at_rest_is_not_asked_for_its_blocks_and_its_figures_are_
     guest.wait_for("order=1 ", LIMIT).unwrap();
     guest.suspend().unwrap();
     let paused = counted(&guest);
-    assert!(8 * MIB <= paused.write_bytes);
+    assert!(0 < paused.read_bytes, "firmware and kernel have read: {paused:?}");
 
     // Answering costs a process CPU time: three readings in a row cost this one not a nanosecond.
     let pid = guest.pid().unwrap();
