@@ -81,6 +81,8 @@ impl Authority {
         let (key_path, certificate_path) = (dir.join("ca.key"), dir.join("ca.pem"));
         let key = match read(&key_path)? {
             Some(pem) => KeyPair::from_pem(&pem).map_err(|e| certificate("authority's key", "read", e))?,
+            // Another key would sign what no node believes.
+            None if certificate_path.exists() => return Err(NodesError::KeyLost { path: key_path }),
             None => {
                 let key = KeyPair::generate().map_err(|e| certificate("authority's key", "made", e))?;
                 // The key first: a key without a certificate is given one at the next start.
@@ -296,6 +298,19 @@ mod tests {
         std::fs::remove_file(dir.path().join("ca.pem")).unwrap();
         std::fs::write(dir.path().join("ca.new"), b"half").unwrap();
         Authority::open(dir.path(), now()).unwrap();
+    }
+
+    #[test]
+    fn a_lost_key_is_told_and_no_other_one_is_put_in_its_place() {
+        let dir = tempfile::tempdir().unwrap();
+        Authority::open(dir.path(), now()).unwrap();
+        std::fs::remove_file(dir.path().join("ca.key")).unwrap();
+        let error = Authority::open(dir.path(), now()).err().unwrap();
+        assert!(
+            matches!(error, NodesError::KeyLost { .. }) && error.to_string().contains("backup"),
+            "{error}"
+        );
+        assert!(!dir.path().join("ca.key").exists());
     }
 
     #[test]

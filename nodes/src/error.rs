@@ -8,6 +8,16 @@ use migrations::DbError;
 /// A failure of this crate.
 #[derive(Debug, thiserror::Error)]
 pub enum NodesError {
+    /// The authority's certificate is there without its key.
+    #[error(
+        "the key {} is gone, and its certificate is not; put it back from a backup, or, if there is none, remove that \
+         directory: then all nodes have to join again",
+        path.display()
+    )]
+    KeyLost {
+        /// Where it was.
+        path: PathBuf,
+    },
     /// A file of the authority or of an identity.
     #[error("{} cannot be {doing}", path.display())]
     File {

@@ -21,7 +21,7 @@ pub async fn value(parts: &Parts, request: NodeRequest) -> Result<Value> {
     match request {
         NodeRequest::List { with_removed } => {
             let nodes = registry::list(db, with_removed).await?;
-            let rows: Vec<Value> = nodes.iter().map(|node| row(parts, node)).collect();
+            let rows: Vec<Value> = nodes.iter().map(|node| listed(parts, node)).collect();
             Ok(json!({ "nodes": rows }))
         }
         NodeRequest::Show { node } => Ok(row(parts, &registry::show(db, &node).await?)),
@@ -101,13 +101,19 @@ async fn create_token(parts: &Parts, node_name: Option<String>, life: &str) -> R
     }))
 }
 
+/// The same, with what the table shows.
+fn listed(parts: &Parts, node: &Node) -> Value {
+    let mut value = row(parts, node);
+    let silent = if value["is_silent"] == true { ", silent" } else { "" };
+    value["shown_state"] = json!(format!("{}{silent}", node.state.as_str()));
+    value
+}
+
 /// A node as `--json` prints it.
 fn row(parts: &Parts, node: &Node) -> Value {
     let is_silent = is_silent(parts, node, Timestamp::now());
-    let state = node.state.as_str();
     json!({
         "is_silent": is_silent,
-        "shown_state": if is_silent { format!("{state}, silent") } else { state.to_owned() },
         "node_id": node.node_id,
         "name": node.name,
         "state": node.state.as_str(),
