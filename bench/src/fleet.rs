@@ -88,9 +88,11 @@ struct Spent {
 
 impl Fleet {
     fn add(&mut self, spec: GuestSpec, is_paused: bool) -> Result<()> {
-        let guest = spec.start()?;
+        let guest = spec.define()?;
         if is_paused {
-            guest.suspend()?;
+            start_paused(&guest)?;
+        } else {
+            guest.start()?;
         }
         self.pids.push(guest.pid()?);
         self.guests.push(guest);
@@ -127,6 +129,16 @@ impl Drop for Fleet {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Starts a guest that executes nothing: one that is paused later has had the time to find that its memory is too small,
+/// and ends, if the machine is busy.
+fn start_paused(guest: &Guest) -> Result<()> {
+    let arguments = ["-q", "-c", URI, "start", "--paused", guest.name()];
+    let output = Command::new("virsh").args(arguments).output().context("virsh cannot be run")?;
+    let error = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{} does not start: {}", guest.name(), error.trim());
+    Ok(())
 }
 
 /// One size: samples, readings of each kind, and what they are compared to.
