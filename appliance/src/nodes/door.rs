@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::nodes::authority::Authority;
-use anyhow::{Context, Result};
+use ::nodes::registry;
+use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
+use migrations::Database;
 
 use crate::config::Nodes;
 use crate::parts::host_name;
@@ -25,12 +27,30 @@ pub struct Door {
 }
 
 impl Door {
-    /// Opens the authority of the data directory, or makes it. `listens` is the address that was taken.
+    /// Opens the authority of the data directory, or makes the first one. `listens` is the address that was taken.
     ///
     /// # Errors
-    /// The authority cannot be read or made.
-    pub fn new(data_dir: &Path, config: &Nodes, listens: SocketAddr) -> Result<Self> {
+    /// The authority cannot be read or made, or is gone while nodes trust it: another one would lock them out in silence.
+    pub async fn new(
+        data_dir: &Path,
+        config: &Nodes,
+        listens: SocketAddr,
+        database: &Database,
+    ) -> Result<Self> {
         let dir = data_dir.join("authority");
+        if !dir.join("ca.pem").exists() {
+            let nodes = registry::list(database, false).await?;
+            let joined: Vec<&str> =
+                nodes.iter().filter(|node| node.joined_at.is_some()).map(|node| node.name.as_str()).collect();
+            if !joined.is_empty() {
+                bail!(
+                    "the authority that {} trust is gone from {}: put it back from a backup; or start without nodes.listen, \
+                     remove these nodes (weir node remove), start again, and let them join anew",
+                    joined.join(", "),
+                    dir.display()
+                );
+            }
+        }
         let authority = Authority::open(&dir, Timestamp::now())
             .with_context(|| format!("failed to open the authority in {}", dir.display()))?;
         let host = host_name();

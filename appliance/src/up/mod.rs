@@ -87,7 +87,7 @@ async fn serve_with(
     let limits = PoolLimits { max_connections: config.database.pool_size, wait: CONNECTION_WAIT };
     let database = Database::connect(url, limits).await.context("failed to connect to the database")?;
     let (stopping, stopped) = watch::channel(false);
-    let door = listeners.door(data_dir, config)?;
+    let door = listeners.door(data_dir, config, &database).await?;
     let parts = Arc::new(Parts::start(data_dir, config, database, door)?);
     let jobs = Jobs::start(&parts, smtp, &stopped).await;
     let address = listeners.pages.local_addr()?;
@@ -176,8 +176,14 @@ impl Listeners {
     }
 
     /// The door for nodes, if they are listened to.
-    fn door(&self, data_dir: &std::path::Path, config: &Config) -> Result<Option<Door>> {
-        self.nodes.as_ref().map(|nodes| Door::new(data_dir, &config.nodes, nodes.local_addr()?)).transpose()
+    async fn door(
+        &self,
+        data_dir: &std::path::Path,
+        config: &Config,
+        database: &Database,
+    ) -> Result<Option<Door>> {
+        let Some(nodes) = &self.nodes else { return Ok(None) };
+        Door::new(data_dir, &config.nodes, nodes.local_addr()?, database).await.map(Some)
     }
 }
 

@@ -26,6 +26,21 @@ fn a_certificate_that_expires_while_the_control_plane_is_away_is_renewed_and_all
 }
 
 #[test]
+fn an_authority_that_is_gone_is_missed_before_another_one_locks_all_nodes_out() {
+    let mut site = Site::start(&[]);
+    Node::run(&site.join("kvm-2")).stop();
+    site.kill();
+    let authority = site.dir.path().join("control/authority");
+    let aside = site.dir.path().join("aside");
+    std::fs::rename(&authority, &aside).unwrap();
+    let said = site.refused_start();
+    assert!(said.contains("kvm-2") && said.contains("from a backup"), "{said}");
+    assert!(!authority.join("ca.key").exists());
+    std::fs::rename(&aside, &authority).unwrap();
+    site.start_again();
+}
+
+#[test]
 fn certificates_are_renewed_long_before_they_end_without_a_batch_that_waits() {
     let site = Site::start(&[("WEIR__NODES__CERTIFICATE_LIFE", "6s")]);
     let node = Node::run(&site.join("kvm-2"));

@@ -62,6 +62,23 @@ impl Site {
         self.up = Some(Weir::start_with(&self.dir.path().join("control"), &flags, &self.settings));
     }
 
+    /// Starts it where it must not start; what it says.
+    pub fn refused_start(&self) -> String {
+        let (control, listen) = (self.dir.path().join("control"), format!("{}:{}", self.address, self.port));
+        let mut command = weir();
+        command.arg("--data").arg(&control).args([
+            "up",
+            "--listen",
+            "127.0.0.1:0",
+            "--nodes-listen",
+            &listen,
+        ]);
+        command.args(["--database-url", self.database.owner_url()]).envs(self.settings.iter().copied());
+        let output = command.output().unwrap();
+        assert!(!output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
     /// SIGKILL.
     pub fn kill(&mut self) {
         self.up.take().unwrap().kill();
