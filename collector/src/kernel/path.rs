@@ -253,24 +253,16 @@ impl Path {
 
     /// Reads clocks and counters of all runs.
     pub fn sample(&mut self) {
-        let now = self.clock.now().wall;
-        if let Some(links) = &mut self.links
-            && let Err(error) = links.sample()
-        {
-            tracing::warn!(%error, "the counters of network devices cannot be read");
-        }
-        let exits_are_heard = self.exits.is_some();
+        let now = self.sample_without_rest();
         for track in self.runs.values_mut().filter(|track| track.ended.is_none()) {
-            track.sample(now);
             if let (Some(disks), Some(sample)) = (&mut track.disks, track.sample) {
                 disks.rest(sample.clock_ns, now);
             }
         }
-        if exits_are_heard {
+        if self.exits.is_some() {
             self.settle();
         }
         self.notice_ends();
-        self.sampled_at = Some(now);
         self.samples += 1;
     }
 
@@ -289,8 +281,8 @@ impl Path {
         before
     }
 
-    /// As `sample`, for looks: a process has not come to rest yet when the hypervisor has just asked it.
-    pub(super) fn sample_without_rest(&mut self) {
+    /// As `sample`, for looks: a process has not come to rest yet when the hypervisor has just asked it. Gives when.
+    pub(super) fn sample_without_rest(&mut self) -> Timestamp {
         let now = self.clock.now().wall;
         if let Some(links) = &mut self.links
             && let Err(error) = links.sample()
@@ -301,6 +293,7 @@ impl Path {
             track.sample(now);
         }
         self.sampled_at = Some(now);
+        now
     }
 
     /// A run is known from now on. Its end is noticed by its descriptor where exit records are not to be had.
