@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use metering::{Epoch, EpochId, InstanceReading, InstanceState, ResourceKind};
 use uuid::Uuid;
 
-use super::known::{Key, Known, KnownInstance, KnownVolume};
+use super::known::{Head, Key, Known, KnownInstance, KnownVolume};
 use super::rates::{self, Bound, RateLimits, Registers, Stand};
 use super::screen::Screened;
 
@@ -30,6 +30,9 @@ pub(super) struct Judge<'a> {
     processors: u64,
     instances: BTreeMap<Uuid, KnownInstance>,
     volumes: BTreeMap<Uuid, KnownVolume>,
+    /// Where registers stood before the batch.
+    heads: &'a BTreeMap<Key, Head>,
+    /// Where readings of the batch that are believed have left them.
     stands: BTreeMap<Key, Stand>,
 }
 
@@ -44,12 +47,11 @@ enum Verdict {
 impl<'a> Judge<'a> {
     pub(super) fn new(
         node_id: Uuid,
-        known: &Known,
+        known: &'a Known,
         limits: &'a RateLimits,
         alive: Option<Duration>,
         processors: Option<u32>,
     ) -> Self {
-        let heads = known.heads.iter();
         Self {
             node_id,
             limits,
@@ -57,7 +59,8 @@ impl<'a> Judge<'a> {
             processors: processors.map_or(0, u64::from),
             instances: known.instances.clone(),
             volumes: known.volumes.clone(),
-            stands: heads.filter_map(|(key, head)| Some((key.clone(), head.stand?))).collect(),
+            heads: &known.heads,
+            stands: BTreeMap::new(),
         }
     }
 
@@ -269,22 +272,13 @@ impl<'a> Judge<'a> {
         bounds: &[Bound; 4],
     ) -> Option<String> {
         let now = Stand { at, epoch: epoch.id, registers };
-        match self.stands.get_mut(&key) {
-            Some(before) => {
-                let reason = rates::fault(Some(before), epoch, &now, self.alive_us, bounds);
-                if reason.is_none() && before.at <= at {
-                    *before = now;
-                }
-                reason
-            }
-            None => {
-                let reason = rates::fault(None, epoch, &now, self.alive_us, bounds);
-                if reason.is_none() {
-                    self.stands.insert(key, now);
-                }
-                reason
-            }
+        let stored = || self.heads.get(&key).and_then(|head| head.stand);
+        let before = self.stands.get(&key).copied().or_else(stored);
+        let reason = rates::fault(before.as_ref(), epoch, &now, self.alive_us, bounds);
+        if reason.is_none() && before.is_none_or(|before| before.at <= at) {
+            self.stands.insert(key, now);
         }
+        reason
     }
 }
 
