@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::verify_server_cert_signed_by_trust_anchor;
+use rustls::client::{WantsClientCert, verify_server_cert_signed_by_trust_anchor};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
@@ -17,8 +17,8 @@ use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert, WebPkiC
 use rustls::sign::CertifiedKey;
 use rustls::version::TLS13;
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, RootCertStore,
-    ServerConfig, SignatureScheme,
+    CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct, DistinguishedName, Error,
+    RootCertStore, ServerConfig, SignatureScheme,
 };
 
 use crate::authority::{Authority, fingerprint};
@@ -50,14 +50,7 @@ pub fn server(authority: &Arc<Authority>, names: Vec<String>) -> Result<ServerCo
 /// # Errors
 /// None in practice.
 pub fn joining(authority: [u8; 32]) -> Result<ClientConfig, NodesError> {
-    let provider = provider();
-    let pinned = Pinned { hash: authority, provider: Arc::clone(&provider) };
-    Ok(ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&TLS13])
-        .map_err(NodesError::Tls)?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(pinned))
-        .with_no_client_auth())
+    Ok(pinning(authority)?.with_no_client_auth())
 }
 
 /// A node's side from then on. `authority`, `certificate` and `key` are PEM.
@@ -69,15 +62,7 @@ pub fn client(authority: &str, certificate: &str, key: &str) -> Result<ClientCon
     let authority = CertificateDer::from_pem_slice(authority.as_bytes()).map_err(unreadable)?;
     let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).map_err(unreadable)?;
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(unreadable)?;
-    let provider = provider();
-    let pinned = Pinned { hash: fingerprint(&authority), provider: Arc::clone(&provider) };
-    ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&TLS13])
-        .map_err(NodesError::Tls)?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(pinned))
-        .with_client_auth_cert(vec![certificate], key)
-        .map_err(NodesError::Tls)
+    pinning(fingerprint(&authority))?.with_client_auth_cert(vec![certificate], key).map_err(NodesError::Tls)
 }
 
 /// Makes ring what TLS is done with wherever a program does not say, for libraries that ask. Once, at its start.
@@ -90,6 +75,17 @@ pub fn install() {
 #[must_use]
 pub fn certificate(pem: &str) -> Option<CertificateDer<'static>> {
     CertificateDer::from_pem_slice(pem.as_bytes()).ok()
+}
+
+/// A node's side, up to what it shows of itself: it believes who shows the authority of that hash.
+fn pinning(hash: [u8; 32]) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, NodesError> {
+    let provider = provider();
+    let pinned = Pinned { hash, provider: Arc::clone(&provider) };
+    Ok(ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&TLS13])
+        .map_err(NodesError::Tls)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(pinned)))
 }
 
 fn provider() -> Arc<CryptoProvider> {
