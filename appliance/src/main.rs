@@ -2,6 +2,7 @@
 
 mod answers;
 mod api;
+mod causes;
 mod cli;
 mod config;
 mod control;

@@ -12,6 +12,8 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use crate::causes::chain;
+
 /// The media type of RFC 9457.
 pub const MEDIA_TYPE: &str = "application/problem+json";
 /// The longest `detail`, in characters: what somebody sent may be repeated in it, but not whole.
@@ -388,18 +390,6 @@ impl ResponseError for Problem {
         }
         answer.body(body)
     }
-}
-
-/// An error and its sources in one line.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(next) = source {
-        text.push_str(": ");
-        text.push_str(&next.to_string());
-        source = next.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -24,9 +24,10 @@ use usage::{Delivery, NodeClock};
 use uuid::Uuid;
 
 use super::listener::Peer;
-use super::refusal::{Refusal, chain};
+use super::refusal::Refusal;
 use super::wire::{self, Certified, JoinRequest, Kind, RenewRequest, Taken, micros};
 use super::{intake, limits};
+use crate::causes::chain;
 use crate::nodes::door::Door;
 use crate::parts::Parts;
 

@@ -8,7 +8,7 @@ use metering::Batch;
 use tracing::{debug, error, warn};
 use usage::{Delivery, IngestError};
 
-use super::refusal::chain;
+use crate::causes::chain;
 use crate::parts::Parts;
 
 /// Takes a batch in. When this has returned, it is durable.

@@ -105,7 +105,7 @@ fn check_authority(pem: &str, pinned: [u8; 32]) -> Result<()> {
 }
 
 fn unreachable(url: &str, error: reqwest::Error) -> anyhow::Error {
-    let causes = super::refusal::chain(&error);
+    let causes = crate::causes::chain(&error);
     let hint = if causes.contains("UnknownIssuer") {
         format!(
             "{url} is not the control plane that this token is from: it shows another authority. Nothing was sent to it. \

@@ -21,8 +21,8 @@ use uuid::Uuid;
 
 use super::home::Home;
 use super::limits;
-use super::refusal::chain;
 use super::wire::{self, Certified, Kind, Problem, RenewRequest, Taken, duration_us, micros};
+use crate::causes::chain;
 
 /// A renewal that failed is tried again after this part of a certificate's life, and whether it is time is looked at as
 /// often: some ten tries before it ends.

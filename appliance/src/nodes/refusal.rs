@@ -9,6 +9,8 @@ use jiff::Timestamp;
 
 use super::wire::{Kind, Problem, micros};
 
+use crate::causes::chain;
+
 /// A no.
 pub struct Refusal {
     status: StatusCode,
@@ -101,16 +103,4 @@ impl From<SinkError> for Refusal {
             SinkError::Barred { reason } => Self::new(StatusCode::FORBIDDEN, Kind::Barred, reason),
         }
     }
-}
-
-/// An error with all its sources, in one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

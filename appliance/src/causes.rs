@@ -1,0 +1,13 @@
+//! An error in words, for logs and answers. It does NOT decide who may read them.
+
+/// An error with all its sources, in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
