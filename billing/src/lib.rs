@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod budget;
+pub mod exchange;
 pub mod invoice;
 pub mod money;
 pub mod period;
@@ -8,15 +9,18 @@ pub mod plan;
 pub mod quota;
 pub mod rating;
 pub mod store;
+pub mod tax;
 pub mod usage_file;
 
 pub use invoice::document::{
-    Completeness, InstanceUsage, InvoiceDocument, InvoiceId, InvoiceLine, InvoiceStatus, Party, PlanRef, Tax,
-    Tier, UnpricedUsage,
+    Completeness, Conversion, DocumentKind, DocumentRef, InstanceUsage, InvoiceDocument, InvoiceId, InvoiceLine,
+    InvoiceStatus, LineKind, Party, PlanRef, Tax, TaxCode, TierBounds, UnpricedUsage,
 };
 pub use invoice::draft::{Buyer, draft, simulate};
 pub use invoice::issue::{IssueError, Issued, issue};
 pub use money::{Currency, Money};
 pub use plan::{PlanErrors, PlanVersion, PriceModel, PricePlan, RateCard, TaxRule};
-pub use rating::{RatedLine, Rating, RatingError, rate};
+pub use rating::{RatedLine, Rating, RatingError, RatingInput, rate};
+pub use exchange::ExchangeRate;
+pub use tax::{TaxRate, Taxation};
 pub use store::{drafts, invoices, plans};

@@ -10,7 +10,7 @@ use std::fmt;
 
 use csv::StringRecord;
 use jiff::Timestamp;
-use metering::{Coverage, InstanceId, MeterName, Resource, ResourceKind, UsageRecord, VolumeId, Window};
+use metering::{Coverage, Dimensions, InstanceId, MeterName, Resource, ResourceKind, UsageRecord, VolumeId, Window};
 
 /// The columns.
 pub const COLUMNS: [&str; 8] =
@@ -167,6 +167,7 @@ fn record(row: &StringRecord, places: &Places) -> Result<UsageRecord, String> {
         window,
         quantity,
         coverage: Coverage { measured_us: window.microseconds().unsigned_abs(), ..Coverage::default() },
+        dimensions: Dimensions::default(),
     })
 }
 

@@ -20,5 +20,5 @@ pub use reading::{
     DiskReading, DiskRegisters, Epoch, InstanceReading, InstanceRegisters, InstanceState, NicReading,
     NicRegisters, NodeReading, Readings, VolumeReading, VolumeRegisters,
 };
-pub use usage_record::{Resource, UsageRecord};
+pub use usage_record::{Dimensions, Resource, Sample, UsageRecord};
 pub use window::{Window, WindowLength, micros};

@@ -2,6 +2,9 @@
 //!
 //! They carry no tenant: whoever fetches them did so for one tenant.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use crate::derive::Coverage;
 use crate::id::{InstanceId, VolumeId};
 use crate::meter::MeterName;
@@ -55,4 +58,47 @@ pub struct UsageRecord {
     pub quantity: u64,
     /// How well it is known.
     pub coverage: Coverage,
+    /// What else is known of the resource in the window: `storage_class: ssd`, `network: internet`, `licence: windows`.
+    /// It is the same for all of the window: a change counts from the next usage window on.
+    pub dimensions: Dimensions,
+}
+
+/// Dimensions by name. Cheap to clone: thousands of records share one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Dimensions(Option<Arc<BTreeMap<String, String>>>);
+
+impl Dimensions {
+    /// These.
+    #[must_use]
+    pub fn new(all: BTreeMap<String, String>) -> Self {
+        Self((!all.is_empty()).then(|| Arc::new(all)))
+    }
+
+    /// The value of one.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.as_ref()?.get(name).map(String::as_str)
+    }
+
+    /// All, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().flat_map(|all| all.iter()).map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+/// What all resources of a tenant together used of one meter in one short interval, for prices that look at rates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// Of which meter.
+    pub meter: MeterName,
+    /// When.
+    pub window: Window,
+    /// How much, in the meter's base unit.
+    pub quantity: u64,
 }

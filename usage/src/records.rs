@@ -104,7 +104,15 @@ async fn gather(
         .into_iter()
         .map(|((resource, _, n), (meter, quantity, coverage))| {
             let resource_name = name_of(&names, &resource);
-            UsageRecord { resource, resource_name, meter, window: pieces[n], quantity, coverage }
+            UsageRecord {
+                resource,
+                resource_name,
+                meter,
+                window: pieces[n],
+                quantity,
+                coverage,
+                dimensions: metering::Dimensions::default(),
+            }
         })
         .collect())
 }

@@ -200,6 +200,7 @@ pub async fn windows_of(
         window,
         quantity,
         coverage,
+        dimensions: metering::Dimensions::default(),
     };
     let mut found = Vec::new();
     if let Some(whole) = records::whole_windows(period, settings.window) {

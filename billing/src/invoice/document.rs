@@ -4,15 +4,17 @@
 //! issued: what becomes of the invoice afterwards (paid, void) stands in the database beside it. Nothing is
 //! computed here. JSON: fields in this order, decimals as strings, base quantities as integers, instants in RFC 3339.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 use metering::{InstanceId, MeterName, TenantName, VolumeId, Window};
 use rust_decimal::Decimal;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
-use crate::money::{Currency, Money};
+use crate::money::{Currency, Money, MoneyError};
 
 /// An invoice, before it has a number and after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -38,6 +40,15 @@ pub enum InvoiceStatus {
 pub struct InvoiceDocument {
     /// `INV-2026-000001`. A draft has none.
     pub number: Option<String>,
+    /// What kind of document it is.
+    #[serde(default)]
+    pub kind: DocumentKind,
+    /// The document that it takes back or takes the place of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub corrects: Option<DocumentRef>,
+    /// Why, in the provider's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// Where it stood when the document was made: draft or issued.
     pub status: InvoiceStatus,
     /// Its identity.
@@ -56,15 +67,23 @@ pub struct InvoiceDocument {
     pub service_period: Window,
     /// When it got its number. A draft has none.
     pub issued_at: Option<Timestamp>,
+    /// The last day on which it can be paid in time, in its time zone. A draft, a credit note and documents of releases before
+    /// 0.5 have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_on: Option<Date>,
+    /// Sentences that the law or the provider wants on the document, such as "Reverse charge".
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// What it was rated by.
     pub plan: PlanRef,
     /// What is charged, in the order to show.
     pub lines: Vec<InvoiceLine>,
     /// The sum of the lines' amounts.
     pub subtotal: Money,
-    /// The tax on the subtotal.
-    pub tax: Tax,
-    /// Subtotal and tax.
+    /// The tax, by code and rate: at least one entry. (Releases before 0.5 wrote one object, `tax`.)
+    #[serde(alias = "tax", deserialize_with = "one_or_more")]
+    pub taxes: Vec<Tax>,
+    /// Subtotal and taxes.
     pub total: Money,
     /// How well the usage is known: time of all resources together.
     pub completeness: Completeness,
@@ -82,6 +101,9 @@ pub struct Party {
     pub name: String,
     /// The postal address, line by line.
     pub address: Vec<String>,
+    /// The country, by ISO 3166-1 alpha-2: `DE`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub country: Option<String>,
     /// The number under which the party is known to the tax office.
     pub tax_number: Option<String>,
 }
@@ -95,14 +117,114 @@ pub struct PlanRef {
     pub version: String,
 }
 
-/// How a line is priced.
+/// What kind of line it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Tier {
-    /// Within the free allowance.
+#[serde(rename_all = "snake_case")]
+pub enum LineKind {
+    /// Within a free allowance, at the price 0.
     Included,
-    /// At the plan's price.
+    /// Within a commitment, at its price.
+    Committed,
+    /// What is paid of a commitment without having been used.
+    Shortfall,
+    /// At the plan's price for each unit.
     Standard,
+    /// In a tier of a graduated price.
+    Graduated,
+    /// In the tier of a volume price.
+    Volume,
+    /// Something fixed: a flat price, or what a tier costs at once.
+    Flat,
+    /// Whole blocks.
+    Package,
+    /// The percentile of a rate.
+    Percentile,
+    /// A recurring fee.
+    Fee,
+    /// A fee that is charged once.
+    OneTime,
+    /// A part of other amounts.
+    Percentage,
+    /// What a card or the invoice costs at least is more than its lines: the difference.
+    Minimum,
+    /// What it costs at most is less: the (negative) difference.
+    Maximum,
+    /// A discount (negative).
+    Discount,
+    /// What a trial makes free (negative).
+    Trial,
+    /// What a sponsor bears (negative).
+    Sponsored,
+}
+
+/// What kind of document it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DocumentKind {
+    /// An invoice (UNTDID 1001: 380).
+    #[default]
+    Invoice,
+    /// It takes an invoice back: its amounts are what is given back (381).
+    CreditNote,
+    /// An invoice in the place of one that was taken back (384).
+    CorrectedInvoice,
+}
+
+/// How something is taxed: the codes of EN 16931 (UNTDID 5305, a subset).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum TaxCode {
+    /// At the standard or a reduced rate.
+    #[default]
+    #[serde(rename = "S")]
+    Standard,
+    /// At the rate 0.
+    #[serde(rename = "Z")]
+    ZeroRated,
+    /// Exempt, for a reason.
+    #[serde(rename = "E")]
+    Exempt,
+    /// The buyer owes the tax.
+    #[serde(rename = "AE")]
+    ReverseCharge,
+    /// Outside the scope of the tax.
+    #[serde(rename = "O")]
+    OutsideScope,
+}
+
+/// A document that another one refers to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DocumentRef {
+    /// Its number.
+    pub number: String,
+    /// Its identity.
+    pub invoice_id: InvoiceId,
+    /// When it was issued; `None` while it is a draft that comes with this one.
+    pub issued_at: Option<Timestamp>,
+}
+
+/// The rate at which prices became amounts of another currency.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conversion {
+    /// The plan's currency, in which the line's unit price is written.
+    pub from: Currency,
+    /// How much of the invoice's currency one of it is.
+    #[serde(with = "rust_decimal::serde::str")]
+    pub rate: Decimal,
+    /// The day from which the rate holds.
+    pub valid_from: Date,
+    /// Who published it, as the provider wrote.
+    pub source: String,
+}
+
+/// The tier that a line is about: `from <= quantity < to`, in the line's unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TierBounds {
+    /// From here.
+    #[serde(with = "rust_decimal::serde::str")]
+    pub from: Decimal,
+    /// Up to here, excluded; `None`: without an end.
+    #[serde(with = "rust_decimal::serde::str_option")]
+    pub to: Option<Decimal>,
 }
 
 /// One line. `quantity x unit_price`, rounded once, is `amount`, in what is shown too.
@@ -110,12 +232,26 @@ pub enum Tier {
 pub struct InvoiceLine {
     /// Stable: the same usage and plan give the same keys. `standard/2026-01-01/cpu_ns/included`.
     pub key: String,
-    /// What was metered.
-    pub meter: MeterName,
+    /// The rate card, fee, commitment or discount, by its name in the plan. Empty in documents of releases before 0.5.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub card: String,
+    /// What was metered; fees and discounts have no meter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meter: Option<MeterName>,
     /// What it is called on paper.
     pub title: String,
-    /// How it is priced.
-    pub tier: Tier,
+    /// What kind of line it is. (Releases before 0.5 called it `tier`.)
+    #[serde(alias = "tier")]
+    pub kind: LineKind,
+    /// To which usage the card applies, such as `network: internet`. Empty: to all.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub dimensions: BTreeMap<String, String>,
+    /// The hours for which the price holds, by their name in the plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub band: Option<String>,
+    /// The tier, of a graduated or volume price.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bounds: Option<TierBounds>,
     /// When it was used: the part of the invoice's period for which the plan's version holds.
     pub service_period: Window,
     /// How much, in the meter's base unit, exactly. A meter's lines add up to what was metered.
@@ -127,26 +263,41 @@ pub struct InvoiceLine {
     pub quantity: Decimal,
     /// The priced unit: `CPU·h`.
     pub unit: String,
-    /// The price of one unit, as the plan writes it.
+    /// The price of one unit, as the plan writes it and in its currency; negative on lines that take something off.
     #[serde(with = "rust_decimal::serde::str")]
     pub unit_price: Decimal,
-    /// What is charged.
+    /// How the plan's currency became the invoice's, if they differ.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversion: Option<Conversion>,
+    /// What is charged, before tax; negative on lines that take something off.
     pub amount: Money,
+    /// How it is taxed.
+    #[serde(default)]
+    pub tax_code: TaxCode,
+    /// At which rate, as a fraction. Absent in documents of releases before 0.5, which have one rate for all.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "rust_decimal::serde::str_option")]
+    pub tax_rate: Option<Decimal>,
     /// How it came about: one English sentence with the figures.
     pub why: String,
     /// How well the meter's usage in this period is known. The tiers of one meter show the same.
     pub coverage: Completeness,
 }
 
-/// The tax on an invoice.
+/// The tax on the lines of one code and rate (the VAT breakdown of EN 16931, BG-23).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tax {
     /// `VAT`.
     pub name: String,
+    /// How it is taxed.
+    #[serde(default)]
+    pub code: TaxCode,
     /// As a fraction: 0.19 is 19 %.
     #[serde(with = "rust_decimal::serde::str")]
     pub rate: Decimal,
-    /// What it is computed on: the subtotal.
+    /// Why no tax is due, if none is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What it is computed on: the sum of the lines of this code and rate.
     pub base: Money,
     /// `base x rate`, rounded once.
     pub amount: Money,
@@ -254,15 +405,68 @@ impl InvoiceStatus {
     }
 }
 
-impl Tier {
+impl LineKind {
     /// As stored and shown.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Included => "included",
+            Self::Committed => "committed",
+            Self::Shortfall => "shortfall",
             Self::Standard => "standard",
+            Self::Graduated => "graduated",
+            Self::Volume => "volume",
+            Self::Flat => "flat",
+            Self::Package => "package",
+            Self::Percentile => "percentile",
+            Self::Fee => "fee",
+            Self::OneTime => "one_time",
+            Self::Percentage => "percentage",
+            Self::Minimum => "minimum",
+            Self::Maximum => "maximum",
+            Self::Discount => "discount",
+            Self::Trial => "trial",
+            Self::Sponsored => "sponsored",
         }
     }
+}
+
+impl TaxCode {
+    /// The code of UNTDID 5305.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Standard => "S",
+            Self::ZeroRated => "Z",
+            Self::Exempt => "E",
+            Self::ReverseCharge => "AE",
+            Self::OutsideScope => "O",
+        }
+    }
+}
+
+impl InvoiceDocument {
+    /// All taxes together.
+    ///
+    /// # Errors
+    /// They are in several currencies or too large, which no document that was rated is.
+    pub fn tax_total(&self) -> Result<Money, MoneyError> {
+        Money::sum(self.currency, self.taxes.iter().map(|tax| tax.amount))
+    }
+}
+
+/// One tax, as it was written once, or a list of them.
+fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Tax>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        One(Tax),
+        More(Vec<Tax>),
+    }
+    Ok(match Written::deserialize(deserializer)? {
+        Written::One(tax) => vec![tax],
+        Written::More(taxes) => taxes,
+    })
 }
 
 impl Completeness {

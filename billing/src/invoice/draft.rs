@@ -3,9 +3,10 @@
 use metering::{TenantName, UsageRecord, Window};
 use uuid::Uuid;
 
-use super::document::{InvoiceDocument, InvoiceId, InvoiceStatus, Party, PlanRef};
+use super::document::{DocumentKind, InvoiceDocument, InvoiceId, InvoiceStatus, Party, PlanRef};
 use crate::plan::PricePlan;
-use crate::rating::{RatedLine, RatingError, rate};
+use crate::rating::{RatedLine, RatingError, RatingInput, rate};
+use crate::tax::Taxation;
 
 /// The name under which a simulation stands in the place of a tenant.
 const SIMULATION: &str = "simulation";
@@ -33,10 +34,15 @@ pub fn draft(
     usage: &[UsageRecord],
     period: Window,
 ) -> Result<InvoiceDocument, RatingError> {
-    let rating = rate(plan, usage, period)?;
+    let taxation = plan.tax().map_or_else(|| Taxation::by_class(Vec::new()), Taxation::fixed);
+    let input = RatingInput { plan, usage, samples: &[], period, exchange: None, taxation: &taxation };
+    let rating = rate(&input)?;
     let versions: Vec<String> = rating.versions.iter().map(ToString::to_string).collect();
     Ok(InvoiceDocument {
         number: None,
+        kind: DocumentKind::Invoice,
+        corrects: None,
+        reason: None,
         status: InvoiceStatus::Draft,
         invoice_id,
         tenant: buyer.tenant,
@@ -46,10 +52,12 @@ pub fn draft(
         time_zone: buyer.time_zone,
         service_period: period,
         issued_at: None,
+        due_on: None,
+        notes: Vec::new(),
         plan: PlanRef { name: plan.name().to_owned(), version: versions.join(", ") },
         lines: rating.lines.into_iter().map(RatedLine::into_invoice_line).collect(),
         subtotal: rating.subtotal,
-        tax: rating.tax,
+        taxes: rating.taxes,
         total: rating.total,
         completeness: rating.completeness,
         instances: rating.instances,

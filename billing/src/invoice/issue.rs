@@ -9,6 +9,7 @@ use tokio_postgres::Row;
 
 use super::document::{InvoiceDocument, InvoiceId, InvoiceStatus, Party};
 use super::draft::{Buyer, draft};
+use crate::money::MoneyError;
 use crate::period::{self, PeriodError};
 use crate::plan::PricePlan;
 use crate::rating::RatingError;
@@ -143,6 +144,7 @@ async fn lock_tenant(transaction: &Transaction<'_>, tenant: TenantId) -> Result<
         party: Party {
             name: row.try_get("display_name")?,
             address: row.try_get("address")?,
+            country: None,
             tax_number: row.try_get("tax_number")?,
         },
         time_zone: row.try_get("time_zone")?,
@@ -199,8 +201,8 @@ async fn insert_draft(
                 &revision,
                 &document.currency.code(),
                 &document.subtotal.amount(),
-                &document.tax.rate,
-                &document.tax.amount.amount(),
+                &document.taxes.first().map(|tax| tax.rate).unwrap_or_default(),
+                &document.tax_total().map_err(RatingError::from)?.amount(),
                 &document.total.amount(),
             ],
         )
@@ -220,7 +222,7 @@ async fn insert_lines(
             let value = i128::try_from(line.base_quantity).ok();
             value
                 .and_then(|value| Decimal::try_from_i128_with_scale(value, 0).ok())
-                .ok_or(RatingError::TooLarge { meter: line.meter })
+                .ok_or(RatingError::Money(MoneyError::TooLarge { currency: document.currency }))
         })
         .collect::<Result<Vec<Decimal>, _>>()?;
     transaction
@@ -231,8 +233,8 @@ async fn insert_lines(
                 &document.invoice_id.uuid(),
                 &(1_i32..).take(lines.len()).collect::<Vec<_>>(),
                 &lines.iter().map(|line| line.key.as_str()).collect::<Vec<_>>(),
-                &lines.iter().map(|line| line.meter.as_str()).collect::<Vec<_>>(),
-                &lines.iter().map(|line| line.tier.as_str()).collect::<Vec<_>>(),
+                &lines.iter().map(|line| line.meter.map_or("", |meter| meter.as_str())).collect::<Vec<_>>(),
+                &lines.iter().map(|line| line.kind.as_str()).collect::<Vec<_>>(),
                 &lines.iter().map(|line| line.service_period.start()).collect::<Vec<_>>(),
                 &lines.iter().map(|line| line.service_period.end()).collect::<Vec<_>>(),
                 &base_quantities,

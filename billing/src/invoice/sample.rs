@@ -2,14 +2,16 @@
 //! database and are the same each time. It is not a fixture of rating: the figures are made up, though every
 //! line's `quantity x unit_price` is its amount.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use metering::{InstanceId, MeterName, TenantName, VolumeId, Window, catalog};
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
 use super::document::{
-    Completeness, InstanceUsage, InvoiceDocument, InvoiceId, InvoiceLine, InvoiceStatus, Party, PlanRef, Tax,
-    Tier, UnpricedUsage,
+    Completeness, DocumentKind, InstanceUsage, InvoiceDocument, InvoiceId, InvoiceLine, InvoiceStatus, LineKind,
+    Party, PlanRef, Tax, TaxCode, UnpricedUsage,
 };
 use crate::money::{Currency, Money};
 
@@ -45,10 +47,10 @@ impl InvoiceDocument {
                 let price = Decimal::new(35 + position as i64 * 2, 4);
                 if position % 3 == 0 {
                     let quantity = Decimal::new(10_000_000, 6);
-                    lines.push(line(meter.id(), version, *piece, Tier::Included, quantity, Decimal::ZERO));
+                    lines.push(line(meter.id(), version, *piece, LineKind::Included, quantity, Decimal::ZERO));
                 }
                 let quantity = Decimal::new((seed * 1_234_567) as i64, 6);
-                lines.push(line(meter.id(), version, *piece, Tier::Standard, quantity, price));
+                lines.push(line(meter.id(), version, *piece, LineKind::Standard, quantity, price));
             }
         }
         let instances = NAMES
@@ -66,7 +68,7 @@ impl InvoiceDocument {
         let period = window("2026-11-21T12:00:00Z", "2026-11-21T12:01:00Z");
         let meter = catalog()[0].id();
         let quantity = Decimal::new(16_667, 6);
-        let lines = vec![line(meter, "2026-01-01", period, Tier::Standard, quantity, Decimal::new(6, 1))];
+        let lines = vec![line(meter, "2026-01-01", period, LineKind::Standard, quantity, Decimal::new(6, 1))];
         let mut document = assemble(None, period, "2026-01-01", lines, vec![share(0, NAMES[0], meter)]);
         document.completeness.missing_ms = 0;
         document.unpriced.clear();
@@ -87,27 +89,41 @@ fn assemble(
     let unpriced = &catalog()[2];
     InvoiceDocument {
         number: number.map(str::to_owned),
+        kind: DocumentKind::Invoice,
+        corrects: None,
+        reason: None,
         status: number.map_or(InvoiceStatus::Draft, |_| InvoiceStatus::Issued),
         invoice_id: InvoiceId::from_uuid(Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0042)),
         tenant: TenantName::new("sample-tenant").expect("the name keeps the rule"),
         seller: Party {
             name: "Sample Cloud Provider".to_owned(),
             address: vec!["1 Weir Lane".to_owned(), "12345 Riverside".to_owned()],
+            country: Some("DE".to_owned()),
             tax_number: Some("DE000000000".to_owned()),
         },
         buyer: Party {
             name: "Sample Tenant & Sons <\"quoted\">".to_owned(),
             address: vec!["2 Mill Street".to_owned(), "54321 Downstream".to_owned()],
+            country: Some("DE".to_owned()),
             tax_number: None,
         },
         currency: Currency::EUR,
         time_zone: "Europe/Berlin".to_owned(),
         service_period,
         issued_at: number.map(|_| service_period.end()),
+        due_on: None,
+        notes: Vec::new(),
         plan: PlanRef { name: "standard".to_owned(), version: version.to_owned() },
         lines,
         subtotal,
-        tax: Tax { name: "VAT".to_owned(), rate, base: subtotal, amount: tax },
+        taxes: vec![Tax {
+            name: "VAT".to_owned(),
+            code: TaxCode::Standard,
+            rate,
+            reason: None,
+            base: subtotal,
+            amount: tax,
+        }],
         total: subtotal.checked_add(tax).unwrap_or(subtotal),
         completeness: coverage(service_period),
         instances,
@@ -127,7 +143,7 @@ fn line(
     name: MeterName,
     version: &str,
     service_period: Window,
-    tier: Tier,
+    kind: LineKind,
     quantity: Decimal,
     unit_price: Decimal,
 ) -> InvoiceLine {
@@ -135,10 +151,14 @@ fn line(
     let unit = meter.priced_unit.symbol.clone();
     let amount = Money::rounded(quantity * unit_price, Currency::EUR).unwrap_or(nothing());
     InvoiceLine {
-        key: format!("standard/{version}/{name}/{}", tier.as_str()),
-        meter: name,
+        key: format!("standard/{version}/{name}/{}", kind.as_str()),
+        card: name.as_str().to_owned(),
+        meter: Some(name),
         title: meter.title.clone(),
-        tier,
+        kind,
+        dimensions: BTreeMap::new(),
+        band: None,
+        bounds: None,
         service_period,
         base_quantity: base_quantity(name, quantity),
         base_unit: meter.unit.symbol().to_owned(),
@@ -146,7 +166,10 @@ fn line(
         why: format!("{quantity} {unit} at {unit_price} EUR each are {amount}."),
         unit,
         unit_price,
+        conversion: None,
         amount,
+        tax_code: TaxCode::Standard,
+        tax_rate: Some(Decimal::new(19, 2)),
         coverage: coverage(service_period),
     }
 }
@@ -209,7 +232,7 @@ mod tests {
             }
             let sum = Money::sum(document.currency, document.lines.iter().map(|line| line.amount)).unwrap();
             assert_eq!(sum, document.subtotal);
-            assert_eq!(sum.checked_add(document.tax.amount).unwrap(), document.total);
+            assert_eq!(sum.checked_add(document.tax_total().unwrap()).unwrap(), document.total);
         }
     }
 }

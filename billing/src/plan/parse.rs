@@ -1,6 +1,7 @@
 //! From the text of a plan to a [`PricePlan`], or to everything that is wrong with it. It opens no
 //! plan file; the zone's rules come from the system's time zone database.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use jiff::Timestamp;
@@ -15,8 +16,8 @@ use super::number::{self, Limits};
 use super::problem::{PlanErrors, Problems, shown};
 use super::reader::{At, Table, closest, text_of};
 use super::{
-    MAX_INCLUDED_DECIMALS, MAX_PLAN_BYTES, MAX_PRICE_DECIMALS, MAX_WHOLE_DIGITS, PlanVersion, PriceModel,
-    PricePlan, RateCard, TaxRule,
+    AmountBounds, CardName, Included, MAX_INCLUDED_DECIMALS, MAX_PLAN_BYTES, MAX_PRICE_DECIMALS, MAX_WHOLE_DIGITS, Per,
+    PlanVersion, PriceModel, PricePlan, Prices, RateCard, TaxClass, TaxRule, VersionTerms,
 };
 use crate::money::Currency;
 
@@ -106,7 +107,8 @@ fn plan(root: &Table<'_>, source: &str, problems: &mut Problems<'_>) -> Option<P
         currency: currency?,
         zone_name: zone_name?,
         zone: zone?,
-        tax: tax?,
+        prices: Prices::Net,
+        tax: Some(tax?),
         versions: versions?,
         source: source.to_owned(),
     })
@@ -190,7 +192,8 @@ fn versions(tables: &[Table<'_>], zone: &TimeZone, problems: &mut Problems<'_>) 
         let follows = check_follows(before.as_ref(), value, &span, problems);
         before = Some(At { value, span });
         if let (true, Some(rate_cards)) = (follows, cards) {
-            versions.push(PlanVersion { from: value, starts_at, rate_cards });
+            let terms = VersionTerms { rate_cards, ..VersionTerms::default() };
+            versions.push(PlanVersion { from: value, starts_at, terms });
         }
     }
     (!versions.is_empty() && versions.len() == tables.len()).then_some(versions)
@@ -262,9 +265,15 @@ fn rate_cards(version: &Table<'_>, problems: &mut Problems<'_>) -> Option<Vec<Ra
         }
         if let (Some(unit_price), Some(included)) = (unit_price, included) {
             cards.push(RateCard {
+                name: CardName(meter.value.as_str().to_owned()),
+                title: None,
                 meter: meter.value,
-                included,
+                only: BTreeMap::new(),
+                included: Included { quantity: included, per: Per::Tenant },
                 price: PriceModel::PerUnit { unit_price: unit_price.value },
+                time_of_use: Vec::new(),
+                bounds: AmountBounds::default(),
+                tax_class: TaxClass::standard(),
             });
         }
         seen.push(meter);

@@ -5,7 +5,7 @@ use super::exact::Exact;
 use super::gather::MeterUsage;
 use super::quantity;
 use super::tiers::TierPart;
-use crate::invoice::document::Tier;
+use crate::invoice::document::LineKind;
 use crate::money::Money;
 use crate::plan::RateCard;
 
@@ -37,15 +37,15 @@ pub(super) fn why(
         base_unit = meter.unit.symbol(),
     );
     let (price, currency) = (part.unit_price, amount.currency());
-    match part.tier {
-        Tier::Included => {
-            let included = card.included.normalize();
+    match part.kind {
+        LineKind::Included => {
+            let included = card.included.quantity.normalize();
             format!("{metered}, within the {included} {unit} that each period includes.")
         }
-        Tier::Standard if exact.is(amount.amount()) => {
+        _ if exact.is(amount.amount()) => {
             format!("{metered}; {shown} x {price} {currency} = {amount}.")
         }
-        Tier::Standard => {
+        _ => {
             format!("{metered}; {shown} x {price} {currency} = {exact} {currency}, rounded to {amount}.")
         }
     }

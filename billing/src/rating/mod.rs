@@ -24,14 +24,16 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
-use metering::{MeterName, UsageRecord, Window};
+use metering::{MeterName, Sample, UsageRecord, Window};
 use rust_decimal::Decimal;
 
 pub use quantity::QUANTITY_SCALE;
 
-use crate::invoice::document::{Completeness, InstanceUsage, InvoiceLine, Tax, Tier, UnpricedUsage};
+use crate::exchange::ExchangeRate;
+use crate::invoice::document::{Completeness, InstanceUsage, InvoiceLine, LineKind, Tax, UnpricedUsage};
 use crate::money::{Money, MoneyError};
-use crate::plan::{PlanVersion, PricePlan};
+use crate::plan::{PlanVersion, PricePlan, TaxClass};
+use crate::tax::{NoTaxRate, Taxation};
 use gather::{Gathered, Holder, Holders, MeterUsage};
 
 /// What usage costs.
@@ -41,8 +43,8 @@ pub struct Rating {
     pub lines: Vec<RatedLine>,
     /// Their sum.
     pub subtotal: Money,
-    /// The tax on it.
-    pub tax: Tax,
+    /// The tax on it, by code and rate.
+    pub taxes: Vec<Tax>,
     /// Both.
     pub total: Money,
     /// The versions of the plan that were applied, in order.
@@ -62,8 +64,8 @@ pub struct RatedLine {
     pub key: String,
     /// What was metered.
     pub meter: MeterName,
-    /// How it is priced.
-    pub tier: Tier,
+    /// What kind of line it is.
+    pub kind: LineKind,
     /// The piece of the period for which the version holds.
     pub service_period: Window,
     /// How much, in base units, exactly.
@@ -129,6 +131,9 @@ pub enum RatingError {
         /// The meter.
         meter: MeterName,
     },
+    /// Something cannot be taxed.
+    #[error(transparent)]
+    NoTaxRate(#[from] NoTaxRate),
     /// The amounts together are too large.
     #[error("the amounts could not be added up")]
     Money(#[from] MoneyError),
@@ -143,11 +148,29 @@ struct Piece<'p> {
 /// The appendix in the making: base units and micro-units for each holder and meter.
 type Shares = BTreeMap<(Holder, MeterName), (u128, i128)>;
 
-/// Rates `usage` of `period` by `plan`. The usage must lie within the period and be cut at [`PricePlan::cuts`].
+/// All that rating looks at.
+#[derive(Clone, Copy, Debug)]
+pub struct RatingInput<'a> {
+    /// The plan, with the tenant's own terms worked in.
+    pub plan: &'a PricePlan,
+    /// What was used, within the period and cut at [`PricePlan::cuts`] and [`Taxation::cuts`].
+    pub usage: &'a [UsageRecord],
+    /// What was used in each interval, for cards with a percentile price.
+    pub samples: &'a [Sample],
+    /// What is billed.
+    pub period: Window,
+    /// How the plan's currency becomes the invoice's; `None`: they are the same.
+    pub exchange: Option<&'a ExchangeRate>,
+    /// The taxes.
+    pub taxation: &'a Taxation,
+}
+
+/// Rates usage.
 ///
 /// # Errors
 /// The plan has no prices for all of the period, the usage is not as described, or figures are beyond 38 digits.
-pub fn rate(plan: &PricePlan, usage: &[UsageRecord], period: Window) -> Result<Rating, RatingError> {
+pub fn rate(input: &RatingInput<'_>) -> Result<Rating, RatingError> {
+    let RatingInput { plan, usage, period, .. } = *input;
     let pieces = pieces(plan, period)?;
     let gathered = Gathered::from(usage, period, &pieces)?;
 
@@ -173,11 +196,14 @@ pub fn rate(plan: &PricePlan, usage: &[UsageRecord], period: Window) -> Result<R
 
     let currency = plan.currency();
     let subtotal = Money::sum(currency, lines.iter().map(|line| line.amount))?;
+    let due = input.taxation.at(&TaxClass::standard(), period.start())?;
     let tax = Tax {
-        name: plan.tax().name.clone(),
-        rate: plan.tax().rate,
+        name: due.name.clone(),
+        code: due.code,
+        rate: due.rate,
+        reason: due.reason.clone(),
         base: subtotal,
-        amount: exact::Exact::product(subtotal.amount(), plan.tax().rate)
+        amount: exact::Exact::product(subtotal.amount(), due.rate)
             .and_then(|exact| exact.to_money(currency))
             .ok_or(MoneyError::TooLarge { currency })?,
     };
@@ -185,7 +211,7 @@ pub fn rate(plan: &PricePlan, usage: &[UsageRecord], period: Window) -> Result<R
         total: subtotal.checked_add(tax.amount)?,
         lines,
         subtotal,
-        tax,
+        taxes: vec![tax],
         versions: pieces.iter().map(|piece| piece.version.from()).collect(),
         completeness: gathered.completeness(),
         instances: appendix(&shares, gathered.holders()),
@@ -200,16 +226,23 @@ impl RatedLine {
         let meter = self.meter.meter();
         InvoiceLine {
             key: self.key,
-            meter: self.meter,
+            card: self.meter.as_str().to_owned(),
+            meter: Some(self.meter),
             title: meter.title.clone(),
-            tier: self.tier,
+            kind: self.kind,
+            dimensions: BTreeMap::new(),
+            band: None,
+            bounds: None,
             service_period: self.service_period,
             base_quantity: self.base_quantity,
             base_unit: meter.unit.symbol().to_owned(),
             quantity: self.quantity,
             unit: meter.priced_unit.symbol.clone(),
             unit_price: self.unit_price,
+            conversion: None,
             amount: self.amount,
+            tax_code: crate::invoice::document::TaxCode::Standard,
+            tax_rate: None,
             why: self.why,
             coverage: self.coverage,
         }

@@ -6,12 +6,12 @@ use rust_decimal::Decimal;
 use super::exact::Exact;
 use super::gather::MeterUsage;
 use super::{Piece, RatedLine, RatingError, explain, quantity};
-use crate::invoice::document::Tier;
+use crate::invoice::document::LineKind;
 use crate::plan::{PriceModel, PricePlan, RateCard};
 
 /// A part of a meter's quantity with one price.
 pub(super) struct TierPart {
-    pub(super) tier: Tier,
+    pub(super) kind: LineKind,
     pub(super) base_quantity: u128,
     pub(super) micro_units: i128,
     pub(super) unit_price: Decimal,
@@ -25,19 +25,21 @@ pub(super) fn split(
     micro_units: i128,
     granted: &mut i128,
 ) -> Result<Vec<TierPart>, RatingError> {
-    let PriceModel::PerUnit { unit_price } = card.price;
-    let left = (quantity::from_decimal(card.included) - *granted).max(0);
+    let PriceModel::PerUnit { unit_price } = card.price else {
+        return Err(RatingError::TooLarge { meter: card.meter });
+    };
+    let left = (quantity::from_decimal(card.included.quantity) - *granted).max(0);
     let free = left.min(micro_units);
     *granted += free;
     let free_base = if free == micro_units { base_quantity } else { quantity::base_units(free, card.meter)? };
     let included = TierPart {
-        tier: Tier::Included,
+        kind: LineKind::Included,
         base_quantity: free_base,
         micro_units: free,
         unit_price: Decimal::ZERO,
     };
     let standard = TierPart {
-        tier: Tier::Standard,
+        kind: LineKind::Standard,
         base_quantity: base_quantity - free_base,
         micro_units: micro_units - free,
         unit_price,
@@ -65,9 +67,9 @@ impl TierPart {
         let exact = Exact::product(quantity, self.unit_price).ok_or(RatingError::TooLarge { meter })?;
         let amount = exact.to_money(plan.currency()).ok_or(RatingError::TooLarge { meter })?;
         Ok(RatedLine {
-            key: format!("{}/{}/{meter}/{}", plan.name(), piece.version.from(), self.tier.as_str()),
+            key: format!("{}/{}/{meter}/{}", plan.name(), piece.version.from(), self.kind.as_str()),
             meter,
-            tier: self.tier,
+            kind: self.kind,
             service_period: piece.window,
             base_quantity: self.base_quantity,
             quantity,
