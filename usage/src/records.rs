@@ -195,17 +195,30 @@ pub(crate) async fn edge_pieces(
     settings: UsageSettings,
     now: Timestamp,
 ) -> Result<Vec<Piece>, UsageError> {
+    derived(transaction, tenant_id, &[edge], settings, now).await
+}
+
+/// What a tenant used in `windows` (in order, disjoint), from the readings themselves. In the provider's scope.
+pub(crate) async fn derived(
+    transaction: &Transaction<'_>,
+    tenant_id: TenantId,
+    windows: &[Window],
+    settings: UsageSettings,
+    now: Timestamp,
+) -> Result<Vec<Piece>, UsageError> {
+    let (Some(first), Some(last)) = (windows.first(), windows.last()) else { return Ok(Vec::new()) };
+    let Ok(span) = Window::new(first.start(), last.end()) else { return Ok(Vec::new()) };
     let text =
         if tenant_id == TenantId::UNASSIGNED { sql!("unassigned_within") } else { sql!("held_within") };
     let statement = transaction.prepare_cached(text).await?;
-    let rows = transaction.query(&statement, &[&tenant_id.uuid(), &edge.start(), &edge.end()]).await?;
+    let rows = transaction.query(&statement, &[&tenant_id.uuid(), &span.start(), &span.end()]).await?;
     let mut found = Vec::new();
     for row in rows {
         let kind = MarkKind::parse(row.try_get("kind")?)?;
         let id: Uuid = row.try_get("resource")?;
-        let series = load::load(transaction, kind, id, edge, settings.tolerance).await?;
+        let series = load::load(transaction, kind, id, span, settings.tolerance).await?;
         let ownership = ownership::ownership_of(transaction, kind, id).await?;
-        let pieces = derivation::pieces(&series, &ownership, &[edge], settings, now);
+        let pieces = derivation::pieces(&series, &ownership, windows, settings, now);
         found.extend(pieces.into_iter().filter(|piece| piece.tenant == tenant_id.uuid()));
     }
     Ok(found)
