@@ -128,6 +128,7 @@ pub fn preview(parts: &Parts, bill: &Bill) -> Result<InvoiceDocument> {
         party: Party {
             name: bill.tenant.display_name.clone(),
             address: bill.tenant.address.clone(),
+            country: None,
             tax_number: bill.tenant.tax_number.clone(),
         },
         time_zone: bill.tenant.time_zone.clone(),
@@ -224,6 +225,7 @@ fn seller(parts: &Parts) -> Party {
     Party {
         name: seller.name.clone(),
         address: seller.address.clone(),
+        country: None,
         tax_number: seller.tax_number.clone(),
     }
 }

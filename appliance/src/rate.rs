@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use billing::{InvoiceDocument, PricePlan, Tier, plan, simulate, usage_file};
+use billing::{InvoiceDocument, LineKind, PricePlan, plan, simulate, usage_file};
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 use serde_json::json;
@@ -105,18 +105,19 @@ fn table(draft: &InvoiceDocument) -> String {
     table.load_style(UTF8_FULL_CONDENSED);
     table.set_header(["LINE", "QUANTITY", "UNIT", "UNIT PRICE", "AMOUNT"]);
     for line in &draft.lines {
-        let title = match line.tier {
-            Tier::Included => format!("{}, included", line.title),
-            Tier::Standard => line.title.clone(),
+        let title = match line.kind {
+            LineKind::Included => format!("{}, included", line.title),
+            _ => line.title.clone(),
         };
         let (quantity, price) = (line.quantity.to_string(), line.unit_price.to_string());
         let cells = [title, quantity, line.unit.clone(), price, line.amount.to_string()];
         table.add_row(cells);
     }
     table.add_row(["Subtotal", "", "", "", &draft.subtotal.to_string()]);
-    let tax =
-        format!("{} {} %", draft.tax.name, (draft.tax.rate * rust_decimal::Decimal::ONE_HUNDRED).normalize());
-    table.add_row([&tax, "", "", "", &draft.tax.amount.to_string()]);
+    for due in &draft.taxes {
+        let title = format!("{} {} %", due.name, (due.rate * rust_decimal::Decimal::ONE_HUNDRED).normalize());
+        table.add_row([&title, "", "", "", &due.amount.to_string()]);
+    }
     table.add_row(["Total", "", "", "", &draft.total.to_string()]);
     for position in [1, 3, 4] {
         if let Some(column) = table.column_mut(position) {

@@ -3,7 +3,7 @@
 //! PDF and HTML are both made from it, so they cannot differ. It decides no layout and computes no money.
 
 use billing::{
-    InstanceUsage, InvoiceDocument, InvoiceLine, InvoiceStatus, Money, Party, Tier, UnpricedUsage,
+    InstanceUsage, InvoiceDocument, InvoiceLine, InvoiceStatus, LineKind, Money, Party, UnpricedUsage,
 };
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::ReportError;
 use crate::figures::{Figure, column, grouped, single, whole};
+use crate::lines::line_label;
 use crate::text::{shown, shown_or};
 use crate::times::{completeness, duration, instant, is_complete, known_ms, moment};
 
@@ -104,6 +105,8 @@ pub(crate) struct LineView {
     pub title: String,
     /// Of the free allowance.
     pub included: bool,
+    /// What tells it from others of the same title; may be empty.
+    pub label: String,
     /// Why, when, how well known.
     pub notes: Vec<String>,
     pub quantity: Figure,
@@ -250,8 +253,9 @@ fn lines(document: &InvoiceDocument, zone: &TimeZone) -> Vec<LineView> {
         .zip(prices)
         .zip(amounts)
         .map(|(((line, quantity), unit_price), amount)| LineView {
-            title: shown_or(&line.title, TITLE_MAX, line.meter.as_str()),
-            included: line.tier == Tier::Included,
+            title: shown_or(&line.title, TITLE_MAX, line.meter.map_or("", |meter| meter.as_str())),
+            included: line.kind == LineKind::Included,
+            label: shown(&line_label(line), TITLE_MAX),
             notes: notes(line, document, zone),
             quantity,
             unit: shown(&line.unit, UNIT_MAX),
@@ -281,17 +285,15 @@ fn period_text(period: Window, zone: &TimeZone) -> String {
 
 fn sums(document: &InvoiceDocument) -> (Vec<Sum>, Sum) {
     let amount = |money: Money| single(money.amount(), document.currency.exponent());
-    let tax = &document.tax;
-    let percent = tax
-        .rate
-        .checked_mul(Decimal::ONE_HUNDRED)
-        .map_or_else(|| format!("× {}", tax.rate), |percent| format!("{} %", grouped(percent, 0)));
-    let name = shown_or(&tax.name, SHORT_MAX, "Tax");
-    let tax_label = format!("{name} {percent} on {}", amount(tax.base).text);
-    let sums = vec![
-        Sum { label: "Subtotal".to_owned(), amount: amount(document.subtotal) },
-        Sum { label: tax_label, amount: amount(tax.amount) },
-    ];
+    let mut sums = vec![Sum { label: "Subtotal".to_owned(), amount: amount(document.subtotal) }];
+    sums.extend(document.taxes.iter().map(|tax| {
+        let percent = tax
+            .rate
+            .checked_mul(Decimal::ONE_HUNDRED)
+            .map_or_else(|| format!("× {}", tax.rate), |percent| format!("{} %", grouped(percent, 0)));
+        let name = shown_or(&tax.name, SHORT_MAX, "Tax");
+        Sum { label: format!("{name} {percent} on {}", amount(tax.base).text), amount: amount(tax.amount) }
+    }));
     (sums, Sum { label: "Total".to_owned(), amount: amount(document.total) })
 }
 

@@ -5,7 +5,7 @@ use actix_web::http::header;
 use actix_web::{HttpResponse, web};
 use askama::Template;
 use billing::invoices::{self, InvoiceCursor, InvoiceQuery, InvoiceSummary};
-use billing::{InvoiceLine, InvoiceStatus, Party, Tier};
+use billing::{InvoiceLine, InvoiceStatus, Party, Tax};
 use serde::Deserialize;
 use usage::registry::{self, Tenant};
 
@@ -85,8 +85,8 @@ struct InvoicePage {
     currency: &'static str,
     lines: Vec<LineView>,
     subtotal: String,
-    tax_title: String,
-    tax: String,
+    /// `VAT 19 % on 120.00`, and how much it is.
+    taxes: Vec<(String, String)>,
     total: String,
     known: Known,
     unpriced: Vec<UnpricedView>,
@@ -108,7 +108,8 @@ struct PartyView {
 
 struct LineView {
     title: String,
-    is_included: bool,
+    /// What tells it from others of the same title; may be empty.
+    label: String,
     notes: Vec<String>,
     quantity: String,
     unit: String,
@@ -299,7 +300,6 @@ fn choices(all: &[Tenant], chosen: Option<&str>) -> Vec<Choice> {
 
 fn page(layout: Layout, bill: &Bill) -> InvoicePage {
     let document = &bill.document;
-    let percent = reports::figures::grouped(document.tax.rate * rust_decimal::Decimal::ONE_HUNDRED, 0);
     InvoicePage {
         layout: Layout { zone: bill.clock.zone_name().to_owned(), ..layout },
         name: bill.name(),
@@ -314,8 +314,7 @@ fn page(layout: Layout, bill: &Bill) -> InvoicePage {
         currency: document.currency.code(),
         lines: document.lines.iter().enumerate().map(|(n, line)| line_view(bill, n + 1, line)).collect(),
         subtotal: figures::amount(document.subtotal),
-        tax_title: format!("{} {percent} % on {}", document.tax.name, figures::amount(document.tax.base)),
-        tax: figures::amount(document.tax.amount),
+        taxes: document.taxes.iter().map(tax_view).collect(),
         total: figures::amount(document.total),
         known: figures::known_of(document.completeness),
         unpriced: document
@@ -351,6 +350,12 @@ fn party(party: &Party) -> PartyView {
     PartyView { name, address: party.address.clone(), tax_number: party.tax_number.clone() }
 }
 
+/// `VAT 19 % on 120.00`, and how much it is.
+fn tax_view(tax: &Tax) -> (String, String) {
+    let percent = reports::figures::grouped(tax.rate * rust_decimal::Decimal::ONE_HUNDRED, 0);
+    (format!("{} {percent} % on {}", tax.name, figures::amount(tax.base)), figures::amount(tax.amount))
+}
+
 fn line_view(bill: &Bill, n: usize, line: &InvoiceLine) -> LineView {
     let document = &bill.document;
     let mut notes = Vec::new();
@@ -363,7 +368,7 @@ fn line_view(bill: &Bill, n: usize, line: &InvoiceLine) -> LineView {
     }
     LineView {
         title: line.title.clone(),
-        is_included: line.tier == Tier::Included,
+        label: reports::line_label(line),
         notes,
         quantity: reports::figures::grouped(line.quantity, 0),
         unit: line.unit.clone(),

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use actix_web::{HttpResponse, web};
 use askama::Template;
-use billing::{InvoiceLine, Tier};
+use billing::{InvoiceLine, LineKind};
 use jiff::civil::Date;
 use metering::{Coverage, MeterName, Resource, UsageRecord, Window};
 use rust_decimal::Decimal;
@@ -84,6 +84,15 @@ struct LinePage {
     /// The lines that share the sum, when there are several.
     shares: Vec<ShareRow>,
     changed: Option<Changed>,
+}
+
+/// The only step of a line that nothing was metered for.
+#[derive(Template)]
+#[template(path = "why_charge.html")]
+struct ChargePage {
+    layout: Layout,
+    head: Head,
+    sentence: String,
 }
 
 /// One step of the arithmetic.
@@ -213,17 +222,21 @@ async fn line(
     asked: web::Query<Asked>,
 ) -> Result<HttpResponse, PageError> {
     let line = Line::find(&site, &viewer, &path).await?;
+    let Some(meter) = line.line.meter else {
+        let (head, sentence) = (line.head(), line.line.why.clone());
+        return html(&ChargePage { layout: line.layout(&viewer), head, sentence });
+    };
     let found = why::resources_of(
         &site.database,
         line.bill.scope(),
         line.bill.tenant.id,
-        line.line.meter,
+        meter,
         line.line.service_period,
         site.settings.usage,
         now(),
     )
     .await?;
-    html(&line_page(line.layout(&viewer), &line, &found, asked.from.unwrap_or(0)))
+    html(&line_page(line.layout(&viewer), &line, meter, &found, asked.from.unwrap_or(0)))
 }
 
 /// Step 2: the windows of one resource, a day at a time.
@@ -240,7 +253,7 @@ async fn windows(
         line.bill.scope(),
         line.bill.tenant.id,
         &resource,
-        line.line.meter,
+        line.meter()?,
         line.line.service_period,
         site.settings.usage,
         now(),
@@ -270,7 +283,7 @@ async fn readings(
         line.bill.scope(),
         line.bill.tenant.id,
         &resource,
-        line.line.meter,
+        line.meter()?,
         window,
         site.settings.usage,
         now(),
@@ -290,6 +303,11 @@ impl Line {
         Ok(Self { bill, number: at + 1, line, path })
     }
 
+    /// What was metered: resources, windows and readings are there for metered lines only.
+    fn meter(&self) -> Result<MeterName, PageError> {
+        self.line.meter.ok_or(PageError::NotFound)
+    }
+
     fn clock(&self) -> &Clock {
         &self.bill.clock
     }
@@ -303,7 +321,7 @@ impl Line {
             bill_name: self.bill.name(),
             bill_path: self.bill.path.clone(),
             is_draft: self.bill.is_draft(),
-            line_title: titled(&self.line),
+            line_title: reports::full_title(&self.line),
             line_path: self.path.clone(),
             amount: show::money(self.line.amount),
             period: figures::period(self.line.service_period, self.clock().zone()),
@@ -323,8 +341,13 @@ impl Line {
     }
 }
 
-fn line_page(layout: Layout, line: &Line, found: &[ResourceUsage], from: usize) -> LinePage {
-    let meter = line.line.meter;
+fn line_page(
+    layout: Layout,
+    line: &Line,
+    meter: MeterName,
+    found: &[ResourceUsage],
+    from: usize,
+) -> LinePage {
     let now: u128 = found.iter().map(|usage| u128::from(usage.quantity)).sum();
     let coverage = found.iter().fold(Coverage::default(), |sum, usage| figures::add(sum, usage.coverage));
     let billed: u128 = line.siblings().map(|(_, sibling)| sibling.base_quantity).sum();
@@ -333,8 +356,9 @@ fn line_page(layout: Layout, line: &Line, found: &[ResourceUsage], from: usize) 
     let shown = found.get(from..all.min(from + RESOURCES_SHOWN)).unwrap_or_default();
     let elsewhere = now - shown.iter().map(|usage| u128::from(usage.quantity)).sum::<u128>();
     let at = |from: usize| format!("{}?from={from}", line.path);
-    let shares: Vec<ShareRow> = line.siblings().map(|(n, sibling)| share(line, n + 1, sibling)).collect();
-    let mut rows: Vec<ResourceRow> = shown.iter().map(|usage| resource_row(line, usage)).collect();
+    let shares: Vec<ShareRow> =
+        line.siblings().map(|(n, sibling)| share(line, meter, n + 1, sibling)).collect();
+    let mut rows: Vec<ResourceRow> = shown.iter().map(|usage| resource_row(line, meter, usage)).collect();
     let mut elsewhere = (shown.len() < all).then(|| figures::quantity(elsewhere, meter));
     let mut sum = figures::quantity(now, meter);
     figures::align(rows.iter_mut().map(|row| &mut row.quantity).chain(&mut elsewhere).chain([&mut sum]));
@@ -342,7 +366,7 @@ fn line_page(layout: Layout, line: &Line, found: &[ResourceUsage], from: usize) 
         layout,
         head: line.head(),
         sentence: line.line.why.clone(),
-        steps: steps(&line.line),
+        steps: steps(&line.line, meter),
         rows,
         resources: all,
         elsewhere,
@@ -361,9 +385,8 @@ fn line_page(layout: Layout, line: &Line, found: &[ResourceUsage], from: usize) 
 }
 
 /// From what was read to what is charged.
-fn steps(line: &InvoiceLine) -> Vec<Step> {
-    let definition = line.meter.meter();
-    let units = definition.priced_unit.base_units;
+fn steps(line: &InvoiceLine, meter: MeterName) -> Vec<Step> {
+    let units = meter.meter().priced_unit.base_units;
     let back = line.quantity.checked_mul(Decimal::from(units));
     let is_exact = back.is_some_and(|back| back.normalize().to_string() == line.base_quantity.to_string());
     let quantity = reports::figures::grouped(line.quantity, 0);
@@ -400,39 +423,32 @@ fn steps(line: &InvoiceLine) -> Vec<Step> {
         Step {
             title: "Times the price",
             figure: format!("{price} {currency} for one {}", line.unit),
-            note: match line.tier {
-                Tier::Included => "Within what each period includes, so it costs nothing.".to_owned(),
-                Tier::Standard => "As the plan says for this time.".to_owned(),
+            note: match line.kind {
+                LineKind::Included => "Within what each period includes, so it costs nothing.".to_owned(),
+                _ => "As the plan says for this time.".to_owned(),
             },
         },
         Step { title: "Amount", figure: show::money(line.amount), note: rounding },
     ]
 }
 
-fn resource_row(line: &Line, usage: &ResourceUsage) -> ResourceRow {
+fn resource_row(line: &Line, meter: MeterName, usage: &ResourceUsage) -> ResourceRow {
     ResourceRow {
         name: usage.name.clone(),
-        kind: line.line.meter.meter().resource.as_str(),
+        kind: meter.meter().resource.as_str(),
         device: usage.resource.device().map(str::to_owned),
         path: line.windows_path(&usage.resource),
         windows: show::whole(usage.windows.into()),
-        quantity: figures::quantity(usage.quantity.into(), line.line.meter),
+        quantity: figures::quantity(usage.quantity.into(), meter),
         known: figures::known(usage.coverage),
     }
 }
 
-fn share(line: &Line, number: usize, sibling: &InvoiceLine) -> ShareRow {
+fn share(line: &Line, meter: MeterName, number: usize, sibling: &InvoiceLine) -> ShareRow {
     ShareRow {
-        title: format!("Line {number}: {}", titled(sibling)),
+        title: format!("Line {number}: {}", reports::full_title(sibling)),
         path: (number != line.number).then(|| format!("{}/lines/{number}", line.bill.path)),
-        quantity: figures::quantity(sibling.base_quantity, sibling.meter),
-    }
-}
-
-fn titled(line: &InvoiceLine) -> String {
-    match line.tier {
-        Tier::Included => format!("{}, included", line.title),
-        Tier::Standard => line.title.clone(),
+        quantity: figures::quantity(sibling.base_quantity, meter),
     }
 }
 
@@ -444,7 +460,7 @@ fn windows_page(
     records: &[UsageRecord],
     asked: Option<Date>,
 ) -> Option<WindowsPage> {
-    let (meter, clock) = (line.line.meter, line.clock());
+    let (meter, clock) = (line.line.meter?, line.clock());
     let name = records.first()?.resource_name.clone();
     let mut days = BTreeMap::<Date, Day>::new();
     for record in records {
@@ -462,7 +478,7 @@ fn windows_page(
     let sum: u128 = days.values().map(|day| day.quantity).sum();
     let coverage = days.values().fold(Coverage::default(), |sum, day| figures::add(sum, day.coverage));
     let mut rows: Vec<WindowRow> =
-        day.windows.iter().map(|window| window_row(line, resource, *window)).collect();
+        day.windows.iter().map(|window| window_row(line, meter, resource, *window)).collect();
     let mut day_rows: Vec<DayRow> = days
         .iter()
         .map(|(date, day)| DayRow {
@@ -496,6 +512,7 @@ fn windows_page(
 
 fn window_row(
     line: &Line,
+    meter: MeterName,
     resource: &Resource,
     (window, quantity, coverage): (Window, u64, Coverage),
 ) -> WindowRow {
@@ -507,7 +524,7 @@ fn window_row(
             line.path,
             query_value(&window_code(window))
         ),
-        quantity: figures::quantity(quantity.into(), line.line.meter),
+        quantity: figures::quantity(quantity.into(), meter),
         known: figures::known(coverage),
     }
 }

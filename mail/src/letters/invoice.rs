@@ -1,7 +1,7 @@
 //! The letter that an invoice goes with.
 
 use askama::Template;
-use billing::InvoiceDocument;
+use billing::{InvoiceDocument, Money, Tax};
 use jiff::tz::TimeZone;
 use rust_decimal::Decimal;
 
@@ -71,8 +71,6 @@ fn view(document: &InvoiceDocument, number: &str, portal_url: Option<&str>) -> V
         Err(_) => (TimeZone::UTC, "UTC".to_owned()),
     };
     let stem = file_stem(number);
-    let tax_name = one_line(&document.tax.name, TAX_MAX);
-    let rate = document.tax.rate.checked_mul(Decimal::ONE_HUNDRED).unwrap_or_default().normalize();
     View {
         number: one_line(number, NUMBER_MAX),
         seller: one_line(&document.seller.name, NAME_MAX),
@@ -82,14 +80,27 @@ fn view(document: &InvoiceDocument, number: &str, portal_url: Option<&str>) -> V
         time_zone,
         issued: document.issued_at.map(|at| day(at.to_zoned(zone.clone()).date())),
         subtotal: document.subtotal.to_string(),
-        tax_label: format!("{} {rate} %", if tax_name.is_empty() { "Tax" } else { &tax_name }),
-        tax: document.tax.amount.to_string(),
+        tax_label: tax_label(&document.taxes),
+        tax: document.tax_total().unwrap_or(Money::zero(document.currency)).to_string(),
         total: document.total.to_string(),
         owes_nothing: document.total.is_zero(),
         link: portal(portal_url)
             .map(|portal| format!("{portal}/tenants/{}/invoices/{stem}", document.tenant)),
         file_name: format!("{stem}.pdf"),
     }
+}
+
+/// `VAT 19 %`, of several rates `VAT 19 %, VAT 7 %`.
+fn tax_label(taxes: &[Tax]) -> String {
+    let labels: Vec<String> = taxes
+        .iter()
+        .map(|tax| {
+            let name = one_line(&tax.name, TAX_MAX);
+            let rate = tax.rate.checked_mul(Decimal::ONE_HUNDRED).unwrap_or_default().normalize();
+            format!("{} {rate} %", if name.is_empty() { "Tax" } else { &name })
+        })
+        .collect();
+    labels.join(", ")
 }
 
 impl View {

@@ -5,7 +5,7 @@ use actix_web::HttpResponse;
 use actix_web::http::Method;
 use billing::InvoiceLine;
 use jiff::Timestamp;
-use metering::{InstanceId, Resource, ResourceKind, TenantId, VolumeId, Window};
+use metering::{InstanceId, MeterName, Resource, ResourceKind, TenantId, VolumeId, Window};
 use usage::why;
 use utoipa::openapi::Required;
 use uuid::Uuid;
@@ -25,6 +25,7 @@ const DEVICE_MAX: usize = 64;
 /// A line, and whose it is.
 struct Line {
     tenant: TenantId,
+    meter: MeterName,
     line: InvoiceLine,
 }
 
@@ -71,17 +72,17 @@ pub fn operations() -> Vec<Operation> {
 }
 
 async fn resources(call: Call) -> Result<HttpResponse, Problem> {
-    let Line { tenant, line } = find(&call).await?;
+    let Line { tenant, meter, line } = find(&call).await?;
     let (db, settings, now) = (call.db(), call.parts.usage, Timestamp::now());
     let period = line.service_period;
-    let found = why::resources_of(db, call.scope()?, tenant, line.meter, period, settings, now).await?;
+    let found = why::resources_of(db, call.scope()?, tenant, meter, period, settings, now).await?;
     let quantity: u128 = found.iter().map(|usage| u128::from(usage.quantity)).sum();
     Ok(call.ok(&LineResources {
-        meter: line.meter.as_str().to_owned(),
+        meter: meter.as_str().to_owned(),
         period: period.into(),
         quantity: quantity.to_string(),
-        unit: unit(line.meter),
-        items: found.iter().map(|usage| LineResource::new(usage, line.meter)).collect(),
+        unit: unit(meter),
+        items: found.iter().map(|usage| LineResource::new(usage, meter)).collect(),
     }))
 }
 
@@ -93,11 +94,11 @@ async fn windows(call: Call) -> Result<HttpResponse, Problem> {
     let name = found.first().ok_or_else(nothing)?.resource_name.clone();
     let quantity: u128 = found.iter().map(|record| u128::from(record.quantity)).sum();
     Ok(call.ok(&LineWindows {
-        meter: line.line.meter.as_str().to_owned(),
+        meter: line.meter.as_str().to_owned(),
         resource: ResourceBody::new(&resource, &name),
         period: line.line.service_period.into(),
         quantity: quantity.to_string(),
-        unit: unit(line.line.meter),
+        unit: unit(line.meter),
         items: found.iter().map(WindowUsage::from).collect(),
     }))
 }
@@ -112,7 +113,7 @@ async fn readings(call: Call) -> Result<HttpResponse, Problem> {
     let window = records(&call, &line, &resource).await?.into_iter().map(|record| record.window);
     let window: Window = window.into_iter().find(|window| window.start() == start).ok_or_else(nothing)?;
     let (db, settings, now) = (call.db(), call.parts.usage, Timestamp::now());
-    let (scope, meter) = (call.scope()?, line.line.meter);
+    let (scope, meter) = (call.scope()?, line.meter);
     let explained = why::explain(db, scope, line.tenant, &resource, meter, window, settings, now).await?;
     Ok(call.ok(&WindowReadings::from(explained.ok_or_else(nothing)?)))
 }
@@ -123,7 +124,7 @@ async fn records(
     resource: &Resource,
 ) -> Result<Vec<metering::UsageRecord>, Problem> {
     let (db, settings, now) = (call.db(), call.parts.usage, Timestamp::now());
-    let (scope, meter, period) = (call.scope()?, line.line.meter, line.line.service_period);
+    let (scope, meter, period) = (call.scope()?, line.meter, line.line.service_period);
     Ok(why::windows_of(db, scope, line.tenant, resource, meter, period, settings, now).await?)
 }
 
@@ -132,7 +133,10 @@ async fn find(call: &Call) -> Result<Line, Problem> {
     let invoice = invoices::find(call).await?;
     let n: usize = call.id("n", "line")?;
     let line = n.checked_sub(1).and_then(|at| invoice.document.lines.get(at).cloned());
-    line.map(|line| Line { tenant: invoice.tenant_id, line }).ok_or_else(|| Problem::not_found("line"))
+    let line = line.ok_or_else(|| Problem::not_found("line"))?;
+    // Fees and discounts are not metered: nothing lies below them.
+    let meter = line.meter.ok_or_else(|| Problem::not_found("usage in this line, which is not metered,"))?;
+    Ok(Line { tenant: invoice.tenant_id, meter, line })
 }
 
 /// Which resource the query names.
@@ -150,7 +154,7 @@ fn asked_resource(call: &Call) -> Result<(Uuid, Option<String>), Problem> {
 /// The resource of that id, of the kind that the line's meter is measured on.
 fn resource_of(line: &Line, (id, device): (Uuid, Option<String>)) -> Result<Resource, Problem> {
     let instance = InstanceId::from_uuid(id);
-    match (line.line.meter.meter().resource, device) {
+    match (line.meter.meter().resource, device) {
         (ResourceKind::Instance, None) => Ok(Resource::Instance(instance)),
         (ResourceKind::Disk, Some(device)) => Ok(Resource::Disk(instance, device)),
         (ResourceKind::Nic, Some(device)) => Ok(Resource::Nic(instance, device)),

@@ -1,7 +1,7 @@
 //! Invoices, as lists and as documents.
 
 use billing::invoices::InvoiceSummary;
-use billing::{InvoiceDocument, InvoiceStatus, Tier};
+use billing::{InvoiceDocument, InvoiceStatus};
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -79,8 +79,8 @@ pub struct InvoiceBody {
     pub lines: Vec<LineBody>,
     /// The sum of the lines.
     pub subtotal: Money,
-    /// The tax.
-    pub tax: TaxBody,
+    /// The taxes, by code and rate.
+    pub taxes: Vec<TaxBody>,
     /// What is to be paid.
     pub total: Money,
     /// How well the usage is known.
@@ -121,13 +121,24 @@ pub struct LineBody {
     pub n: usize,
     /// Stable: the same usage and plan give the same keys.
     pub key: String,
-    /// What was metered.
+    /// The rate card, fee, commitment or discount, by its name in the plan.
+    pub card: String,
+    /// What was metered; null: fees and discounts are not metered.
     #[schema(example = "cpu_ns")]
-    pub meter: String,
+    pub meter: Option<String>,
     /// What it is called on paper.
     pub title: String,
-    /// `included` (within the free allowance) or `standard`.
-    pub tier: String,
+    /// What kind of line it is.
+    #[schema(example = "standard")]
+    pub kind: String,
+    /// To which usage it applies, such as `network: internet`; empty: to all.
+    pub dimensions: std::collections::BTreeMap<String, String>,
+    /// The hours for which the price holds.
+    pub band: Option<String>,
+    /// Where its tier begins, in the priced unit; null: the price has no tiers.
+    pub tier_from: Option<String>,
+    /// Where its tier ends, excluded; null: it has no end.
+    pub tier_to: Option<String>,
     /// When it was used.
     pub service_period: Period,
     /// How much, in the base unit, exactly: a whole number.
@@ -142,24 +153,50 @@ pub struct LineBody {
     /// The priced unit.
     #[schema(example = "CPU·h")]
     pub unit: String,
-    /// The price of one unit, in the invoice's currency: a decimal number.
-    #[schema(pattern = r"^[0-9]+(\.[0-9]+)?$")]
+    /// The price of one unit, in the plan's currency: a decimal number, negative on lines that take something off.
+    #[schema(pattern = r"^-?[0-9]+(\.[0-9]+)?$")]
     pub unit_price: String,
-    /// What is charged.
+    /// How the plan's currency became the invoice's; null: they are the same.
+    pub conversion: Option<ConversionBody>,
+    /// What is charged, before tax.
     pub amount: Money,
+    /// How it is taxed: a code of EN 16931.
+    #[schema(example = "S")]
+    pub tax_code: String,
     /// How it came about, in one sentence.
     pub why: String,
     /// How well the usage is known.
     pub coverage: Coverage,
 }
 
-/// The tax on an invoice.
+/// The rate at which prices became amounts of another currency.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Conversion)]
+pub struct ConversionBody {
+    /// The currency of the prices.
+    #[schema(example = "EUR")]
+    pub from: String,
+    /// How much of the invoice's currency one of it is.
+    #[schema(example = "1.0862")]
+    pub rate: String,
+    /// The day from which the rate holds.
+    pub valid_from: jiff::civil::Date,
+    /// Who published it.
+    pub source: String,
+}
+
+/// The tax on the lines of one code and rate.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = Tax)]
 pub struct TaxBody {
     /// Its name.
     #[schema(example = "VAT")]
     pub name: String,
+    /// How it is taxed: a code of EN 16931.
+    #[schema(example = "S")]
+    pub code: String,
+    /// Why nothing is due, if so.
+    pub reason: Option<String>,
     /// As a fraction: 0.19 is 19 %.
     #[schema(example = "0.19")]
     pub rate: String,
@@ -256,16 +293,35 @@ impl InvoiceBody {
             plan: PlanBody { name: document.plan.name.clone(), version: document.plan.version.clone() },
             lines: document.lines.iter().enumerate().map(|(at, line)| LineBody::new(at + 1, line)).collect(),
             subtotal: document.subtotal.into(),
-            tax: TaxBody {
-                name: document.tax.name.clone(),
-                rate: document.tax.rate.to_string(),
-                base: document.tax.base.into(),
-                amount: document.tax.amount.into(),
-            },
+            taxes: document.taxes.iter().map(TaxBody::from).collect(),
             total: document.total.into(),
             completeness: document.completeness.into(),
             resources: document.instances.iter().map(ResourceQuantity::from).collect(),
             unpriced: document.unpriced.iter().map(UnpricedBody::from).collect(),
+        }
+    }
+}
+
+impl From<&billing::Conversion> for ConversionBody {
+    fn from(conversion: &billing::Conversion) -> Self {
+        Self {
+            from: conversion.from.code().to_owned(),
+            rate: conversion.rate.to_string(),
+            valid_from: conversion.valid_from,
+            source: conversion.source.clone(),
+        }
+    }
+}
+
+impl From<&billing::Tax> for TaxBody {
+    fn from(tax: &billing::Tax) -> Self {
+        Self {
+            name: tax.name.clone(),
+            code: tax.code.as_str().to_owned(),
+            rate: tax.rate.to_string(),
+            reason: tax.reason.clone(),
+            base: tax.base.into(),
+            amount: tax.amount.into(),
         }
     }
 }
@@ -277,19 +333,23 @@ impl LineBody {
         Self {
             n,
             key: line.key.clone(),
-            meter: line.meter.as_str().to_owned(),
+            card: line.card.clone(),
+            meter: line.meter.map(|meter| meter.as_str().to_owned()),
             title: line.title.clone(),
-            tier: match line.tier {
-                Tier::Included => "included".to_owned(),
-                Tier::Standard => "standard".to_owned(),
-            },
+            kind: line.kind.as_str().to_owned(),
+            dimensions: line.dimensions.clone(),
+            band: line.band.clone(),
+            tier_from: line.bounds.map(|bounds| bounds.from.to_string()),
+            tier_to: line.bounds.and_then(|bounds| bounds.to).map(|to| to.to_string()),
             service_period: line.service_period.into(),
             base_quantity: line.base_quantity.to_string(),
             base_unit: line.base_unit.clone(),
             quantity: line.quantity.to_string(),
             unit: line.unit.clone(),
             unit_price: line.unit_price.to_string(),
+            conversion: line.conversion.as_ref().map(ConversionBody::from),
             amount: line.amount.into(),
+            tax_code: line.tax_code.as_str().to_owned(),
             why: line.why.clone(),
             coverage: line.coverage.into(),
         }

@@ -1,7 +1,7 @@
 //! What a month will come to if it goes on as it did so far. Pure arithmetic on decimals; it does NOT know usage, and it
 //! gives no figure where there is too little to stand on.
 
-use billing::{InvoiceDocument, Money, Tier};
+use billing::{InvoiceDocument, LineKind, Money};
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
 
@@ -33,7 +33,9 @@ pub(super) fn of(draft: &InvoiceDocument, begun_at: Timestamp, as_of: Timestamp)
     let factor = us(begin, period.end()).checked_div(us(begin, as_of.min(period.end())));
     let carried = factor.and_then(|factor| draft.total.amount().checked_mul(factor));
     match carried.map(|amount| Money::rounded(amount, draft.currency)) {
-        Some(Ok(money)) if draft.lines.iter().any(|line| line.tier == Tier::Included) => Pace::AtLeast(money),
+        Some(Ok(money)) if draft.lines.iter().any(|line| line.kind == LineKind::Included) => {
+            Pace::AtLeast(money)
+        }
         Some(Ok(money)) => Pace::About(money),
         _ => Pace::TooEarly,
     }

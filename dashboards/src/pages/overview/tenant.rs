@@ -107,8 +107,8 @@ fn running_month(viewer: &Viewer, tenant: &Tenant, draft: Draft) -> RunningMonth
         made_of: format!(
             "{} + {} {}",
             show::money(document.subtotal),
-            show::money(document.tax.amount),
-            document.tax.name
+            show::money(document.tax_total().unwrap_or(Money::zero(document.currency))),
+            document.taxes.first().map_or("tax", |tax| tax.name.as_str())
         ),
         forecast,
         ends: viewer.clock.day(document.service_period.end()),
@@ -120,7 +120,10 @@ fn running_month(viewer: &Viewer, tenant: &Tenant, draft: Draft) -> RunningMonth
 /// One row for each meter: its lines (tiers, versions of the plan) added up, in the order of an invoice.
 fn meters(document: &InvoiceDocument) -> Vec<MeterRow> {
     let mut found: Vec<(MeterName, Decimal, &str, Option<Money>)> = Vec::new();
-    let lines = document.lines.iter().map(|line| (line.meter, line.quantity, &line.unit, Some(line.amount)));
+    let lines = document
+        .lines
+        .iter()
+        .filter_map(|line| Some((line.meter?, line.quantity, &line.unit, Some(line.amount))));
     let unpriced = document.unpriced.iter().map(|usage| (usage.meter, usage.quantity, &usage.unit, None));
     for (meter, quantity, unit, amount) in lines.chain(unpriced) {
         match found.iter_mut().find(|(known, ..)| *known == meter) {
