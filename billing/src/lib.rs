@@ -11,6 +11,7 @@ pub mod rating;
 pub mod store;
 pub mod tax;
 pub mod usage_file;
+pub mod webhooks;
 
 pub use invoice::document::{
     Completeness, Conversion, DocumentKind, DocumentRef, InstanceUsage, InvoiceDocument, InvoiceId, InvoiceLine,

@@ -37,9 +37,10 @@ pub(crate) const QUOTA_LOCK: &str = include_str!("../../sql/quota_lock.sql");
 pub(crate) const QUOTA_PUT: &str = include_str!("../../sql/quota_put.sql");
 pub(crate) const SERIES_NEXT: &str = include_str!("../../sql/series_next.sql");
 pub(crate) const TENANT_LOCK: &str = include_str!("../../sql/tenant_lock.sql");
+pub(crate) const WEBHOOK_EMIT: &str = include_str!("../../sql/webhook_emit.sql");
 
 /// All of them, as (name, text): for whoever wants to prepare them.
-pub const ALL: [(&str, &str); 37] = [
+pub const ALL: &[(&str, &str)] = &[
     ("budget_change_lock", BUDGET_CHANGE_LOCK),
     ("budget_get", BUDGET_GET),
     ("budget_lock", BUDGET_LOCK),
@@ -77,4 +78,5 @@ pub const ALL: [(&str, &str); 37] = [
     ("quota_put", QUOTA_PUT),
     ("series_next", SERIES_NEXT),
     ("tenant_lock", TENANT_LOCK),
+    ("webhook_emit", WEBHOOK_EMIT),
 ];
