@@ -20,7 +20,7 @@ pub fn run(arguments: &RateArguments, json: bool) -> Result<()> {
     let usage = read(&arguments.usage, "usage file", usage_file::MAX_USAGE_BYTES)?;
     let usage = usage_file::parse(&arguments.usage.display().to_string(), &usage)?;
     let period = period::window(&period::asked(&arguments.period)?, plan.time_zone())?;
-    let draft = simulate(&plan, &usage, period)?;
+    let draft = simulate(&plan, &usage, &[], period)?;
     if let Some(path) = &arguments.output {
         let (bytes, _) = documents::render(&draft, format_of(path)?)?;
         std::fs::write(path, bytes).with_context(|| format!("failed to write {}", path.display()))?;

@@ -17,7 +17,7 @@ pub use invoice::document::{
     Completeness, Conversion, DocumentKind, DocumentRef, InstanceUsage, InvoiceDocument, InvoiceId, InvoiceLine,
     InvoiceStatus, LineKind, Party, PlanRef, Tax, TaxCode, TierBounds, UnpricedUsage,
 };
-pub use invoice::draft::{Buyer, draft, simulate};
+pub use invoice::draft::{Bill, Buyer, draft, due_on, simulate};
 pub use invoice::issue::{IssueError, Issued, issue};
 pub use money::{Currency, Money};
 pub use plan::{PlanErrors, PlanVersion, PriceModel, PricePlan, RateCard, TaxRule};

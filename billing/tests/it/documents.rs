@@ -38,9 +38,9 @@ fn a_simulation_gives_the_same_json_each_time() {
     let plan = PricePlan::parse("small.toml", PLAN.as_bytes()).unwrap();
     let usage = usage_file::parse("usage.csv", USAGE.as_bytes()).unwrap();
     let october = period::month("2026-10", plan.time_zone()).unwrap();
-    let document = simulate(&plan, &usage, october).unwrap();
+    let document = simulate(&plan, &usage, &[], october).unwrap();
     insta::assert_snapshot!(serde_json::to_string_pretty(&document).unwrap());
     let mut reversed = usage;
     reversed.reverse();
-    assert_eq!(simulate(&plan, &reversed, october).unwrap(), document);
+    assert_eq!(simulate(&plan, &reversed, &[], october).unwrap(), document);
 }

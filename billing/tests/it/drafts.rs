@@ -14,7 +14,7 @@ const ALL: InvoiceQuery = InvoiceQuery { tenant: None, status: None, after: None
 
 fn document(world: &World, tenant: &str, period: Window) -> InvoiceDocument {
     let usage = if period == october() { world.usage.clone() } else { Vec::new() };
-    let mut document = simulate(&world.plan, &usage, period).unwrap();
+    let mut document = simulate(&world.plan, &usage, &[], period).unwrap();
     document.tenant = TenantName::new(tenant).unwrap();
     document.buyer = Party { name: "<b>\"Ltd\"\0</b> 😀".to_owned(), ..Party::default() };
     document

@@ -1,12 +1,13 @@
 //! Rating in tables: a plan, usage, and the lines that a person works out by hand.
 
-use billing::{Rating, RatingError, rate};
+use billing::{Rating, RatingError};
 
-use crate::common::{october, plan, usage};
+use crate::common::{october, plan, rate, usage};
 
 /// Compares the lines, as `meter version tier: quantity x price = amount`, and the sums.
 fn check(plan_text: &str, usage_text: &str, expected: &str) {
-    let rating = rate(&plan(plan_text), &usage(usage_text), october()).unwrap();
+    let (plan, usage) = (plan(plan_text), usage(usage_text));
+    let rating = rate(&plan, &usage, october()).unwrap();
     let expected: Vec<&str> = expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     assert_eq!(render(&rating), expected.join("\n"));
 }
@@ -23,7 +24,7 @@ fn render(rating: &Rating) -> String {
     for unpriced in &rating.unpriced {
         lines.push(format!("unpriced {}: {}", unpriced.meter, unpriced.quantity));
     }
-    let (subtotal, tax, total) = (rating.subtotal, rating.tax.amount, rating.total);
+    let (subtotal, tax, total) = (rating.subtotal, rating.taxes[0].amount, rating.total);
     lines.push(format!("{} + {} = {total}", subtotal.amount(), tax.amount()));
     lines.join("\n")
 }
@@ -227,7 +228,8 @@ fn what_is_shown_by_instance_adds_up_to_the_line_to_the_last_millionth() {
         c cpu_ns 2026-10-01T00 1200000
         ",
     );
-    let rating = rate(&plan("cpu_ns 1"), &usage, october()).unwrap();
+    let plan = plan("cpu_ns 1");
+    let rating = rate(&plan, &usage, october()).unwrap();
     let shown: Vec<String> =
         rating.instances.iter().map(|row| format!("{} {}", row.name, row.quantity)).collect();
     assert_eq!(shown, ["a 0.000001", "b 0.000000", "c 0.000000"]);
@@ -237,7 +239,8 @@ fn what_is_shown_by_instance_adds_up_to_the_line_to_the_last_millionth() {
 #[test]
 fn a_line_explains_itself_with_figures_that_can_be_checked() {
     let usage = usage("web cpu_ns 2026-10-01T00 44444440800000\nweb running_ms 2026-10-01T00 3600000");
-    let rating = rate(&plan("cpu_ns 0.04 included 10\nrunning_ms 0.05"), &usage, october()).unwrap();
+    let plan = plan("cpu_ns 0.04 included 10\nrunning_ms 0.05");
+    let rating = rate(&plan, &usage, october()).unwrap();
     let why: Vec<&str> = rating.lines.iter().map(|line| line.why.as_str()).collect();
     assert_eq!(
         why,
@@ -259,7 +262,8 @@ fn time_of_a_resource_counts_once_however_many_meters_it_has() {
         record.coverage.missing_us = 600_000_000;
         record.coverage.measured_us -= 600_000_000;
     }
-    let rating = rate(&plan("cpu_ns 1"), &usage, october()).unwrap();
+    let plan = plan("cpu_ns 1");
+    let rating = rate(&plan, &usage, october()).unwrap();
     // The instance and its NIC.
     assert_eq!(rating.completeness.measured_ms, 2 * 3_000_000);
     assert_eq!(rating.completeness.missing_ms, 2 * 600_000);
@@ -285,7 +289,8 @@ fn usage_that_does_not_belong_is_refused_and_neither_dropped_nor_charged() {
 fn usage_beyond_all_digits_is_an_error_and_no_panic() {
     let max = u64::MAX;
     let usage = usage(&format!("a disk_read_ops 2026-10-01T00 {max}\nb disk_read_ops 2026-10-01T00 {max}"));
-    let rating = rate(&plan("disk_read_ops 0.04"), &usage, october()).unwrap();
+    let cheap = plan("disk_read_ops 0.04");
+    let rating = rate(&cheap, &usage, october()).unwrap();
     assert_eq!(rating.lines[0].base_quantity, 2 * u128::from(max));
     let dear = plan("disk_read_ops 9999999999.999999999999");
     let error = rate(&dear, &usage, october()).unwrap_err();
