@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::money::{self, Invoice};
+use super::money::{self, Invoice, Plan};
 use super::plans::GUESTS;
 use super::weir::Weir;
 
@@ -32,11 +32,18 @@ struct Numbered {
 }
 
 /// Issues the invoices of exactly `[from, to)` and writes each as PDF, HTML and JSON into `output`.
-pub(super) fn issue(weir: &Weir, from: Timestamp, to: Timestamp, output: &Path) -> Result<Vec<Issued>> {
+pub(super) fn issue(
+    weir: &Weir,
+    plan: &Plan,
+    from: Timestamp,
+    to: Timestamp,
+    output: &Path,
+) -> Result<Vec<Issued>> {
     let (from, to) = (from.to_string(), to.to_string());
     let (Answer::List(numbered) | Answer::Object { invoices: numbered }) =
         weir.ask(&["invoice", "issue", "--from", &from, "--to", &to])?;
-    let issued = numbered.iter().map(|one| write(weir, &one.number, output)).collect::<Result<Vec<_>>>()?;
+    let issued =
+        numbered.iter().map(|one| write(weir, plan, &one.number, output)).collect::<Result<Vec<_>>>()?;
     for tenant in GUESTS.iter().map(|guest| guest.tenant) {
         let count = issued.iter().filter(|one| one.invoice.tenant == tenant).count();
         if count != 1 {
@@ -46,7 +53,7 @@ pub(super) fn issue(weir: &Weir, from: Timestamp, to: Timestamp, output: &Path) 
     Ok(issued)
 }
 
-fn write(weir: &Weir, number: &str, output: &Path) -> Result<Issued> {
+fn write(weir: &Weir, plan: &Plan, number: &str, output: &Path) -> Result<Issued> {
     let mut files = Vec::new();
     for format in ["pdf", "html", "json"] {
         let path = output.join(format!("{number}.{format}"));
@@ -60,6 +67,7 @@ fn write(weir: &Weir, number: &str, output: &Path) -> Result<Issued> {
     let invoice: Invoice = serde_json::from_str(&text)
         .with_context(|| format!("{} is not the JSON of an invoice", path.display()))?;
     let mut problems = money::problems(&invoice);
+    problems.extend(money::plan_problems(&invoice, plan));
     if invoice.number != number {
         problems.push(format!("invoice {number} calls itself {}", invoice.number));
     }

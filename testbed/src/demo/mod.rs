@@ -164,7 +164,9 @@ fn play(options: &Options, stage: &mut Stage, interrupt: &Interrupt, show: &Show
     node::wait_until_read(&weir, platform.node.name(), to, interrupt)?;
 
     show.step("one invoice per tenant, for exactly that time");
-    let invoices = invoices::issue(&weir, from, to, &options.output)?;
+    let plan =
+        money::Plan::read(&std::fs::read_to_string(&options.plan).context("cannot read the price plan")?)?;
+    let invoices = invoices::issue(&weir, &plan, from, to, &options.output)?;
     show.step("the mail that is due: budgets crossed, invoices with their PDF");
     let mut checks = mail::collect(&platform.smtp, &invoices, &options.output)?;
     interrupt.check()?;

@@ -1,5 +1,7 @@
-//! An invoice computed once more, in decimals, from nothing but its own JSON. Pure; shares no code with billing.
+//! An invoice computed once more, in decimals, from nothing but its own JSON and the text of the plan. Pure; shares no code
+//! with billing.
 
+use anyhow::Context;
 use rust_decimal::{Decimal, RoundingStrategy};
 use serde::Deserialize;
 use serde_json::Value;
@@ -20,9 +22,9 @@ pub struct Invoice {
     pub lines: Vec<Line>,
     /// Sum of the lines.
     pub subtotal: Amount,
-    /// Tax.
-    pub tax: Tax,
-    /// Both.
+    /// Taxes, by rate.
+    pub taxes: Vec<Tax>,
+    /// All together.
     pub total: Amount,
     /// Shares of the quantities, by instance or volume.
     pub instances: Vec<Share>,
@@ -33,8 +35,14 @@ pub struct Invoice {
 pub struct Line {
     /// Its stable key.
     pub key: String,
-    /// The meter.
-    pub meter: String,
+    /// The meter; fees and discounts have none.
+    #[serde(default)]
+    pub meter: Option<String>,
+    /// What kind of line it is.
+    pub kind: String,
+    /// Its tier, of a graduated price.
+    #[serde(default)]
+    pub bounds: Option<Bounds>,
     /// In base units, exactly.
     pub base_quantity: u64,
     /// In priced units.
@@ -47,6 +55,17 @@ pub struct Line {
     pub unit_price: Decimal,
     /// What is charged.
     pub amount: Amount,
+}
+
+/// The tier of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct Bounds {
+    /// From here.
+    #[serde(with = "rust_decimal::serde::str")]
+    pub from: Decimal,
+    /// Up to here; none: without an end.
+    #[serde(default, with = "rust_decimal::serde::str_option")]
+    pub to: Option<Decimal>,
 }
 
 /// One instance's or volume's part of a meter.
@@ -63,14 +82,80 @@ pub struct Share {
     pub base_quantity: u64,
 }
 
-/// Tax of an invoice.
+/// Tax of one rate.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Tax {
     /// As a fraction.
     #[serde(with = "rust_decimal::serde::str")]
     pub rate: Decimal,
+    /// What it is due on.
+    pub base: Amount,
     /// What it comes to.
     pub amount: Amount,
+}
+
+/// What the demo knows of its price plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// What is free, by meter.
+    included: Vec<(String, Decimal)>,
+    /// The prices of the tiers, by meter.
+    graduated: Vec<(String, Vec<Decimal>)>,
+    /// The part that the discount takes off everything.
+    discount: Decimal,
+}
+
+impl Plan {
+    /// Reads a plan's first version.
+    ///
+    /// # Errors
+    /// It is not written as the demo's plan is.
+    pub fn read(text: &str) -> anyhow::Result<Self> {
+        let file: PlanFile = toml::from_str(text).context("the plan is not one that the demo can check")?;
+        let version = file.version.into_iter().next().context("the plan has no version")?;
+        let cards = &version.rate_card;
+        let graduated = cards.iter().filter(|card| !card.graduated.is_empty());
+        Ok(Self {
+            included: cards.iter().filter_map(|card| Some((card.meter.clone(), card.included?))).collect(),
+            graduated: graduated
+                .map(|card| (card.meter.clone(), card.graduated.iter().map(|tier| tier.unit_price).collect()))
+                .collect(),
+            discount: version.discount.iter().map(|discount| discount.percentage).sum(),
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct PlanFile {
+    version: Vec<PlanVersion>,
+}
+
+#[derive(Deserialize)]
+struct PlanVersion {
+    rate_card: Vec<PlanCard>,
+    #[serde(default)]
+    discount: Vec<PlanDiscount>,
+}
+
+#[derive(Deserialize)]
+struct PlanCard {
+    meter: String,
+    #[serde(default, with = "rust_decimal::serde::str_option")]
+    included: Option<Decimal>,
+    #[serde(default)]
+    graduated: Vec<PlanTier>,
+}
+
+#[derive(Deserialize)]
+struct PlanTier {
+    #[serde(with = "rust_decimal::serde::str")]
+    unit_price: Decimal,
+}
+
+#[derive(Deserialize)]
+struct PlanDiscount {
+    #[serde(with = "rust_decimal::serde::str")]
+    percentage: Decimal,
 }
 
 /// An amount of money: `"0.03"`, or that with its currency.
@@ -108,10 +193,18 @@ pub fn problems(invoice: &Invoice) -> Vec<String> {
     };
     let subtotal = invoice.lines.iter().try_fold(Decimal::ZERO, |sum, line| sum.checked_add(line.amount.0));
     expect("subtotal", invoice.subtotal.0, subtotal);
-    let tax = invoice.subtotal.0.checked_mul(invoice.tax.rate).map(|tax| to_coins(tax, decimals));
-    expect("tax", invoice.tax.amount.0, tax);
-    expect("total", invoice.total.0, invoice.subtotal.0.checked_add(invoice.tax.amount.0));
+    let mut total = Some(invoice.subtotal.0);
+    let mut taxed = Some(Decimal::ZERO);
+    for tax in &invoice.taxes {
+        let computed = tax.base.0.checked_mul(tax.rate).map(|tax| to_coins(tax, decimals));
+        expect("tax", tax.amount.0, computed);
+        total = total.and_then(|total| total.checked_add(tax.amount.0));
+        taxed = taxed.and_then(|taxed| taxed.checked_add(tax.base.0));
+    }
+    expect("total", invoice.total.0, total);
+    expect("what is taxed", invoice.subtotal.0, taxed);
     problems.extend(share_problems(invoice));
+    problems.extend(meters(invoice).into_iter().flat_map(|meter| meter_problems(invoice, meter)));
     problems
 }
 
@@ -130,17 +223,6 @@ fn base_units(meter: &str) -> Option<Decimal> {
 
 fn line_problems(line: &Line, decimals: u32) -> Vec<String> {
     let mut problems = Vec::new();
-    match base_units(&line.meter) {
-        None => problems.push(format!("line {}: the demo does not know meter {}", line.key, line.meter)),
-        Some(units) => {
-            let quantity = (Decimal::from(line.base_quantity) / units)
-                .round_dp_with_strategy(QUANTITY_DECIMALS, RoundingStrategy::MidpointNearestEven);
-            if quantity != line.quantity {
-                problems
-                    .push(format!("line {}: quantity {} but computed {quantity}", line.key, line.quantity));
-            }
-        }
-    }
     let amount = line.quantity.checked_mul(line.unit_price).map(|amount| to_coins(amount, decimals));
     if amount != Some(line.amount.0) {
         problems.push(format!(
@@ -157,12 +239,8 @@ fn line_problems(line: &Line, decimals: u32) -> Vec<String> {
 
 /// The shares of a meter add up to its lines.
 fn share_problems(invoice: &Invoice) -> Vec<String> {
-    let mut meters: Vec<_> = invoice.lines.iter().map(|line| line.meter.as_str()).collect();
-    meters.sort_unstable();
-    meters.dedup();
     let problem = |meter: &str| {
-        let lines: u64 =
-            invoice.lines.iter().filter(|line| line.meter == meter).map(|line| line.base_quantity).sum();
+        let lines: u64 = lines_of(invoice, meter).map(|line| line.base_quantity).sum();
         let shares: u64 = invoice
             .instances
             .iter()
@@ -171,7 +249,84 @@ fn share_problems(invoice: &Invoice) -> Vec<String> {
             .sum();
         (lines != shares).then(|| format!("{meter}: the lines have {lines}, the instances together {shares}"))
     };
-    meters.into_iter().filter_map(problem).collect()
+    meters(invoice).into_iter().filter_map(problem).collect()
+}
+
+/// The meters that the invoice has lines of.
+fn meters(invoice: &Invoice) -> Vec<&str> {
+    let mut meters: Vec<_> = invoice.lines.iter().filter_map(|line| line.meter.as_deref()).collect();
+    meters.sort_unstable();
+    meters.dedup();
+    meters
+}
+
+fn lines_of<'a>(invoice: &'a Invoice, meter: &'a str) -> impl Iterator<Item = &'a Line> {
+    invoice.lines.iter().filter(move |line| line.meter.as_deref() == Some(meter))
+}
+
+/// The quantities of a meter's lines are together what was metered, in the priced unit, and its tiers are filled in turn.
+fn meter_problems(invoice: &Invoice, meter: &str) -> Vec<String> {
+    let Some(units) = base_units(meter) else {
+        return vec![format!("the demo does not know meter {meter}")];
+    };
+    let mut problems = Vec::new();
+    let base: u64 = lines_of(invoice, meter).map(|line| line.base_quantity).sum();
+    let computed = (Decimal::from(base) / units)
+        .round_dp_with_strategy(QUANTITY_DECIMALS, RoundingStrategy::MidpointNearestEven);
+    let quantity: Decimal = lines_of(invoice, meter).map(|line| line.quantity).sum();
+    if quantity != computed {
+        problems.push(format!("{meter}: quantity {quantity} but computed {computed}"));
+    }
+    let tiers: Vec<_> = lines_of(invoice, meter).filter_map(|line| Some((line, line.bounds?))).collect();
+    let mut filled = Decimal::ZERO;
+    for (n, (line, tier)) in tiers.iter().enumerate() {
+        let is_last = n + 1 == tiers.len();
+        let room = tier.to.map(|to| to - tier.from);
+        let fits =
+            room.is_none_or(|room| if is_last { line.quantity <= room } else { line.quantity == room });
+        if tier.from != filled || !fits {
+            problems.push(format!(
+                "line {}: {} in the tier from {}, after {filled}",
+                line.key, line.quantity, tier.from
+            ));
+        }
+        filled += line.quantity;
+    }
+    problems
+}
+
+/// What does not follow from the plan: what is free, the tiers' prices, the discount.
+#[must_use]
+pub fn plan_problems(invoice: &Invoice, plan: &Plan) -> Vec<String> {
+    let mut problems = Vec::new();
+    let lines =
+        |kind: &str| -> Vec<&Line> { invoice.lines.iter().filter(|line| line.kind == kind).collect() };
+    for (meter, included) in &plan.included {
+        let quantity: Decimal = lines_of(invoice, meter).map(|line| line.quantity).sum();
+        let free: Decimal =
+            lines_of(invoice, meter).filter(|line| line.kind == "included").map(|line| line.quantity).sum();
+        if free != quantity.min(*included) {
+            problems.push(format!("{meter}: {free} of {quantity} are free, but {included} are included"));
+        }
+    }
+    for (meter, prices) in &plan.graduated {
+        let shown: Vec<Decimal> = lines_of(invoice, meter).map(|line| line.unit_price).collect();
+        if shown.is_empty() || !prices.starts_with(&shown) {
+            problems.push(format!("{meter}: tiers at {shown:?}, but the plan has {prices:?}"));
+        }
+    }
+    let discounts: Decimal = lines("discount").iter().map(|line| line.amount.0).sum();
+    let charged: Decimal =
+        invoice.lines.iter().filter(|line| line.kind != "discount").map(|line| line.amount.0).sum();
+    let expected =
+        currency_decimals(&invoice.currency).map(|decimals| -to_coins(charged * plan.discount, decimals));
+    if Some(discounts) != expected {
+        problems.push(format!(
+            "a discount of {discounts} on {charged}, but the plan says {} of it",
+            plan.discount
+        ));
+    }
+    problems
 }
 
 fn to_coins(amount: Decimal, decimals: u32) -> Decimal {
@@ -194,16 +349,28 @@ mod tests {
 
     const INVOICE: &str = r#"{"number": "INV-1", "tenant": "alder", "currency": "EUR", "extra": [1],
         "lines": [
-            {"key": "a", "meter": "disk_write_bytes", "base_quantity": 33554432, "quantity": "0.031250", "unit": "GiB",
+            {"key": "a", "kind": "standard", "meter": "disk_write_bytes", "base_quantity": 33554432, "quantity": "0.031250", "unit": "GiB",
              "unit_price": "1.00", "amount": {"amount": "0.03", "currency": "EUR"}},
-            {"key": "b", "meter": "cpu_ns", "base_quantity": 1800000000, "quantity": "0.000500", "unit": "CPU·h",
+            {"key": "b", "kind": "standard", "meter": "cpu_ns", "base_quantity": 1800000000, "quantity": "0.000500", "unit": "CPU·h",
              "unit_price": "10.00", "amount": "0.01"}],
         "subtotal": {"amount": "0.04", "currency": "EUR"},
-        "tax": {"name": "VAT", "rate": "0.19", "base": {"amount": "0.04", "currency": "EUR"}, "amount": "0.01"},
+        "taxes": [{"name": "VAT", "rate": "0.19", "base": {"amount": "0.04", "currency": "EUR"}, "amount": "0.01"}],
         "total": "0.05",
         "instances": [
             {"instance_id": "1", "name": "x", "meter": "disk_write_bytes", "base_quantity": 33554432},
             {"instance_id": "1", "name": "x", "meter": "cpu_ns", "base_quantity": 1800000000}]}"#;
+
+    const PLAN: &str = r#"
+        [[version]]
+        from = "2026-01-01"
+        [[version.rate_card]]
+        meter = "cpu_ns"
+        included = "0.0001"
+        [[version.rate_card]]
+        meter = "disk_write_bytes"
+        graduated = [{ up_to = "5", unit_price = "2" }, { unit_price = "1" }]
+        [[version.discount]]
+        percentage = "0.5""#;
 
     fn check(from: &str, to: &str, expected: &[&str]) {
         assert!(INVOICE.contains(from));
@@ -232,12 +399,26 @@ mod tests {
         check(
             "\"quantity\": \"0.031250\"",
             "\"quantity\": \"0.031251\"",
-            &["line a: quantity 0.031251 but computed 0.03125"],
+            &["disk_write_bytes: quantity 0.031251 but computed 0.03125"],
         );
         check(
             "\"name\": \"x\", \"meter\": \"cpu_ns\", \"base_quantity\": 1800000000",
             "\"name\": \"x\", \"meter\": \"cpu_ns\", \"base_quantity\": 1799999999",
             &["cpu_ns: the lines have 1800000000, the instances together 1799999999"],
+        );
+    }
+
+    #[test]
+    fn a_discount_an_allowance_or_a_tier_that_the_plan_does_not_have_is_found() {
+        let plan = Plan::read(PLAN).unwrap();
+        let invoice: Invoice = serde_json::from_str(INVOICE).unwrap();
+        assert_eq!(
+            plan_problems(&invoice, &plan),
+            [
+                "cpu_ns: 0 of 0.000500 are free, but 0.0001 are included",
+                "disk_write_bytes: tiers at [1.00], but the plan has [2, 1]",
+                "a discount of 0 on 0.04, but the plan says 0.5 of it",
+            ]
         );
     }
 

@@ -109,7 +109,8 @@ impl Visitor<'_> {
 
     /// Three clicks: from a line to its resources, to the windows of one, to the readings at the edges of one.
     fn why(&self, issued: &Issued) -> Result<Vec<Check>> {
-        let written = issued.invoice.lines.iter().position(|line| line.meter == "disk_write_bytes");
+        let written =
+            issued.invoice.lines.iter().position(|line| line.meter.as_deref() == Some("disk_write_bytes"));
         let position = written.context("nothing was written")? + 1;
         let quantity = issued.invoice.lines[position - 1].base_quantity;
         self.browser.click(&format!("main a[href$='/lines/{position}']"))?;

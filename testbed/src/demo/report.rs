@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
+use rust_decimal::Decimal;
 use serde::Serialize;
 
 use super::Records;
@@ -227,7 +228,7 @@ fn tenants(guests: &[GuestReport], invoices: &[Issued]) -> Vec<TenantReport> {
             let own = guests.iter().filter(|guest| guest.tenant == issued.invoice.tenant);
             let used = own.flat_map(|guest| &guest.meters).filter(|report| report.meter == meter.name);
             let used = used.filter_map(|report| report.used).sum();
-            let lines = issued.invoice.lines.iter().filter(|line| line.meter == meter.name);
+            let lines = issued.invoice.lines.iter().filter(|line| line.meter.as_deref() == Some(meter.name));
             let lines = lines.map(|line| line.base_quantity).sum();
             let tenant = issued.invoice.tenant.clone();
             reports.push(TenantReport { tenant, meter: meter.name, used, lines, right: used == lines });
@@ -244,7 +245,7 @@ fn invoice(issued: &Issued) -> InvoiceReport {
         currency: invoice.currency.clone(),
         lines: invoice.lines.len(),
         subtotal: invoice.subtotal.0.to_string(),
-        tax: invoice.tax.amount.0.to_string(),
+        tax: invoice.taxes.iter().map(|tax| tax.amount.0).sum::<Decimal>().to_string(),
         total: invoice.total.0.to_string(),
         right: issued.problems.is_empty(),
         rule: MONEY_RULE,
