@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod books;
 pub mod budget;
 pub mod exchange;
 pub mod invoice;
