@@ -17,8 +17,6 @@ use testbed::truth::process_cpu_ns;
 use crate::report::{REPEATS, Report};
 
 const URI: &str = "qemu:///system";
-/// Paused guests: their own work must not disturb the figures.
-const PAUSED: [usize; 4] = [10, 50, 100, 200];
 /// Guests that run and do nothing.
 const IDLE: usize = 5;
 /// Enough for a guest that never gets further than its kernel's first instructions.
@@ -36,11 +34,11 @@ const EXPORTER: &str = "127.0.0.1:19177";
 /// A process that was asked is at rest after this.
 const REST: Duration = Duration::from_millis(700);
 
-/// Measures all sizes, `watch` being how long a whole collector is watched at work on the largest of them.
+/// Measures with each number of `paused` guests (their own work must not disturb the figures), `watch` being how long a whole collector is watched at work on the largest of them.
 ///
 /// # Errors
 /// libvirt, QEMU or the exporter cannot be run.
-pub fn measure(watch: Duration, report: &mut Report) -> Result<()> {
+pub fn measure(paused: &[usize], watch: Duration, report: &mut Report) -> Result<()> {
     let _daemons = daemons::ensure()?.stop_on_drop();
     let prefix = testbed::unique_name("weir-bench");
     let network = Network::create(&prefix)?;
@@ -54,7 +52,7 @@ pub fn measure(watch: Duration, report: &mut Report) -> Result<()> {
     }
     size(&fleet, &exporter, "running, idle", report)?;
     fleet.kill();
-    for count in PAUSED {
+    for &count in paused {
         while fleet.guests.len() < count {
             let n = fleet.guests.len();
             fleet.add(spec(&format!("{prefix}-{n}"), PAUSED_MIB, &network), true)?;

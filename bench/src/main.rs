@@ -47,6 +47,9 @@ struct Arguments {
     /// Seconds for which a whole collector is watched at work; an hour shows whether its memory stays flat
     #[arg(long, default_value_t = 120)]
     watch: u64,
+    /// Numbers of paused guests that the collector is measured with, the last of them watched
+    #[arg(long, value_delimiter = ',', default_value = "10,50,100,200")]
+    guests: Vec<usize>,
     /// Also write how PostgreSQL carries out what each page asks, to explain.txt
     #[arg(long)]
     explain: bool,
@@ -91,7 +94,8 @@ fn run(arguments: &Arguments) -> Result<()> {
     }
     if is_wanted(Section::Collector) {
         eprintln!("collector: real guests");
-        fleet::measure(std::time::Duration::from_secs(arguments.watch), &mut report)?;
+        let watch = std::time::Duration::from_secs(arguments.watch);
+        fleet::measure(&arguments.guests, watch, &mut report)?;
     }
     if is_wanted(Section::Spool) {
         eprintln!("spool: 50 instances, looks made durable on the disk of the temporary directory");
