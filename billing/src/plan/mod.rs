@@ -4,10 +4,17 @@
 //! A plan knows no tenant and no usage, and reads no clock. It is resolved when it is parsed: version starts are
 //! instants, so that rating needs no time zone.
 
+mod card;
+pub(crate) mod check;
+mod cuts;
+mod extras;
+mod fields;
 mod number;
 mod parse;
+mod price;
 mod problem;
 mod reader;
+mod version;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -15,7 +22,7 @@ use std::fmt;
 use jiff::Timestamp;
 use jiff::civil::{Date, Time, Weekday};
 use jiff::tz::TimeZone;
-use metering::{MeterName, Window};
+use metering::MeterName;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +42,33 @@ pub const MAX_INCLUDED_DECIMALS: usize = 6;
 /// The most digits before the point of a price or an allowance. Beyond it somebody wrote cents or bytes; and
 /// quantity x price has to fit into 38 digits.
 pub const MAX_WHOLE_DIGITS: usize = 10;
+
+/// The longest name of a plan, a card or a fee: it is part of every line's key.
+pub const MAX_NAME: usize = 63;
+
+/// The longest title: it has to fit into a line of the invoice.
+pub const MAX_TITLE: usize = 120;
+
+/// The most versions: a price change a week for nearly ten years.
+pub const MAX_VERSIONS: usize = 500;
+
+/// The most rate cards of a version: a dozen meters with a price for each of a dozen classes.
+pub const MAX_CARDS: usize = 200;
+
+/// The most pools, commitments, fees or discounts of a version: each is a line of every invoice.
+pub const MAX_PARTS: usize = 100;
+
+/// The most tiers of a price. Each that is filled is a line, and nobody reads a hundred.
+pub const MAX_TIERS: usize = 100;
+
+/// The most time bands of a card: each cuts every day of the month twice.
+pub const MAX_BANDS: usize = 12;
+
+/// The most dimensions on which a card depends.
+pub const MAX_DIMENSIONS: usize = 8;
+
+/// The most values of one dimension.
+pub const MAX_VALUES: usize = 100;
 
 /// A plan: at least one version, in order, each with at least one rate card or fee.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -430,16 +464,6 @@ impl PricePlan {
     #[must_use]
     pub fn source(&self) -> &str {
         &self.source
-    }
-
-    /// The instants within `period` at which prices change. Usage that is to be rated must be cut there.
-    #[must_use]
-    pub fn cuts(&self, period: Window) -> Vec<Timestamp> {
-        self.versions
-            .iter()
-            .map(|version| version.starts_at)
-            .filter(|start| period.start() < *start && *start < period.end())
-            .collect()
     }
 
     /// The version that holds at `at`; `None` before the first one starts.

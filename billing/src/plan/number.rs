@@ -5,7 +5,19 @@ use rust_decimal::Decimal;
 
 use super::problem::shown;
 
+/// Whether there may be a minus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sign {
+    /// Never.
+    None,
+    /// Only beside `allow_negative = true`, which is not there.
+    WithFlag,
+    /// Yes.
+    Any,
+}
+
 /// What a decimal may look like.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     /// What it is called in messages: `a price`.
     pub(super) what: &'static str,
@@ -15,11 +27,20 @@ pub(super) struct Limits {
     pub(super) whole_digits: usize,
     /// How to write it rightly: `"0.04"`.
     pub(super) example: &'static str,
+    /// Whether it may be below zero.
+    pub(super) sign: Sign,
 }
 
-/// Reads a decimal that is zero or more, or says what is wrong and how to mend it.
+impl Limits {
+    /// The same, with a minus allowed or not by a flag beside it.
+    pub(super) const fn negative_if(self, is_allowed: bool) -> Self {
+        Self { sign: if is_allowed { Sign::Any } else { Sign::WithFlag }, ..self }
+    }
+}
+
+/// Reads a decimal, or says what is wrong and how to mend it.
 pub(super) fn parse(text: &str, limits: &Limits) -> Result<Decimal, (String, String)> {
-    let Limits { what, decimals, whole_digits, example } = *limits;
+    let Limits { what, decimals, whole_digits, example, sign } = *limits;
     let write = format!("write digits with a point, such as {example}");
     let unsigned = text.strip_prefix('-').unwrap_or(text);
     let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, "0"));
@@ -40,13 +61,16 @@ pub(super) fn parse(text: &str, limits: &Limits) -> Result<Decimal, (String, Str
     }
     let value =
         Decimal::from_str_exact(text).map_err(|_| (format!("{} is no number", shown(text)), write))?;
-    if text.starts_with('-') {
-        return Err((
-            format!("{what} may not be negative, and {} is", shown(text)),
-            "write zero or more".to_owned(),
-        ));
+    if !text.starts_with('-') {
+        return Ok(value);
     }
-    Ok(value)
+    let mend = match sign {
+        Sign::Any if value.is_zero() => return Ok(value.abs()),
+        Sign::Any => return Ok(value),
+        Sign::WithFlag => "write zero or more, or add allow_negative = true if it is meant as a credit",
+        Sign::None => "write zero or more",
+    };
+    Err((format!("{what} may not be negative, and {} is", shown(text)), mend.to_owned()))
 }
 
 fn is_digits(text: &str) -> bool {
@@ -57,7 +81,8 @@ fn is_digits(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    const PRICE: Limits = Limits { what: "a price", decimals: 12, whole_digits: 10, example: "\"0.04\"" };
+    const PRICE: Limits =
+        Limits { what: "a price", decimals: 12, whole_digits: 10, example: "\"0.04\"", sign: Sign::WithFlag };
 
     #[test]
     fn what_a_machine_would_guess_at_is_refused() {
@@ -79,5 +104,14 @@ mod tests {
         for bad in ["10000000000", "0.0000000000001", "-0", "-0.01", &"9".repeat(10_000)] {
             assert!(parse(bad, &PRICE).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_minus_needs_the_flag_beside_it() {
+        let signed = PRICE.negative_if(true);
+        assert_eq!(parse("-0.01", &signed).unwrap().to_string(), "-0.01");
+        assert_eq!(parse("-0.00", &signed).unwrap().to_string(), "0.00");
+        let (_, mend) = parse("-0.01", &PRICE).unwrap_err();
+        assert!(mend.contains("allow_negative"), "{mend}");
     }
 }

@@ -1,55 +1,42 @@
 //! From the text of a plan to a [`PricePlan`], or to everything that is wrong with it. It opens no
 //! plan file; the zone's rules come from the system's time zone database.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use metering::{MeterName, catalog};
 use rust_decimal::Decimal;
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
-use super::number::{self, Limits};
+use super::check::{Finding, Whole, check};
+use super::cuts::midnight;
+use super::fields::{DAY, TAX_RATE, choice, day, decimal};
 use super::problem::{PlanErrors, Problems, shown};
-use super::reader::{At, Table, closest, text_of};
-use super::{
-    AmountBounds, CardName, Included, MAX_INCLUDED_DECIMALS, MAX_PLAN_BYTES, MAX_PRICE_DECIMALS, MAX_WHOLE_DIGITS, Per,
-    PlanVersion, PriceModel, PricePlan, Prices, RateCard, TaxClass, TaxRule, VersionTerms,
-};
+use super::reader::{At, List, Table};
+use super::version::{Read, version};
+use super::{MAX_NAME, MAX_PLAN_BYTES, MAX_VERSIONS, PlanVersion, PricePlan, Prices, TaxRule};
 use crate::money::Currency;
-
-/// The longest name of a plan: it is part of every line's key.
-const MAX_NAME: usize = 63;
 
 /// The longest name of a tax: it has to fit into a line of the invoice.
 const MAX_TAX_NAME: usize = 40;
 
-const PRICE: Limits = Limits {
-    what: "a price",
-    decimals: MAX_PRICE_DECIMALS,
-    whole_digits: MAX_WHOLE_DIGITS,
-    example: "\"0.04\"",
-};
-
-const INCLUDED: Limits = Limits {
-    what: "an allowance",
-    decimals: MAX_INCLUDED_DECIMALS,
-    whole_digits: MAX_WHOLE_DIGITS,
-    example: "\"10\"",
-};
-
-const TAX_RATE: Limits = Limits {
-    what: "a tax rate",
-    decimals: MAX_INCLUDED_DECIMALS,
-    whole_digits: MAX_WHOLE_DIGITS,
-    example: "\"0.19\"",
-};
+/// Keys of a `[[version]]`.
+const VERSION_KEYS: [&str; 10] =
+    ["from", "rate_card", "pool", "commitment", "fee", "discount", "minimum", "maximum", "trial", "sponsor"];
 
 /// See [`PricePlan::parse`].
 pub(super) fn parse(file: &str, bytes: &[u8]) -> Result<PricePlan, PlanErrors> {
+    with_root(file, bytes, "the plan", plan)
+}
+
+/// Reads the TOML of `bytes`, and `read` what it says. `title` is what the file is called in messages.
+pub(super) fn with_root<T>(
+    file: &str,
+    bytes: &[u8],
+    title: &'static str,
+    read: impl FnOnce(&Table<'_>, &str, &mut Problems<'_>) -> Option<T>,
+) -> Result<T, PlanErrors> {
     let source = text(file, bytes)?;
     let (root, broken) = DeTable::parse_recoverable(source);
     let mut problems = Problems::new(source);
@@ -62,11 +49,12 @@ pub(super) fn parse(file: &str, bytes: &[u8]) -> Result<PricePlan, PlanErrors> {
     problems.finish(file)?;
 
     let mut problems = Problems::new(source);
-    let root = Table { table: root.get_ref(), span: 0..0, title: "the plan" };
-    let plan = plan(&root, source, &mut problems);
+    let root = Table { table: root.get_ref(), span: 0..0, title };
+    let found = read(&root, source, &mut problems);
     problems.finish(file)?;
-    plan.ok_or_else(|| {
-        PlanErrors::of_file(file, 1, "the plan is incomplete".to_owned(), "compare it with the examples")
+    found.ok_or_else(|| {
+        let what = format!("{title} is incomplete");
+        PlanErrors::of_file(file, 1, what, "compare it with the examples")
     })
 }
 
@@ -85,19 +73,19 @@ fn text<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a str, PlanErrors> {
 
 /// `None` only when a problem was noted.
 fn plan(root: &Table<'_>, source: &str, problems: &mut Problems<'_>) -> Option<PricePlan> {
-    root.only(&["name", "currency", "time_zone", "tax", "version"], problems);
+    root.only(&["name", "currency", "time_zone", "prices", "tax", "version"], problems);
     let name = root.text("name", "\"standard\"", problems).and_then(|at| plan_name(&at, problems));
     let currency = root.text("currency", "\"EUR\"", problems).and_then(|at| currency(&at, problems));
     let zone = root.text("time_zone", "\"Europe/Berlin\"", problems).and_then(|at| time_zone(&at, problems));
-    let tax = root
-        .table(
-            "tax",
-            "[tax]",
-            "[tax] with name = \"VAT\" and rate = \"0.19\" (\"0\" if none is due)",
-            problems,
-        )
-        .and_then(|table| tax(&table, problems));
-    let tables = root.tables("version", "[[version]]", "[[version]] with from = \"2026-01-01\"", problems);
+    let prices = choice(root, "prices", &[("net", Prices::Net), ("gross", Prices::Gross)], problems);
+    let example = "[tax] with name = \"VAT\" and rate = \"0.19\"";
+    let tax = root.table_if_any("tax", "[tax]", example, problems).and_then(|table| match table {
+        None => Some(None),
+        Some(table) => tax(&table, problems).map(Some),
+    });
+    let example = "[[version]] with from = \"2026-01-01\"";
+    let list = List { key: "version", title: "[[version]]", example, most: MAX_VERSIONS };
+    let tables = root.tables(&list, problems);
     // Without a zone the rest is still checked, in UTC.
     let (zone_name, zone) = zone.unzip();
     let for_checks = zone.clone().unwrap_or(TimeZone::UTC);
@@ -107,8 +95,8 @@ fn plan(root: &Table<'_>, source: &str, problems: &mut Problems<'_>) -> Option<P
         currency: currency?,
         zone_name: zone_name?,
         zone: zone?,
-        prices: Prices::Net,
-        tax: Some(tax?),
+        prices: prices?,
+        tax: tax?,
         versions: versions?,
         source: source.to_owned(),
     })
@@ -180,23 +168,43 @@ fn tax(table: &Table<'_>, problems: &mut Problems<'_>) -> Option<TaxRule> {
 }
 
 fn versions(tables: &[Table<'_>], zone: &TimeZone, problems: &mut Problems<'_>) -> Option<Vec<PlanVersion>> {
-    let mut versions = Vec::with_capacity(tables.len());
+    let mut read = Vec::with_capacity(tables.len());
     let mut before: Option<At<Date>> = None;
+    let mut is_whole = !tables.is_empty();
     for table in tables {
-        table.only(&["from", "rate_card"], problems);
+        table.only(&VERSION_KEYS, problems);
         let from = from(table, zone, problems);
-        let cards = rate_cards(table, problems);
-        let Some((At { value, span }, starts_at)) = from else {
-            continue;
-        };
-        let follows = check_follows(before.as_ref(), value, &span, problems);
+        let version = version(table, problems);
+        is_whole &= version.is_whole && from.is_some();
+        let Some((At { value, span }, starts_at)) = from else { continue };
+        is_whole &= check_follows(before.as_ref(), value, &span, problems);
         before = Some(At { value, span });
-        if let (true, Some(rate_cards)) = (follows, cards) {
-            let terms = VersionTerms { rate_cards, ..VersionTerms::default() };
-            versions.push(PlanVersion { from: value, starts_at, terms });
+        read.push((value, starts_at, version));
+    }
+    let ends: Vec<_> = read.iter().skip(1).map(|(from, ..)| Some(*from)).chain([None]).collect();
+    for ((from, _, version), until) in read.iter().zip(ends) {
+        // Versions that are out of order have their problem already.
+        let until = until.filter(|until| from < until);
+        let whole = Whole { terms: &version.terms, from: *from, until, named: &version.named };
+        for finding in check(&whole) {
+            add(finding, version, problems);
+            is_whole = false;
         }
     }
-    (!versions.is_empty() && versions.len() == tables.len()).then_some(versions)
+    let versions = read.into_iter().map(|(from, starts_at, Read { mut terms, .. })| {
+        terms.rate_cards.sort_by_key(|card| card.meter.position());
+        PlanVersion { from, starts_at, terms }
+    });
+    is_whole.then(|| versions.collect())
+}
+
+/// Puts a finding where it belongs in the file.
+fn add(finding: Finding, version: &Read<'_>, problems: &mut Problems<'_>) {
+    let Finding { part, key, what: (what, other), mend } = finding;
+    let other = other.map(|(part, then)| {
+        format!("the card of line {}{then}", problems.line_of(&version.place(part, "name")))
+    });
+    problems.add(&version.place(part, key), what + &other.unwrap_or_default(), mend);
 }
 
 fn check_follows(
@@ -221,103 +229,11 @@ fn check_follows(
 
 /// The day, and the instant at which it begins.
 fn from(table: &Table<'_>, zone: &TimeZone, problems: &mut Problems<'_>) -> Option<(At<Date>, Timestamp)> {
-    let example = "\"2026-01-01\"";
-    let value = table.required("from", example, problems)?;
-    let at = match value.get_ref() {
-        // TOML's own dates say the same without quotes.
-        DeValue::Datetime(date) => At { value: date.to_string(), span: value.span() },
-        _ => {
-            let at = text_of("from", value, example, problems)?;
-            At { value: at.value.to_owned(), span: at.span }
-        }
-    };
-    // jiff would also take a date with a time and drop the time.
-    let day = (at.value.len() == "2026-01-01".len()).then(|| at.value.parse::<Date>().ok()).flatten();
-    let start = day.and_then(|day| Some((day, day.to_zoned(zone.clone()).ok()?.timestamp())));
-    let Some((day, starts_at)) = start else {
-        let what = format!("{} is no day", shown(&at.value));
-        problems.add(&at.span, what, format!("write year, month and day: from = {example}"));
-        return None;
-    };
-    let span = at.span;
-    Some((At { value: day, span }, starts_at))
-}
-
-fn rate_cards(version: &Table<'_>, problems: &mut Problems<'_>) -> Option<Vec<RateCard>> {
-    let example = "[[version.rate_card]] with meter = \"cpu_ns\" and unit_price = \"0.04\"";
-    let tables = version.tables("rate_card", "[[version.rate_card]]", example, problems);
-    let mut seen: Vec<At<MeterName>> = Vec::new();
-    let mut cards = Vec::new();
-    for table in &tables {
-        table.only(&["meter", "unit_price", "included"], problems);
-        let meter = table.text("meter", "\"cpu_ns\"", problems).and_then(|at| meter(&at, problems));
-        let unit_price = decimal(table, "unit_price", &PRICE, problems);
-        let included = match table.optional("included") {
-            Some(value) => decimal_of("included", value, &INCLUDED, problems).map(|at| at.value),
-            None => Some(Decimal::ZERO),
-        };
-        let Some(meter) = meter else { continue };
-        if let Some(other) = seen.iter().find(|other| other.value == meter.value) {
-            let line = problems.line_of(&other.span);
-            let what = format!("{} has a card in this version already, in line {line}", meter.value);
-            problems.add(&meter.span, what, "remove one of the two".to_owned());
-            continue;
-        }
-        if let (Some(unit_price), Some(included)) = (unit_price, included) {
-            cards.push(RateCard {
-                name: CardName(meter.value.as_str().to_owned()),
-                title: None,
-                meter: meter.value,
-                only: BTreeMap::new(),
-                included: Included { quantity: included, per: Per::Tenant },
-                price: PriceModel::PerUnit { unit_price: unit_price.value },
-                time_of_use: Vec::new(),
-                bounds: AmountBounds::default(),
-                tax_class: TaxClass::standard(),
-            });
-        }
-        seen.push(meter);
+    let at = day(table, "from", problems)?;
+    let starts_at = midnight(at.value, zone);
+    if starts_at.is_none() {
+        let what = format!("{} is no day that has an instant", at.value);
+        problems.add(&at.span, what, format!("write year, month and day: from = {DAY}"));
     }
-    cards.sort_by_key(|card| card.meter.position());
-    (!cards.is_empty() && cards.len() == tables.len()).then_some(cards)
-}
-
-fn meter(at: &At<&str>, problems: &mut Problems<'_>) -> Option<At<MeterName>> {
-    if let Ok(value) = MeterName::parse(at.value) {
-        let span = at.span.clone();
-        return Some(At { value, span });
-    }
-    let names: Vec<&str> = catalog().iter().map(|meter| meter.name.as_str()).collect();
-    let mend = match closest(at.value, &names) {
-        Some(near) => format!("did you mean {near:?}?"),
-        None => format!("the meters are {}", names.join(", ")),
-    };
-    problems.add(&at.span, format!("there is no meter {}", shown(at.value)), mend);
-    None
-}
-
-fn decimal(
-    table: &Table<'_>,
-    key: &str,
-    limits: &Limits,
-    problems: &mut Problems<'_>,
-) -> Option<At<Decimal>> {
-    let value = table.required(key, limits.example, problems)?;
-    decimal_of(key, value, limits, problems)
-}
-
-fn decimal_of<'a>(
-    key: &str,
-    value: &'a Spanned<DeValue<'a>>,
-    limits: &Limits,
-    problems: &mut Problems<'_>,
-) -> Option<At<Decimal>> {
-    let at = text_of(key, value, limits.example, problems)?;
-    match number::parse(at.value, limits) {
-        Ok(value) => Some(At { value, span: at.span }),
-        Err((what, mend)) => {
-            problems.add(&at.span, format!("`{key}`: {what}"), mend);
-            None
-        }
-    }
+    Some((at, starts_at?))
 }

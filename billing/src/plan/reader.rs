@@ -1,4 +1,6 @@
 //! Typed access to a parsed TOML table that notes every problem and goes on. It knows no key of a plan.
+//!
+//! What may be missing is a [`Perhaps`]: the outer `None` means that a problem was noted.
 
 use std::ops::Range;
 
@@ -12,6 +14,9 @@ pub(super) struct At<T> {
     pub(super) value: T,
     pub(super) span: Range<usize>,
 }
+
+/// Something that need not be there. `None`: a problem was noted; `Some(None)`: it is not there.
+pub(super) type Perhaps<T> = Option<Option<T>>;
 
 /// A table, where it stands, and what it is called in messages (`[tax]`).
 #[derive(Clone)]
@@ -85,43 +90,143 @@ impl<'a> Table<'a> {
         Some(Table { table, span, title })
     }
 
-    /// The tables of `key`; notes when there are none, or when something among them is none.
-    pub(super) fn tables(
+    /// The table of `key`, if it is there.
+    pub(super) fn table_if_any(
         &self,
         key: &str,
         title: &'static str,
         example: &str,
         problems: &mut Problems<'_>,
-    ) -> Vec<Table<'a>> {
-        let value = self.optional(key);
-        let items = match value.map(Spanned::get_ref) {
-            Some(DeValue::Array(items)) => &items[..],
-            Some(_) => {
-                let span = value.map_or(self.span.clone(), Spanned::span);
-                problems.add(&span, format!("`{key}` is no list of tables"), format!("write {example}"));
-                return Vec::new();
-            }
-            None => &[],
+    ) -> Perhaps<Table<'a>> {
+        match self.optional(key) {
+            None => Some(None),
+            Some(_) => self.table(key, title, example, problems).map(Some),
+        }
+    }
+
+    /// The tables of `key`; notes when there are none, or when something among them is none.
+    pub(super) fn tables(&self, list: &List<'_>, problems: &mut Problems<'_>) -> Vec<Table<'a>> {
+        let value = self.optional(list.key);
+        let is_empty = match value.map(Spanned::get_ref) {
+            Some(DeValue::Array(items)) => items.is_empty(),
+            Some(_) => false,
+            None => true,
         };
-        if items.is_empty() {
+        if is_empty {
             let span = value.map_or(self.span.clone(), Spanned::span);
-            problems.add(&span, format!("{} has no {title}", self.title), format!("add {example}"));
+            let what = format!("{} has no {}", self.title, list.title);
+            problems.add(&span, what, format!("add {}", list.example));
+        }
+        self.tables_if_any(list, problems).unwrap_or_default()
+    }
+
+    /// The tables of `key`, perhaps none; notes when something among them is none, or when there are too many.
+    pub(super) fn tables_if_any(
+        &self,
+        list: &List<'_>,
+        problems: &mut Problems<'_>,
+    ) -> Option<Vec<Table<'a>>> {
+        let List { key, title, example, most } = *list;
+        let Some(value) = self.optional(key) else { return Some(Vec::new()) };
+        let DeValue::Array(items) = value.get_ref() else {
+            let what = format!("`{key}` is no list of tables");
+            problems.add(&value.span(), what, format!("write {example}"));
+            return None;
+        };
+        if most < items.len() {
+            let what = format!("`{key}` has {} entries", items.len());
+            problems.add(&value.span(), what, format!("write at most {most}"));
+            return None;
         }
         let mut tables = Vec::with_capacity(items.len());
         for item in items {
+            let span = item.span();
             if let DeValue::Table(table) = item.get_ref() {
-                let span = item.span();
                 tables.push(Table { table, span, title });
             } else {
-                problems.add(
-                    &item.span(),
-                    format!("`{key}` holds what is no table"),
-                    format!("write {example}"),
-                );
+                let what = format!("`{key}` holds what is no table");
+                problems.add(&span, what, format!("write {example}"));
             }
         }
-        tables
+        (tables.len() == items.len()).then_some(tables)
     }
+
+    /// A list of texts: at least one, at most `most`, none twice.
+    pub(super) fn texts(
+        &self,
+        key: &str,
+        most: usize,
+        example: &str,
+        problems: &mut Problems<'_>,
+    ) -> Option<Vec<At<&'a str>>> {
+        texts_of(key, self.required(key, example, problems)?, most, example, problems)
+    }
+
+    /// `true` or `false`; without it, `default`.
+    pub(super) fn flag(&self, key: &str, default: bool, problems: &mut Problems<'_>) -> Option<bool> {
+        let Some(value) = self.optional(key) else { return Some(default) };
+        if let DeValue::Boolean(flag) = value.get_ref() {
+            return Some(*flag);
+        }
+        let what = format!("`{key}` is neither true nor false");
+        problems.add(&value.span(), what, format!("write {key} = true or {key} = false, without quotes"));
+        None
+    }
+
+    /// A whole number, without quotes.
+    pub(super) fn whole(&self, key: &str, example: &str, problems: &mut Problems<'_>) -> Option<At<u32>> {
+        let value = self.required(key, example, problems)?;
+        let number = match value.get_ref() {
+            DeValue::Integer(number) if number.radix() == 10 => number.as_str().parse().ok(),
+            _ => None,
+        };
+        if number.is_none() {
+            let what = format!("`{key}` is no whole number");
+            problems.add(&value.span(), what, format!("write {key} = {example}"));
+        }
+        Some(At { value: number?, span: value.span() })
+    }
+}
+
+/// A list of tables under a key.
+#[derive(Clone, Copy)]
+pub(super) struct List<'l> {
+    pub(super) key: &'l str,
+    /// What one of them is called in messages.
+    pub(super) title: &'static str,
+    pub(super) example: &'l str,
+    /// How many there may be.
+    pub(super) most: usize,
+}
+
+/// `value` as a list of texts: at least one, at most `most`, none twice.
+pub(super) fn texts_of<'a>(
+    key: &str,
+    value: &'a Spanned<DeValue<'a>>,
+    most: usize,
+    example: &str,
+    problems: &mut Problems<'_>,
+) -> Option<Vec<At<&'a str>>> {
+    let DeValue::Array(items) = value.get_ref() else {
+        problems.add(&value.span(), format!("`{key}` is no list"), format!("write {key} = {example}"));
+        return None;
+    };
+    if !(1..=most).contains(&items.len()) {
+        let what = format!("`{key}` has {} entries", items.len());
+        problems.add(&value.span(), what, format!("write 1 to {most}, such as {key} = {example}"));
+        return None;
+    }
+    let mut texts: Vec<At<&str>> = Vec::with_capacity(items.len());
+    for item in items {
+        let Some(text) = text_of(key, item, example, problems) else { continue };
+        if texts.iter().any(|other| other.value == text.value) {
+            let what = format!("`{key}` has {} twice", shown(text.value));
+            problems.add(&text.span, what, "remove one of the two".to_owned());
+            continue;
+        }
+        texts.push(text);
+    }
+    (texts.len() == items.len()).then_some(texts)
 }
 
 /// `value` as text; notes when it is none.
