@@ -101,7 +101,9 @@ pub async fn post_invoice(
     let id = document.invoice_id.uuid();
     posting_of(document)?.post(transaction, tenant, now).await?;
     let (is_owed, first) = match document.kind {
-        DocumentKind::CreditNote => (false, document.corrects.as_ref().map(|corrected| corrected.invoice_id.uuid())),
+        DocumentKind::CreditNote => {
+            (false, document.corrects.as_ref().map(|corrected| corrected.invoice_id.uuid()))
+        }
         DocumentKind::Invoice | DocumentKind::CorrectedInvoice => (true, Some(id)),
     };
     let mut paid = settling::settle(transaction, tenant, document.currency, first, now).await?;

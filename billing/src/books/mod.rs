@@ -11,6 +11,7 @@
 //! It computes no prices and no taxes, sends no mail and asks no bank.
 
 pub mod ledger;
+pub mod payments;
 pub(crate) mod settling;
 pub mod sql;
 

@@ -59,24 +59,40 @@ pub(crate) async fn settle(
     if touched.is_empty() { Ok(touched) } else { mark_paid(transaction, &touched, now).await }
 }
 
-/// Takes back what was used for an invoice: it is credit, or in the wallet, again.
+/// What a tenant has in `currency` that could be given back to it: its credit, the oldest first, then the wallet.
+pub(crate) async fn spendable(
+    transaction: &Transaction<'_>,
+    tenant: TenantId,
+    currency: Currency,
+) -> Result<Vec<(Account, Decimal)>, StoreError> {
+    let (_, credits) = open_items(transaction, tenant, currency).await?;
+    let row = transaction.query_one(sql::PURSE, &[&tenant.uuid(), &currency.code()]).await?;
+    let wallet: Decimal = row.try_get("wallet")?;
+    let mut all: Vec<_> = credits.into_iter().map(|item| (Account::Credit(item.id), item.amount)).collect();
+    all.push((Account::Wallet, wallet.max(Decimal::ZERO)));
+    Ok(all)
+}
+
+/// Takes back what was used for an invoice, or of a payment: it is credit, or in the wallet, again. Gives what is owed again.
 pub(crate) async fn release(
     transaction: &Transaction<'_>,
     tenant: TenantId,
-    invoice: Uuid,
+    item: Uuid,
     now: Timestamp,
-) -> Result<(), StoreError> {
-    for row in transaction.query(sql::ALLOCATED, &[&tenant.uuid(), &invoice]).await? {
+) -> Result<Vec<Uuid>, StoreError> {
+    let mut targets = Vec::new();
+    for row in transaction.query(sql::ALLOCATED, &[&tenant.uuid(), &item]).await? {
         let amount = read_money(&row, "amount")?;
-        let source: Option<Uuid> = row.try_get("source_id")?;
+        let (source, target): (Option<Uuid>, Uuid) = (row.try_get("source_id")?, row.try_get("target_id")?);
         let source = source.map_or(Account::Wallet, Account::Credit);
         let about: Option<String> = row.try_get("number")?;
         Posting::new(Kind::Release, format!("release/{}", Uuid::now_v7()), about.unwrap_or_default())
-            .moves(amount, source, Account::Receivable(invoice))
+            .moves(amount, source, Account::Receivable(target))
             .post(transaction, tenant, now)
             .await?;
+        targets.push(target);
     }
-    Ok(())
+    Ok(targets)
 }
 
 /// Marks those of `invoices` as paid on which nothing is owed any more, and says which.
@@ -89,9 +105,16 @@ pub(crate) async fn mark_paid(
     rows.iter().map(|row| Ok(row.try_get("invoice_id")?)).collect()
 }
 
+/// Marks those of `invoices` as issued that were paid and are not any more.
+pub(crate) async fn mark_unpaid(transaction: &Transaction<'_>, invoices: &[Uuid]) -> Result<(), StoreError> {
+    transaction.execute(sql::INVOICES_UNPAID, &[&invoices]).await?;
+    Ok(())
+}
+
 /// `amount` in whole coins.
 pub(crate) fn exact(amount: Decimal, currency: Currency) -> Result<Money, StoreError> {
-    Money::exact(amount, currency).map_err(|error| StoreError::unreadable("amount in", currency.code(), &error))
+    Money::exact(amount, currency)
+        .map_err(|error| StoreError::unreadable("amount in", currency.code(), &error))
 }
 
 /// What is owed, and what is there to pay it with (positive both), the oldest first.
@@ -174,18 +197,27 @@ mod tests {
     fn check(owed: &[i64], credits: &[i64], expected: &[(u128, u128, i64)], left: &[i64]) {
         let items = |amounts: &[i64], from: u128| -> Vec<Item> {
             let ids = (from..).zip(amounts);
-            ids.map(|(id, amount)| Item { id: Uuid::from_u128(id), amount: Decimal::from(*amount), number: None })
-                .collect()
+            ids.map(|(id, amount)| Item {
+                id: Uuid::from_u128(id),
+                amount: Decimal::from(*amount),
+                number: None,
+            })
+            .collect()
         };
         let (mut owed, credits) = (items(owed, 0), items(credits, 100));
         let got: Vec<_> = uses(&mut owed, &credits)
             .iter()
             .map(|one| (one.source.as_u128() - 100, one.target.id.as_u128(), one.amount))
             .collect();
-        let expected: Vec<_> =
-            expected.iter().map(|(credit, invoice, amount)| (*credit, *invoice, Decimal::from(*amount))).collect();
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|(credit, invoice, amount)| (*credit, *invoice, Decimal::from(*amount)))
+            .collect();
         assert_eq!(got, expected);
-        assert_eq!(owed.iter().map(|item| item.amount).collect::<Vec<_>>(), left.iter().map(|n| Decimal::from(*n)).collect::<Vec<_>>());
+        assert_eq!(
+            owed.iter().map(|item| item.amount).collect::<Vec<_>>(),
+            left.iter().map(|n| Decimal::from(*n)).collect::<Vec<_>>()
+        );
     }
 
     #[test]

@@ -36,6 +36,7 @@ macro_rules! fails_like_the_store {
 }
 
 fails_like_the_store!(
+    crate::books::payments::PaymentError,
     crate::budget::NoteError,
     crate::budget::SetError,
     crate::invoice::issue::IssueError,

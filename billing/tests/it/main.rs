@@ -1,5 +1,6 @@
 //! Tests of billing from the outside, in one binary (linking is most of the waiting).
 
+mod books;
 mod budgets;
 mod common;
 mod documents;
@@ -7,6 +8,7 @@ mod drafts;
 mod final_invoices;
 mod issuing;
 mod plan_errors;
+mod plan_models;
 mod quotas;
 mod rating_properties;
 mod rating_tables;
