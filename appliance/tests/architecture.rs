@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// The rooms, each with the rooms it may use (testbed is for tests, the demo and the bench).
-const ARROWS: [(&str, &[&str]); 14] = [
+const ARROWS: [(&str, &[&str]); 15] = [
     ("metering", &[]),
     ("migrations", &[]),
     ("testbed", &[]),
@@ -32,6 +32,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ("billing", &["metering", "migrations"]),
     ("accounts", &["metering", "migrations"]),
     ("mail", &["metering", "migrations", "billing"]),
+    ("hooks", &["metering", "migrations"]),
     ("nodes", &["metering", "migrations"]),
     ("reports", &["metering", "billing", "usage"]),
     ("dashboards", &["metering", "migrations", "accounts", "billing", "usage", "nodes", "reports"]),
@@ -46,6 +47,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
             "usage",
             "billing",
             "mail",
+            "hooks",
             "nodes",
             "reports",
             "dashboards",

@@ -32,6 +32,8 @@ CREATE TABLE webhook_endpoint (
     disabled_at      timestamptz NULL,
     disabled_because text        NULL,
     removed_at       timestamptz NULL,
+    failing_since    timestamptz NULL,  -- nothing was taken by it since then
+    rests_until      timestamptz NULL,  -- after a failure it is left alone for a while, whatever waits for it
     CHECK ((secret IS NULL) = (removed_at IS NOT NULL)),
     CHECK ((former_secret IS NULL) = (former_until IS NULL)),
     CHECK ((disabled_at IS NULL) = (disabled_because IS NULL))
@@ -72,7 +74,9 @@ CREATE TABLE idempotency_key (
     route       text        NOT NULL,
     fingerprint bytea       NOT NULL CHECK (octet_length(fingerprint) = 32),  -- SHA-256 of path, query and body
     thing_id    uuid        NOT NULL,  -- the id of what is made, chosen before anything is
-    claimed_at  timestamptz NOT NULL,
+    claimed_by  uuid        NOT NULL,  -- who works on it
+    claimed_at  timestamptz NOT NULL,  -- when that one was last heard of
+    created_at  timestamptz NOT NULL,
     status      integer     NULL CHECK (status BETWEEN 200 AND 599),  -- NULL: it was not answered yet, or whoever worked on it died
     location    text        NULL,
     etag        text        NULL,
@@ -81,5 +85,5 @@ CREATE TABLE idempotency_key (
     PRIMARY KEY (tenant_id, user_id, key),
     CHECK ((status IS NULL) = (answered_at IS NULL))
 );
-CREATE INDEX idempotency_key_claimed_at ON idempotency_key (claimed_at);
+CREATE INDEX idempotency_key_created_at ON idempotency_key (created_at);
 SELECT weir_enforce_tenant('idempotency_key');
