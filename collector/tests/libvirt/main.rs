@@ -1,5 +1,7 @@
 //! The collector on real libvirt and real guests.
 
+mod apart;
+mod killed;
 mod migration;
 mod own_libvirtd;
 mod real_guests;

@@ -3,12 +3,12 @@
 
 use std::time::{Duration, Instant};
 
-use metering::{Batch, EpochId, InstanceId, InstanceReading, InstanceState};
+use metering::{EpochId, InstanceReading, InstanceState};
 use testbed::guest::{DiskSpec, Guest, GuestSpec};
 use testbed::orders::{MIB, Order, Orders};
 use testbed::second_node::{Net, SecondNode};
 
-use crate::support::{LIMIT, URI, Watch, billed, id, running_ms, vcpu_ms, virsh, written};
+use crate::support::{LIMIT, URI, Watch, billed, id, of, running_ms, vcpu_ms, virsh, written};
 
 /// Two nodes and a guest on the first.
 struct Move {
@@ -57,11 +57,6 @@ impl Move {
         let copied = ["--copy-storage-all", "--xml", there.to_str().unwrap()];
         fixed.iter().chain(&copied).chain(more).map(|argument| (*argument).to_owned()).collect()
     }
-}
-
-fn of(batches: &[Batch], id: InstanceId) -> Vec<InstanceReading> {
-    let all = batches.iter().flat_map(|batch| &batch.readings.instances);
-    all.filter(|reading| reading.instance_id == id).cloned().collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

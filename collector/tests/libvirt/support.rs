@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use collector::{Collector, Settings, start};
 use metering::{
-    Batch, EpochId, Gap, InstanceId, InstanceReading, InstanceRegisters, InstanceState, Point, Readings,
-    Window, derive,
+    Batch, DiskRegisters, EpochId, Gap, InstanceId, InstanceReading, InstanceRegisters, InstanceState,
+    NicRegisters, Point, Readings, Window, derive,
 };
 use tempfile::TempDir;
 use testbed::guest::Guest;
@@ -79,8 +79,7 @@ impl Watch {
 
     /// All readings of one instance.
     pub fn readings(&mut self, instance_id: InstanceId) -> Vec<InstanceReading> {
-        let all = self.batches().iter().flat_map(|batch| &batch.readings.instances);
-        all.filter(|reading| reading.instance_id == instance_id).cloned().collect()
+        of(self.batches(), instance_id)
     }
 
     /// The lives that an instance had, in order.
@@ -104,6 +103,12 @@ pub fn billed(batches: &[Batch], pick: impl Fn(&Readings) -> Vec<Point<1>>) -> u
     let margin = Duration::from_secs(3_600);
     let all = Window::new(first - margin, last + margin).unwrap();
     derive(&points, &[all], margin, last)[0].quantities[0]
+}
+
+/// All readings of one instance.
+pub fn of(batches: &[Batch], id: InstanceId) -> Vec<InstanceReading> {
+    let all = batches.iter().flat_map(|batch| &batch.readings.instances);
+    all.filter(|reading| reading.instance_id == id).cloned().collect()
 }
 
 /// The system's libvirt.
@@ -160,6 +165,15 @@ pub fn cpu_ns(instance_id: InstanceId) -> impl Fn(&Readings) -> Vec<Point<1>> {
 
 /// Bytes written to a disk.
 pub fn written(instance_id: InstanceId, target: &str) -> impl Fn(&Readings) -> Vec<Point<1>> {
+    disk(instance_id, target, |registers| registers.write_bytes)
+}
+
+/// One of a disk's registers.
+pub fn disk(
+    instance_id: InstanceId,
+    target: &str,
+    register: impl Fn(&DiskRegisters) -> u64,
+) -> impl Fn(&Readings) -> Vec<Point<1>> {
     move |readings| {
         let of_disk =
             readings.disks.iter().filter(|disk| disk.instance_id == instance_id && disk.target == target);
@@ -167,7 +181,7 @@ pub fn written(instance_id: InstanceId, target: &str) -> impl Fn(&Readings) -> V
             .map(|disk| Point {
                 observed_at: disk.observed_at,
                 epoch: disk.epoch,
-                registers: [disk.registers.write_bytes],
+                registers: [register(&disk.registers)],
                 is_last: false,
             })
             .collect()
@@ -176,13 +190,22 @@ pub fn written(instance_id: InstanceId, target: &str) -> impl Fn(&Readings) -> V
 
 /// Bytes received by a NIC.
 pub fn received(instance_id: InstanceId, mac: &str) -> impl Fn(&Readings) -> Vec<Point<1>> {
+    nic(instance_id, mac, |registers| registers.rx_bytes)
+}
+
+/// One of a NIC's registers.
+pub fn nic(
+    instance_id: InstanceId,
+    mac: &str,
+    register: impl Fn(&NicRegisters) -> u64,
+) -> impl Fn(&Readings) -> Vec<Point<1>> {
     move |readings| {
         let of_nic = readings.nics.iter().filter(|nic| nic.instance_id == instance_id && nic.mac == mac);
         of_nic
             .map(|nic| Point {
                 observed_at: nic.observed_at,
                 epoch: nic.epoch,
-                registers: [nic.registers.rx_bytes],
+                registers: [register(&nic.registers)],
                 is_last: false,
             })
             .collect()
