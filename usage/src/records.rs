@@ -1,28 +1,22 @@
-//! Usage of any period: whole windows come from the usage records, the edges of a period that is cut within a window are
-//! derived from the readings on the spot. Adjacent periods therefore add up to what was read, wherever they are cut.
-//!
-//! It does NOT derive dirty windows: call [`crate::derivation::derive_dirty`] first where the latest readings must be
-//! in. It is right as long as all records in the period are of the present window length.
+//! Usage of any period, and what the ways to it have in common: names, rows, and what is derived from readings on the
+//! spot. How a period's usage is put together is [`crate::close`]'s.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
-use metering::{Coverage, MeterName, Resource, ResourceKind, TenantId, UsageRecord, Window, WindowLength};
-use migrations::{Database, Scope, Transaction};
+use metering::{MeterName, Resource, ResourceKind, TenantId, UsageRecord, Window};
+use migrations::{Database, Transaction};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use crate::close;
+pub(crate) use crate::close::spans::{edges, whole_windows};
 use crate::derivation::{self, Piece};
-use crate::error::{UsageError, unsigned};
+use crate::error::UsageError;
 use crate::ingest::marks::MarkKind;
 use crate::load;
 use crate::ownership;
 use crate::settings::UsageSettings;
-
-/// Sums by resource, place of the meter on an invoice, and number of the piece.
-type Sums = BTreeMap<(Resource, usize, usize), (MeterName, u64, Coverage)>;
 
 /// What a tenant used in each of `pieces`, by resource and meter: in this order, a piece's window as the record's.
 /// Resources that used nothing and were not watched are left out. For [`TenantId::UNASSIGNED`] it is what nobody pays
@@ -37,84 +31,22 @@ pub async fn usage_of(
     settings: UsageSettings,
     now: Timestamp,
 ) -> Result<Vec<UsageRecord>, UsageError> {
-    gather(db, tenant_id, pieces, None, settings, now).await
+    close::usage_of_period(db, tenant_id, pieces, settings, now).await
 }
 
-/// The same figures, faster: pieces that consist of whole days of the tenant's `zone` are taken from the sums by day, which
-/// derivation keeps equal to the records. For what is shown while a month runs; invoices are rated from the records.
+/// The same: whole days are taken from their sums wherever there are any. `_zone` is the tenant's, which is known.
 ///
 /// # Errors
 /// The database fails.
 pub async fn usage_by_days(
     db: &Database,
     tenant_id: TenantId,
-    zone: &TimeZone,
+    _zone: &jiff::tz::TimeZone,
     pieces: &[Window],
     settings: UsageSettings,
     now: Timestamp,
 ) -> Result<Vec<UsageRecord>, UsageError> {
-    gather(db, tenant_id, pieces, Some(zone), settings, now).await
-}
-
-async fn gather(
-    db: &Database,
-    tenant_id: TenantId,
-    pieces: &[Window],
-    zone: Option<&TimeZone>,
-    settings: UsageSettings,
-    now: Timestamp,
-) -> Result<Vec<UsageRecord>, UsageError> {
-    // Nobody's rows can be seen by the provider alone.
-    let scope =
-        if tenant_id == TenantId::UNASSIGNED { Scope::Provider } else { Scope::Tenant(tenant_id.uuid()) };
-    let mut session = db.session().await?;
-    let mut sums = Sums::new();
-    let transaction = session.begin(scope).await?;
-    for (n, piece) in pieces.iter().enumerate() {
-        let rows =
-            match (zone.and_then(|zone| whole_days(*piece, zone)), whole_windows(*piece, settings.window)) {
-                (Some((from, to)), _) => {
-                    let statement = transaction.prepare_cached(sql!("usage_of_days")).await?;
-                    transaction.query(&statement, &[&tenant_id.uuid(), &from, &to]).await?
-                }
-                (None, Some(whole)) => {
-                    let statement = transaction.prepare_cached(sql!("usage_of")).await?;
-                    transaction.query(&statement, &[&tenant_id.uuid(), &whole.start(), &whole.end()]).await?
-                }
-                (None, None) => continue,
-            };
-        add_rows(&rows, n, &mut sums)?;
-    }
-    transaction.commit().await?;
-    // The readings next to an edge may be another tenant's: what is derived from them is not.
-    let transaction = session.begin(Scope::Provider).await?;
-    for (n, piece) in pieces.iter().enumerate() {
-        if zone.is_some_and(|zone| whole_days(*piece, zone).is_some()) {
-            continue;
-        }
-        for edge in edges(*piece, settings.window) {
-            add_edge(&transaction, tenant_id, edge, n, &mut sums, settings, now).await?;
-        }
-    }
-    transaction.commit().await?;
-    let transaction = session.begin(scope).await?;
-    let names = names(&transaction, sums.keys().map(|(resource, ..)| resource)).await?;
-    transaction.commit().await?;
-    Ok(sums
-        .into_iter()
-        .map(|((resource, _, n), (meter, quantity, coverage))| {
-            let resource_name = name_of(&names, &resource);
-            UsageRecord {
-                resource,
-                resource_name,
-                meter,
-                window: pieces[n],
-                quantity,
-                coverage,
-                dimensions: metering::Dimensions::default(),
-            }
-        })
-        .collect())
+    close::usage_of_period(db, tenant_id, pieces, settings, now).await
 }
 
 /// What nobody pays for yet.
@@ -128,62 +60,6 @@ pub async fn unassigned(
     now: Timestamp,
 ) -> Result<Vec<UsageRecord>, UsageError> {
     usage_of(db, TenantId::UNASSIGNED, pieces, settings, now).await
-}
-
-/// The days of `zone` that a piece consists of, the last excluded; `None` when it begins or ends within one.
-fn whole_days(piece: Window, zone: &TimeZone) -> Option<(Date, Date)> {
-    let midnight = |at: Timestamp| {
-        let day = at.to_zoned(zone.clone()).date();
-        (day.to_zoned(zone.clone()).ok()?.timestamp() == at).then_some(day)
-    };
-    Some((midnight(piece.start())?, midnight(piece.end())?))
-}
-
-/// The part of a piece that consists of whole usage windows.
-pub(crate) fn whole_windows(piece: Window, length: WindowLength) -> Option<Window> {
-    let first = length.window_of(piece.start());
-    let start = if first.start() == piece.start() { first.start() } else { first.end() };
-    Window::new(start, length.window_of(piece.end()).start()).ok()
-}
-
-/// The parts of a piece that do not.
-pub(crate) fn edges(piece: Window, length: WindowLength) -> Vec<Window> {
-    match whole_windows(piece, length) {
-        None => vec![piece],
-        Some(whole) => [Window::new(piece.start(), whole.start()), Window::new(whole.end(), piece.end())]
-            .into_iter()
-            .flatten()
-            .collect(),
-    }
-}
-
-fn add_rows(rows: &[Row], n: usize, sums: &mut Sums) -> Result<(), UsageError> {
-    for row in rows {
-        let (resource, meter) = (resource(row)?, meter(row)?);
-        let figure = |column| unsigned("usage_record", column, row.try_get(column)?);
-        let coverage = Coverage {
-            measured_us: figure("measured_us")?,
-            estimated_us: figure("estimated_us")?,
-            missing_us: figure("missing_us")?,
-        };
-        add(sums, resource, meter, n, figure("quantity")?, coverage);
-    }
-    Ok(())
-}
-
-async fn add_edge(
-    transaction: &Transaction<'_>,
-    tenant_id: TenantId,
-    edge: Window,
-    n: usize,
-    sums: &mut Sums,
-    settings: UsageSettings,
-    now: Timestamp,
-) -> Result<(), UsageError> {
-    for piece in edge_pieces(transaction, tenant_id, edge, settings, now).await? {
-        add(sums, piece.resource, piece.meter, n, piece.quantity, piece.coverage);
-    }
-    Ok(())
 }
 
 /// What a tenant used in a window that is not whole, from the readings themselves. In the provider's scope: the readings
@@ -224,15 +100,6 @@ pub(crate) async fn derived(
     Ok(found)
 }
 
-fn add(sums: &mut Sums, resource: Resource, meter: MeterName, n: usize, quantity: u64, coverage: Coverage) {
-    let fresh = (meter, 0, Coverage::default());
-    let (_, sum, times) = sums.entry((resource, meter.position(), n)).or_insert(fresh);
-    *sum = sum.saturating_add(quantity);
-    times.measured_us += coverage.measured_us;
-    times.estimated_us += coverage.estimated_us;
-    times.missing_us += coverage.missing_us;
-}
-
 /// The names of resources that the transaction's scope may see.
 pub(crate) async fn names<'a>(
     transaction: &Transaction<'_>,
@@ -270,31 +137,4 @@ pub(crate) fn meter(row: &Row) -> Result<MeterName, UsageError> {
         column: "meter",
         value: meter,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(start: &str, end: &str, whole: Option<(&str, &str)>, edges_expected: usize) {
-        let piece = Window::new(start.parse().unwrap(), end.parse().unwrap()).unwrap();
-        let expected =
-            whole.map(|(start, end)| Window::new(start.parse().unwrap(), end.parse().unwrap()).unwrap());
-        assert_eq!(whole_windows(piece, WindowLength::HOUR), expected);
-        let edges = edges(piece, WindowLength::HOUR);
-        assert_eq!(edges.len(), edges_expected);
-        let parts: i64 = edges.iter().chain(expected.iter()).map(|part| part.microseconds()).sum();
-        assert_eq!(parts, piece.microseconds(), "nothing is left out or counted twice");
-    }
-
-    #[test]
-    fn a_period_is_its_whole_windows_and_its_edges() {
-        let (h1, h2) = ("2026-10-01T01:00:00Z", "2026-10-01T02:00:00Z");
-        check(h1, h2, Some((h1, h2)), 0);
-        check("2026-10-01T00:30:00Z", h2, Some((h1, h2)), 1);
-        check("2026-10-01T00:30:00Z", "2026-10-01T02:00:01Z", Some((h1, h2)), 2);
-        check("2026-10-01T01:10:00Z", "2026-10-01T01:20:00Z", None, 1);
-        check("2026-10-01T01:10:00Z", "2026-10-01T02:20:00Z", None, 1);
-        check("2026-10-01T01:10:00Z", h2, None, 1);
-    }
 }

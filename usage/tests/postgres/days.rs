@@ -41,7 +41,7 @@ pub async fn differences(db: &Database) -> Vec<String> {
     query(db, Scope::Provider, DIFFERENCES).await.iter().map(|row| row.get("line")).collect()
 }
 
-async fn tenant_in(db: &Database, name: &str, zone: &str) -> Tenant {
+pub async fn tenant_in(db: &Database, name: &str, zone: &str) -> Tenant {
     let new = NewTenant::new(TenantName::new(name).unwrap(), name, zone);
     registry::create_tenant(db, &new, settings()).await.unwrap()
 }
@@ -90,7 +90,7 @@ async fn the_day_on_which_clocks_are_set_back_has_twenty_five_hours() {
     assert_eq!(differences(&db).await, [""; 0]);
 }
 
-/// The running month is rated from the days, an invoice from the records: they must never say different things.
+/// Invoices are rated from the days and the records beside them: the two must never say different things.
 #[tokio::test]
 async fn days_and_records_say_the_same_of_a_month_in_which_clocks_are_set_back() {
     let db = migrations::testing::database().await;
@@ -101,14 +101,13 @@ async fn days_and_records_say_the_same_of_a_month_in_which_clocks_are_set_back()
     batch.instances = vec![facts(id, "web", Some("berlin"))];
     node.ingestor.ingest(&batch, &usage::Delivery::default(), at(3 * 86_400)).await.unwrap();
     derive(&db, 3 * 86_400).await;
-    let zone = jiff::tz::TimeZone::get("Europe/Berlin").unwrap();
     let (month, next) = (second("2026-09-30T22:00:00Z"), second("2026-10-31T23:00:00Z"));
     let within = second("2026-10-25T11:00:00Z");
     for pieces in [vec![window(month, next)], vec![window(month, within), window(within, next)]] {
         let now = at(3 * 86_400);
-        let by_records = usage::records::usage_of(&db, berlin.id, &pieces, settings(), now).await.unwrap();
-        let by_days =
-            usage::records::usage_by_days(&db, berlin.id, &zone, &pieces, settings(), now).await.unwrap();
+        let by_records =
+            usage::close::usage_by_records(&db, berlin.id, &pieces, settings(), now).await.unwrap();
+        let by_days = usage::usage_of_period(&db, berlin.id, &pieces, settings(), now).await.unwrap();
         assert_eq!(by_days, by_records);
         assert!(!by_days.is_empty());
     }
@@ -181,7 +180,7 @@ async fn days_derived_beside_each_other_lose_nothing() {
 }
 
 /// How long after the last one, how much more, and what happens: a restart, silence, or another owner.
-type Step = (i64, u32, u8);
+pub type Step = (i64, u32, u8);
 
 #[test]
 fn in_whatever_order_readings_and_owners_come_days_are_the_sums_of_their_records() {
@@ -230,7 +229,7 @@ fn in_whatever_order_readings_and_owners_come_days_are_the_sums_of_their_records
 }
 
 /// The steps as batches of one reading each.
-fn told(node: &mut Node, id: InstanceId, steps: &[Step]) -> Vec<Batch> {
+pub fn told(node: &mut Node, id: InstanceId, steps: &[Step]) -> Vec<Batch> {
     let (mut second, mut value, mut life) = (-30_000, 0_u64, 0_u32);
     let mut batches = Vec::new();
     for (pause, rise, dice) in steps {
