@@ -120,7 +120,7 @@ impl Plan {
             graduated: graduated
                 .map(|card| (card.meter.clone(), card.graduated.iter().map(|tier| tier.unit_price).collect()))
                 .collect(),
-            discount: version.discount.iter().map(|discount| discount.percentage).sum(),
+            discount: version.discount.iter().map(|discount| discount.percentage / Decimal::ONE_HUNDRED).sum(),
         })
     }
 }
@@ -370,7 +370,7 @@ mod tests {
         meter = "disk_write_bytes"
         graduated = [{ up_to = "5", unit_price = "2" }, { unit_price = "1" }]
         [[version.discount]]
-        percentage = "0.5""#;
+        percentage = "50""#;
 
     fn check(from: &str, to: &str, expected: &[&str]) {
         assert!(INVOICE.contains(from));
