@@ -65,14 +65,26 @@ pub(crate) fn check(whole: &Whole<'_>) -> Vec<Finding> {
     }
     pools(whole, &mut findings);
     commitments(whole, &mut findings);
-    fees(whole, &mut findings);
+    fee_references(whole, &mut findings);
     for (n, discount) in whole.terms.discounts.iter().enumerate() {
         let fees = whole.terms.fees.iter().map(|fee| &fee.name);
         let known: Vec<&CardName> = cards(whole).map(|card| &card.name).chain(fees).collect();
         references(Part::Discount(n), "of", &discount.of, &known, whole, &mut findings);
     }
-    findings.extend(trial(whole));
+    findings.extend(check_days(whole));
     findings
+}
+
+/// What is wrong with days alone: fees and trials that lie outside of the time in which they are said.
+pub(crate) fn check_days(whole: &Whole<'_>) -> Vec<Finding> {
+    let is_within = |on: Date| whole.from <= on && whole.until.is_none_or(|until| on < until);
+    let fees = whole.terms.fees.iter().enumerate().filter_map(|(n, fee)| {
+        let FeeCharge::Once { on, .. } = fee.charge else { return None };
+        let what = format!("the fee falls due on {on}, and the version holds {}", span(whole));
+        let mend = "write a day within, or move the fee to the version of that day";
+        (!is_within(on)).then(|| finding(Part::Fee(n), "on", what, mend))
+    });
+    fees.chain(trial(whole)).collect()
 }
 
 fn cards<'v>(whole: &Whole<'v>) -> impl Iterator<Item = &'v RateCard> {
@@ -281,27 +293,12 @@ fn commitments(whole: &Whole<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
-fn fees(whole: &Whole<'_>, findings: &mut Vec<Finding>) {
+fn fee_references(whole: &Whole<'_>, findings: &mut Vec<Finding>) {
     for (n, fee) in whole.terms.fees.iter().enumerate() {
-        let part = Part::Fee(n);
-        match &fee.charge {
-            FeeCharge::Recurring { .. } => {}
-            FeeCharge::Once { on, .. } => {
-                if *on < whole.from || whole.until.is_some_and(|until| until <= *on) {
-                    let what = format!("the fee falls due on {on}, and the version holds {}", span(whole));
-                    findings.push(finding(
-                        part,
-                        "on",
-                        what,
-                        "write a day within, or move the fee to the version of that day",
-                    ));
-                }
-            }
-            FeeCharge::Percentage { of, .. } => {
-                let before = whole.terms.fees[..n].iter().map(|fee| &fee.name);
-                let known: Vec<&CardName> = cards(whole).map(|card| &card.name).chain(before).collect();
-                references(part, "of", of, &known, whole, findings);
-            }
+        if let FeeCharge::Percentage { of, .. } = &fee.charge {
+            let before = whole.terms.fees[..n].iter().map(|fee| &fee.name);
+            let known: Vec<&CardName> = cards(whole).map(|card| &card.name).chain(before).collect();
+            references(Part::Fee(n), "of", of, &known, whole, findings);
         }
     }
 }

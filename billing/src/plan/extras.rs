@@ -133,7 +133,7 @@ pub(super) fn discount(
         (None, Some(_)) => fraction(table, "percentage", problems).map(Off::Fraction),
         (None, None) => {
             let what = format!("{} has neither `percentage` nor `amount`", table.title);
-            problems.add(&table.span, what, "add percentage = \"10\"".to_owned());
+            problems.add(&table.span, what, "add percentage = \"10 %\"".to_owned());
             None
         }
         (Some(_), Some(percentage)) => {

@@ -55,7 +55,7 @@ pub(super) const PERCENTAGE: Limits = Limits {
     what: "a percentage",
     decimals: MAX_INCLUDED_DECIMALS - 2,
     whole_digits: MAX_WHOLE_DIGITS,
-    example: "\"10\"",
+    example: "\"10 %\"",
     sign: Sign::None,
 };
 
@@ -112,14 +112,31 @@ pub(super) fn positive(
     Some(at.value)
 }
 
-/// A percentage above 0 and up to 100, as a fraction.
+/// A percentage above 0 and up to 100, as a fraction. A bare number below 1 is refused: whoever writes `"0.10"` may mean
+/// a tenth of a per cent, or, as with a tax rate, ten.
 pub(super) fn fraction(table: &Table<'_>, key: &str, problems: &mut Problems<'_>) -> Option<Decimal> {
-    let at = decimal(table, key, &PERCENTAGE, problems)?;
-    if Decimal::ZERO < at.value && at.value <= Decimal::ONE_HUNDRED {
-        return Some((at.value / Decimal::ONE_HUNDRED).normalize());
-    }
-    let what = format!("`{key}` is {}, which is not above 0 and at most 100", at.value);
-    problems.add(&at.span, what, format!("write it in per cent: {key} = \"10\" is 10 %"));
+    let at = table.text(key, PERCENTAGE.example, problems)?;
+    let bare = at.value.strip_suffix('%').map(str::trim_end);
+    let value = match number::parse(bare.unwrap_or(at.value), &PERCENTAGE) {
+        Ok(value) => value,
+        Err((what, mend)) => {
+            problems.add(&at.span, format!("`{key}`: {what}"), mend);
+            return None;
+        }
+    };
+    let (what, mend) = if Decimal::ZERO == value || Decimal::ONE_HUNDRED < value {
+        (
+            format!("`{key}` is {value}, which is not above 0 and at most 100"),
+            format!("write {key} = \"10 %\""),
+        )
+    } else if bare.is_none() && value < Decimal::ONE {
+        let percent = (value * Decimal::ONE_HUNDRED).normalize();
+        let what = format!("`{key}` is {value}: is that {value} % or {percent} %?");
+        (what, format!("write {key} = \"{value} %\" or {key} = \"{percent} %\""))
+    } else {
+        return Some((value / Decimal::ONE_HUNDRED).normalize());
+    };
+    problems.add(&at.span, what, mend);
     None
 }
 

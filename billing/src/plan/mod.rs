@@ -4,7 +4,7 @@
 //! A plan knows no tenant and no usage, and reads no clock. It is resolved when it is parsed: version starts are
 //! instants, so that rating needs no time zone.
 
-mod card;
+pub(crate) mod card;
 pub(crate) mod check;
 mod cuts;
 mod extras;
@@ -14,6 +14,7 @@ mod parse;
 mod price;
 mod problem;
 mod reader;
+pub(crate) mod terms_file;
 mod version;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -464,6 +465,15 @@ impl PricePlan {
     #[must_use]
     pub fn source(&self) -> &str {
         &self.source
+    }
+
+    /// The same plan with other versions, which are in order and at least one.
+    pub(crate) fn with_versions(&self, versions: Vec<(Date, VersionTerms)>) -> Option<Self> {
+        let versions = versions.into_iter().map(|(from, terms)| {
+            let starts_at = cuts::midnight(from, &self.zone)?;
+            Some(PlanVersion { from, starts_at, terms })
+        });
+        Some(Self { versions: versions.collect::<Option<_>>()?, ..self.clone() })
     }
 
     /// The version that holds at `at`; `None` before the first one starts.
