@@ -17,7 +17,9 @@ use jiff::civil::Date;
 use migrations::{Database, Scope};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use uuid::Uuid;
 
+use super::idempotency;
 use super::identity::{self, Access, Caller};
 use super::page::Paging;
 use super::problem::{Kind, Problem};
@@ -43,6 +45,7 @@ pub struct Call {
     path: BTreeMap<String, String>,
     query: BTreeMap<String, String>,
     body: Bytes,
+    thing_id: Uuid,
 }
 
 /// What is known of an operation before its request is read.
@@ -56,6 +59,8 @@ pub struct Rules {
     pub media_types: &'static [&'static str],
     /// Whether the body may be left out.
     pub body_is_optional: bool,
+    /// Whether it is done once for each key that the caller sends.
+    pub is_once: bool,
 }
 
 impl Call {
@@ -80,7 +85,7 @@ impl Call {
             Method::GET | Method::HEAD => Bytes::new(),
             _ => body_of(&request, payload, rules).await?,
         };
-        Ok(Self { parts, caller, request, path, query, body })
+        Ok(Self { parts, caller, request, path, query, body, thing_id: Uuid::now_v7() })
     }
 
     /// Who asks.
@@ -110,6 +115,26 @@ impl Call {
     #[must_use]
     pub fn db(&self) -> &Database {
         &self.parts.database
+    }
+
+    /// The id of what is to be made. It is the same one when the request is sent again with its idempotency key, so a
+    /// handler that finds it taken answers with what is there.
+    #[must_use]
+    pub const fn thing_id(&self) -> Uuid {
+        self.thing_id
+    }
+
+    pub(super) const fn set_thing_id(&mut self, id: Uuid) {
+        self.thing_id = id;
+    }
+
+    pub(super) const fn request(&self) -> &HttpRequest {
+        &self.request
+    }
+
+    /// What tells this request from others.
+    pub(super) fn fingerprint(&self) -> [u8; 32] {
+        idempotency::fingerprint(&self.request, &self.body)
     }
 
     /// A part of the path.

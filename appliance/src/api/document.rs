@@ -40,6 +40,8 @@ Weir meters a KVM cloud, and shows provider and tenants the same numbers, down t
 
 **Changes at once.** What two people may change has an `ETag`. A change sends it back in `If-Match`: 428 without, 412 when somebody else was faster.
 
+**Requests that are sent twice.** What makes something takes an `Idempotency-Key`: within 24 hours, the same request with the same key is answered as before, with `Idempotent-Replayed: true`, and makes nothing more; another request with it is refused with 422. Keys are the user's own. A request that was refused may be mended and sent again with its key.
+
 **Refusals** are problem details (RFC 9457). Unknown parameters and fields are refused, never ignored. A body has at most 65,536 bytes.";
 
 /// The document of these operations.

@@ -6,6 +6,7 @@
 mod call;
 mod cursor;
 mod document;
+pub mod idempotency;
 mod identity;
 mod operation;
 mod page;

@@ -16,6 +16,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::call::{Call, Rules};
 use super::cursor;
+use super::idempotency;
 use super::identity::Access;
 use super::page;
 use super::problem::{Kind, Problem};
@@ -45,6 +46,7 @@ pub struct Operation {
     pub(super) answer: Answer,
     pub(super) problems: Vec<Kind>,
     pub(super) schemas: Schemas,
+    is_once: bool,
     handler: Rc<dyn Fn(Call) -> Handling>,
 }
 
@@ -126,6 +128,7 @@ impl Operation {
             },
             problems: Vec::new(),
             schemas: Vec::new(),
+            is_once: false,
             handler: Rc::new(move |call| Box::pin(handler(call))),
         }
     }
@@ -290,6 +293,29 @@ impl Operation {
         self
     }
 
+    /// Takes an `Idempotency-Key`: with one, it is done once, however often it is sent. See [`Call::thing_id`].
+    #[must_use]
+    pub fn once(mut self) -> Self {
+        let schema = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .min_length(Some(1))
+            .max_length(Some(idempotency::KEY_MAX))
+            .pattern(Some("^[!-~]+$"))
+            .examples([serde_json::json!("6b1f1c0e-6d0b-4f0e-9a2b-0d1f5b0c7a11")]);
+        let parameter = ParameterBuilder::new()
+            .name(idempotency::HEADER)
+            .parameter_in(ParameterIn::Header)
+            .required(Required::False)
+            .description(Some(
+                "A random UUID for each thing that is to be made: a request that is sent again with its key, within 24 hours, is answered as before and makes nothing more.",
+            ))
+            .schema(Some(Schema::Object(schema.build())));
+        self.parameters.push(parameter.build());
+        self.problems.extend([Kind::InvalidHeader, Kind::Conflict, Kind::Unprocessable]);
+        self.is_once = true;
+        self
+    }
+
     /// May be refused so, too.
     #[must_use]
     pub fn refuses(mut self, kinds: &[Kind]) -> Self {
@@ -340,6 +366,7 @@ impl Operation {
                 .collect(),
             media_types: self.body.as_ref().map_or(&[], |body| body.media_types),
             body_is_optional: self.body.as_ref().is_some_and(|body| body.is_optional),
+            is_once: self.is_once,
         });
         let handler = Rc::clone(&self.handler);
         let route = match self.method {
@@ -351,7 +378,7 @@ impl Operation {
             let (rules, handler) = (Rc::clone(&rules), Rc::clone(&handler));
             async move {
                 let call = Call::read(request, payload, &rules).await?;
-                handler(call).await
+                if rules.is_once { idempotency::once(call, |call| handler(call)).await } else { handler(call).await }
             }
         })
     }

@@ -25,6 +25,7 @@ pub fn operations() -> Vec<Operation> {
             .access(Access::Provider)
             .takes::<NewUser>()
             .creates::<UserBody>("The user.")
+            .once()
             .refuses(&[Kind::Conflict, Kind::Unprocessable]),
         Operation::new(
             Method::GET,

@@ -76,6 +76,7 @@ pub fn operations() -> Vec<Operation> {
         .saying("It must fit into the tenant's quota.")
         .takes::<NewInstance>()
         .creates::<InstanceBody>("The instance.")
+        .once()
         .refuses(&[Kind::QuotaExceeded, Kind::Conflict, Kind::Unprocessable]),
         Operation::new(Method::GET, "/v1/instances/{id}", "getInstance", Tag::Instances, "An instance", get)
             .answers::<InstanceBody>("The instance."),

@@ -33,6 +33,7 @@ pub fn operations() -> Vec<Operation> {
             .access(Access::Provider)
             .takes::<NewTenant>()
             .creates::<TenantBody>("The tenant.")
+            .once()
             .versioned()
             .refuses(&[Kind::Conflict, Kind::Unprocessable]),
         Operation::new(Method::GET, "/v1/tenants/{tenant}", "getTenant", Tag::Tenants, "A tenant", get)

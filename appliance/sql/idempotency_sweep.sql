@@ -1,0 +1,2 @@
+DELETE FROM idempotency_key
+WHERE created_at < $1
