@@ -23,7 +23,7 @@ included = "10"
 const CASES: &[(&str, &str, &str)] = &[
     ("an unknown key at the top", "name =", "colour = \"red\"\nname ="),
     ("a key with a slip", "time_zone =", "timezone ="),
-    ("an unknown key of a card", "included =", "minimum ="),
+    ("an unknown key of a card", "included =", "colour ="),
     ("a slip in a card", "included =", "incldued ="),
     ("no name", "name = \"standard\"\n", ""),
     ("a name with a slash", "\"standard\"", "\"stan/dard\""),
@@ -33,7 +33,6 @@ const CASES: &[(&str, &str, &str)] = &[
     ("a currency in small letters", "\"EUR\"", "\"eur\""),
     ("a currency that nobody pays in", "\"EUR\"", "\"XAU\""),
     ("an unknown zone", "Europe/Berlin", "Europe/Bielefeld"),
-    ("no tax", "[tax]\nname = \"VAT\"\nrate = \"0.19\"\n", ""),
     ("a tax in per cent", "\"0.19\"", "\"19\""),
     ("a negative tax", "\"0.19\"", "\"-0.19\""),
     ("a tax of nothing but a name", "rate = \"0.19\"\n", ""),
@@ -102,6 +101,13 @@ fn every_slip_is_told_with_its_place_and_its_remedy() {
         GOOD.replace("\"EUR\"", "\"EURO\"").replace("\"0.04\"", "0.04").replace("cpu_ns", "cpu");
     add("several at once", &all_at_once);
     insta::assert_snapshot!(told.trim_end());
+}
+
+#[test]
+fn a_plan_without_a_tax_of_its_own_leaves_it_to_the_tax_table() {
+    let text = GOOD.replace("[tax]\nname = \"VAT\"\nrate = \"0.19\"\n", "");
+    let plan = PricePlan::parse("plan.toml", text.as_bytes()).unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!(plan.tax(), None);
 }
 
 #[test]
