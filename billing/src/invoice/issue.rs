@@ -1,21 +1,31 @@
-//! Issuing: rate, number and store an invoice, and order the mail about it, in one transaction. It fetches no usage
-//! (whoever calls did, cut at the plan's versions) and sends nothing: the row in the outbox is all.
+//! Issuing: rate, number and store an invoice, book it, and order the mail about it, in one transaction. It fetches no usage
+//! (whoever calls did, cut where prices change) and sends nothing: the row in the outbox is all.
 
 use jiff::Timestamp;
-use metering::{TenantId, TenantName, UsageRecord, Window};
+use metering::{TenantId, TenantName, Window};
 use migrations::{Database, Scope, Transaction};
-use rust_decimal::Decimal;
 use tokio_postgres::Row;
 
-use super::document::{InvoiceDocument, InvoiceId, InvoiceStatus, Party};
-use super::draft::{Buyer, draft};
-use crate::money::MoneyError;
+use super::document::{InvoiceDocument, InvoiceId};
+use super::draft::Bill;
+use super::lifecycle::{Action, Desk, Stage};
 use crate::period::{self, PeriodError};
 use crate::plan::PricePlan;
 use crate::rating::RatingError;
+use crate::store::invoice_write::{self as write, Origin, Payer};
 use crate::store::invoices::{Invoice, StoreError, read_window, with_number};
-use crate::store::outbox::{self, Mail};
-use crate::store::sql;
+use crate::store::{invoice_sql, sql};
+
+/// What a bill stands on, besides what it says itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Basis {
+    /// The revision of the tenant's own terms that are worked into the plan, if it has any.
+    pub terms_revision: Option<i32>,
+    /// When its usage was read; not said: now.
+    pub rated_at: Option<Timestamp>,
+    /// Until when late readings were waited for, if they were.
+    pub cutoff_at: Option<Timestamp>,
+}
 
 /// What came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +34,17 @@ pub enum Issued {
     New(Invoice),
     /// It had been issued before, for the same tenant and period; nothing was changed.
     Already(Invoice),
+}
+
+/// What became of a bill that is to wait.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// It waits, rated now.
+    Waits(InvoiceId, Stage),
+    /// Somebody looks at it or has approved it: it was left as it was.
+    Kept(InvoiceId, Stage),
+    /// It was issued before.
+    Issued(Box<Invoice>),
 }
 
 /// Why nothing was issued.
@@ -78,43 +99,39 @@ pub enum IssueError {
     Store(#[from] StoreError),
 }
 
-/// Issues the invoice of `tenant` for `period`, or finds the one that was issued for exactly this period before.
+/// Issues the invoice of `tenant` for the bill's period, or finds the one that was issued for exactly this period before.
+/// One that waits in draft or review is rated anew by this bill; one that was approved is issued as it was approved.
 ///
-/// All or nothing: number, lines, document and the mail in the outbox are stored in one transaction. When the connection breaks, doing it
-/// again is right, whether or not the first attempt was stored.
+/// All or nothing: number, lines, document, booking, event and the mail in the outbox are stored in one transaction. When the
+/// connection breaks, doing it again is right, whether or not the first attempt was stored.
 ///
 /// # Errors
 /// See [`IssueError`]; [`IssueError::is_transient`] tells whether to try again.
 pub async fn issue(
     database: &Database,
     tenant: TenantId,
-    plan: &PricePlan,
-    usage: &[UsageRecord],
-    period: Window,
-    seller: &Party,
+    bill: Bill<'_>,
+    basis: Basis,
+    desk: &Desk<'_>,
     now: Timestamp,
 ) -> Result<Issued, IssueError> {
-    if tenant == TenantId::UNASSIGNED {
-        return Err(IssueError::Unassigned);
-    }
-    period::check_over(period, now)?;
+    let (plan, period) = (bill.plan, bill.period);
+    check(tenant, period, now)?;
+    // Before the tenant is locked: it takes longest.
+    let rated = bill.draft();
     let mut session = database.session().await?;
     let transaction = session.begin(Scope::Provider).await?;
-    let buyer = lock_tenant(&transaction, tenant).await?;
-    if let Some(number) = issued_before(&transaction, tenant, &buyer.tenant, period).await? {
-        let invoice = with_number(&transaction, &number).await?;
-        let invoice = invoice.ok_or(IssueError::NoTenant(tenant))?;
-        return Ok(Issued::Already(invoice));
-    }
-    let document = draft(InvoiceId::new(), seller, buyer, plan, usage, period)?;
-    if document.lines.is_empty() {
-        return Err(IssueError::Nothing { tenant: document.tenant, period, plan: plan.name().to_owned() });
-    }
-    let revision = plan_revision(&transaction, plan).await?;
-    insert_draft(&transaction, tenant, revision, &document).await?;
-    insert_lines(&transaction, tenant, &document).await?;
-    let year = now.to_zoned(plan.time_zone().clone()).year();
-    let invoice = number(&transaction, tenant, document, year, now).await?;
+    let payer = write::lock_tenant(&transaction, tenant).await?.ok_or(IssueError::NoTenant(tenant))?;
+    let document = match standing(&transaction, &payer, period).await? {
+        Standing::Issued(invoice) => return Ok(Issued::Already(*invoice)),
+        Standing::Waits(document, Stage::Approved) => *document,
+        waits => {
+            let document = something(rated, &payer, plan)?;
+            store(&transaction, &payer, plan, document, waits, (basis, now)).await?
+        }
+    };
+    let number = write::take_number(&transaction, desk, &document, now).await?;
+    let invoice = write::issue(&transaction, &payer, document, &number, desk, now).await?;
     transaction.commit().await?;
     tracing::info!(
         number = invoice.document.number,
@@ -123,6 +140,46 @@ pub async fn issue(
         "invoice issued"
     );
     Ok(Issued::New(invoice))
+}
+
+/// Keeps the bill of a period that is over as a draft (which the next one replaces) or for review (which nothing replaces).
+/// What is in review or approved already, or was issued, is left as it is.
+///
+/// # Errors
+/// See [`IssueError`]; [`IssueError::is_transient`] tells whether to try again.
+pub async fn hold(
+    database: &Database,
+    tenant: TenantId,
+    bill: Bill<'_>,
+    (basis, stage): (Basis, Stage),
+    desk: &Desk<'_>,
+    now: Timestamp,
+) -> Result<Held, IssueError> {
+    let (plan, period) = (bill.plan, bill.period);
+    check(tenant, period, now)?;
+    let rated = bill.draft();
+    let mut session = database.session().await?;
+    let transaction = session.begin(Scope::Provider).await?;
+    let payer = write::lock_tenant(&transaction, tenant).await?.ok_or(IssueError::NoTenant(tenant))?;
+    let waits = match standing(&transaction, &payer, period).await? {
+        Standing::Issued(invoice) => return Ok(Held::Issued(invoice)),
+        Standing::Waits(document, kept @ (Stage::Review | Stage::Approved)) => {
+            return Ok(Held::Kept(document.invoice_id, kept));
+        }
+        waits => waits,
+    };
+    let is_new = matches!(waits, Standing::Nothing);
+    let document = something(rated, &payer, plan)?;
+    let id = store(&transaction, &payer, plan, document, waits, (basis, now)).await?.invoice_id;
+    if is_new {
+        write::note(&transaction, tenant, id, (Action::Drafted, None), desk, now).await?;
+    }
+    if stage != Stage::Draft {
+        write::set_status(&transaction, id, stage.as_str()).await?;
+        write::note(&transaction, tenant, id, (stage.action(), None), desk, now).await?;
+    }
+    transaction.commit().await?;
+    Ok(Held::Waits(id, stage))
 }
 
 impl Issued {
@@ -135,148 +192,95 @@ impl Issued {
     }
 }
 
-async fn lock_tenant(transaction: &Transaction<'_>, tenant: TenantId) -> Result<Buyer, IssueError> {
-    let row = transaction.query_opt(sql::TENANT_LOCK, &[&tenant.uuid()]).await?;
-    let row = row.ok_or(IssueError::NoTenant(tenant))?;
-    let name: String = row.try_get("name")?;
-    Ok(Buyer {
-        tenant: TenantName::new(&name).map_err(|error| StoreError::unreadable("tenant", &name, &error))?,
-        party: Party {
-            name: row.try_get("display_name")?,
-            address: row.try_get("address")?,
-            country: None,
-            tax_number: row.try_get("tax_number")?,
-        },
-        time_zone: row.try_get("time_zone")?,
-    })
+fn check(tenant: TenantId, period: Window, now: Timestamp) -> Result<(), IssueError> {
+    if tenant == TenantId::UNASSIGNED {
+        return Err(IssueError::Unassigned);
+    }
+    Ok(period::check_over(period, now)?)
 }
 
-/// The number of the invoice for exactly this period.
-async fn issued_before(
+/// What there is for a tenant and a period.
+enum Standing {
+    Nothing,
+    Waits(Box<InvoiceDocument>, Stage),
+    Issued(Box<Invoice>),
+}
+
+/// What there is for exactly this period. An error when something is there for a part of it.
+async fn standing(
     transaction: &Transaction<'_>,
-    tenant: TenantId,
-    name: &TenantName,
+    payer: &Payer,
     period: Window,
-) -> Result<Option<String>, IssueError> {
+) -> Result<Standing, IssueError> {
     let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
-        [&tenant.uuid(), &period.start(), &period.end()];
+        [&payer.tenant_id.uuid(), &period.start(), &period.end()];
     let rows: Vec<Row> = transaction.query(sql::INVOICE_OVERLAPPING, &parameters).await?;
     let Some(row) = rows.first() else {
-        return Ok(None);
+        return Ok(Standing::Nothing);
     };
     let other = read_window(row)?;
     let number: Option<String> = row.try_get("number")?;
-    match number {
-        Some(number) if other == period => Ok(Some(number)),
-        number => Err(IssueError::Overlaps {
+    if other != period {
+        return Err(IssueError::Overlaps {
             number: number.unwrap_or_else(|| "a draft".to_owned()),
             other,
-            tenant: name.clone(),
+            tenant: payer.name.clone(),
             period,
-        }),
+        });
     }
+    let id = InvoiceId::from_uuid(row.try_get("invoice_id")?);
+    let unreadable = |why: &str| StoreError::unreadable("invoice", &id.to_string(), &why);
+    if let Some(number) = number {
+        let invoice = with_number(transaction, &number).await?.ok_or_else(|| unreadable("it is gone"))?;
+        return Ok(Standing::Issued(Box::new(invoice)));
+    }
+    let row = transaction.query_one(invoice_sql::LOCK, &[&id.uuid(), &None::<&str>]).await?;
+    let stage = Stage::parse(row.try_get("status")?).ok_or_else(|| unreadable("its status is not known"))?;
+    let document = super::lifecycle::read_document(&row, id)?;
+    Ok(Standing::Waits(Box::new(document), stage))
 }
 
-async fn plan_revision(transaction: &Transaction<'_>, plan: &PricePlan) -> Result<i32, IssueError> {
-    let row = transaction.query_opt(sql::PLAN_REVISION, &[&plan.name(), &plan.source()]).await?;
-    let row = row.ok_or_else(|| IssueError::PlanNotApplied(plan.name().to_owned()))?;
-    Ok(row.try_get("revision")?)
+/// A document with at least one line.
+fn something(
+    rated: Result<InvoiceDocument, RatingError>,
+    payer: &Payer,
+    plan: &PricePlan,
+) -> Result<InvoiceDocument, IssueError> {
+    let document = rated?;
+    if document.lines.is_empty() {
+        let (tenant, period) = (payer.name.clone(), document.service_period);
+        return Err(IssueError::Nothing { tenant, period, plan: plan.name().to_owned() });
+    }
+    Ok(document)
 }
 
-async fn insert_draft(
+/// Stores a document as a draft, in the place of the one that waits.
+async fn store(
     transaction: &Transaction<'_>,
-    tenant: TenantId,
-    revision: i32,
-    document: &InvoiceDocument,
-) -> Result<(), IssueError> {
-    transaction
-        .execute(
-            sql::INVOICE_INSERT,
-            &[
-                &document.invoice_id.uuid(),
-                &tenant.uuid(),
-                &document.service_period.start(),
-                &document.service_period.end(),
-                &document.plan.name,
-                &revision,
-                &document.currency.code(),
-                &document.subtotal.amount(),
-                &document.taxes.first().map(|tax| tax.rate).unwrap_or_default(),
-                &document.tax_total().map_err(RatingError::from)?.amount(),
-                &document.total.amount(),
-            ],
-        )
-        .await?;
-    Ok(())
-}
-
-async fn insert_lines(
-    transaction: &Transaction<'_>,
-    tenant: TenantId,
-    document: &InvoiceDocument,
-) -> Result<(), IssueError> {
-    let lines = &document.lines;
-    let base_quantities = lines
-        .iter()
-        .map(|line| {
-            let value = i128::try_from(line.base_quantity).ok();
-            value
-                .and_then(|value| Decimal::try_from_i128_with_scale(value, 0).ok())
-                .ok_or(RatingError::Money(MoneyError::TooLarge { currency: document.currency }))
-        })
-        .collect::<Result<Vec<Decimal>, _>>()?;
-    transaction
-        .execute(
-            sql::INVOICE_LINE_INSERT,
-            &[
-                &tenant.uuid(),
-                &document.invoice_id.uuid(),
-                &(1_i32..).take(lines.len()).collect::<Vec<_>>(),
-                &lines.iter().map(|line| line.key.as_str()).collect::<Vec<_>>(),
-                &lines.iter().map(|line| line.meter.map_or("", |meter| meter.as_str())).collect::<Vec<_>>(),
-                &lines.iter().map(|line| line.kind.as_str()).collect::<Vec<_>>(),
-                &lines.iter().map(|line| line.service_period.start()).collect::<Vec<_>>(),
-                &lines.iter().map(|line| line.service_period.end()).collect::<Vec<_>>(),
-                &base_quantities,
-                &lines.iter().map(|line| line.quantity).collect::<Vec<_>>(),
-                &lines.iter().map(|line| line.unit.as_str()).collect::<Vec<_>>(),
-                &lines.iter().map(|line| line.unit_price).collect::<Vec<_>>(),
-                &lines.iter().map(|line| line.amount.amount()).collect::<Vec<_>>(),
-            ],
-        )
-        .await?;
-    Ok(())
-}
-
-/// Takes a number, last of all, so that the series is locked as short as possible.
-async fn number(
-    transaction: &Transaction<'_>,
-    tenant: TenantId,
+    payer: &Payer,
+    plan: &PricePlan,
     mut document: InvoiceDocument,
-    year: i16,
-    now: Timestamp,
-) -> Result<Invoice, IssueError> {
-    let series = format!("INV-{year:04}");
-    let row = transaction.query_one(sql::SERIES_NEXT, &[&series]).await?;
-    let series_number: i64 = row.try_get("last_number")?;
-    let number = format!("{series}-{series_number:06}");
-    let issued_at = metering::micros(now);
-    document.number = Some(number.clone());
-    document.status = InvoiceStatus::Issued;
-    document.issued_at = Some(issued_at);
-    let invoice_id = document.invoice_id;
-    let document_json = serde_json::to_string_pretty(&document)
-        .map_err(|error| StoreError::unreadable("invoice", &number, &error))?;
-    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
-        [&invoice_id.uuid(), &series, &series_number, &number, &issued_at, &document_json];
-    transaction.execute(sql::INVOICE_ISSUE, &parameters).await?;
-    outbox::put(transaction, &Mail::invoice(tenant, &number), issued_at).await?;
-    Ok(Invoice {
-        invoice_id,
-        tenant_id: tenant,
-        status: InvoiceStatus::Issued,
-        settled_at: None,
-        document,
-        document_json,
-    })
+    waits: Standing,
+    (basis, now): (Basis, Timestamp),
+) -> Result<InvoiceDocument, IssueError> {
+    let revision = write::plan_revision(transaction, plan).await?;
+    let origin = Origin {
+        plan_revision: revision.ok_or_else(|| IssueError::PlanNotApplied(plan.name().to_owned()))?,
+        terms_revision: basis.terms_revision,
+        cutoff_at: basis.cutoff_at,
+        rated_at: basis.rated_at.unwrap_or(now),
+    };
+    match waits {
+        Standing::Waits(before, stage) => {
+            document.invoice_id = before.invoice_id;
+            if stage != Stage::Draft {
+                write::set_status(transaction, before.invoice_id, Stage::Draft.as_str()).await?;
+            }
+            write::replace(transaction, payer.tenant_id, &document, origin).await?;
+        }
+        Standing::Nothing | Standing::Issued(_) => {
+            write::insert(transaction, payer.tenant_id, &document, origin).await?;
+        }
+    }
+    Ok(document)
 }

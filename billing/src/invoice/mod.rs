@@ -1,6 +1,10 @@
-//! Invoices: their outward form, drafts of them, and issuing. Reading them back is [`crate::invoices`].
+//! Invoices: their outward form, drafts of them, issuing, and what becomes of them. Reading them back is [`crate::invoices`].
 
+pub mod compare;
+pub mod correct;
 pub mod document;
 pub mod draft;
 pub mod issue;
+pub mod lifecycle;
 pub mod sample;
+pub mod series;

@@ -11,17 +11,23 @@ use migrations::{Database, Scope};
 use serde::{Deserialize, Serialize};
 use tokio_postgres::types::ToSql;
 
+use super::invoice_write::kind_as_str;
 use super::invoices::{InvoiceSummary, MAX_LISTED, StoreError, summary};
 use super::sql;
-use crate::invoice::document::InvoiceStatus;
+use crate::invoice::document::{DocumentKind, InvoiceStatus};
+use crate::invoice::series::is_series;
 
 /// Which invoices, and how many at once.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InvoiceQuery {
     /// Only this tenant's.
     pub tenant: Option<TenantId>,
     /// Only those that stand there now.
     pub status: Option<InvoiceStatus>,
+    /// Only those that are overdue at this instant.
+    pub overdue_at: Option<Timestamp>,
+    /// Only documents of this kind.
+    pub kind: Option<DocumentKind>,
     /// Only those that come after it: [`Page::next`] of the page before.
     pub after: Option<InvoiceCursor>,
     /// How many at most, from 1 to [`MAX_LISTED`]; what lies outside is brought inside.
@@ -67,7 +73,7 @@ pub async fn page(
     let tenant = query.tenant.map(TenantId::uuid);
     let status = query.status.map(InvoiceStatus::as_str);
     let after = query.after.as_ref();
-    let parameters: [&(dyn ToSql + Sync); 6] = [
+    let parameters: [&(dyn ToSql + Sync); 8] = [
         &tenant,
         &status,
         &after.map(|cursor| cursor.issued_at),
@@ -75,6 +81,8 @@ pub async fn page(
         &after.map(|cursor| cursor.series_number),
         // One more than asked for tells whether there is another page.
         &(i64::from(limit) + 1),
+        &query.overdue_at.map(micros),
+        &query.kind.map(kind_as_str),
     ];
     let mut session = database.session().await?;
     let transaction = session.begin(scope).await?;
@@ -96,8 +104,7 @@ impl InvoiceCursor {
     fn behind(issued_at: Timestamp, number: &str) -> Result<Self, BadCursor> {
         let (series, series_number) = number.rsplit_once('-').ok_or(BadCursor)?;
         // What stands in numbers, and nothing that the database could not take.
-        let is_series = series.strip_prefix("INV-").is_some_and(|year| year.len() == 4 && is_digits(year));
-        if !is_series || series_number.len() < 6 || !is_digits(series_number) {
+        if !is_series(series) || series_number.len() < 6 || !is_digits(series_number) {
             return Err(BadCursor);
         }
         let series_number = series_number.parse().map_err(|_| BadCursor)?;

@@ -1,15 +1,17 @@
-//! Invoices that were issued: listing, finding, settling. Issuing is [`crate::invoice::issue`], paging
-//! `store::invoice_page`.
+//! Invoices that were issued: listing and finding. Issuing is [`crate::invoice::issue`], what becomes of them
+//! [`crate::invoice::lifecycle`] and [`crate::books`], paging `store::invoice_page`.
 
 use jiff::Timestamp;
-use metering::{TenantId, TenantName, Window, micros};
+use metering::{TenantId, TenantName, Window};
 use migrations::{Database, DbError, Scope, Transaction};
 use rust_decimal::Decimal;
 use tokio_postgres::Row;
 
 pub use super::invoice_page::{BadCursor, InvoiceCursor, InvoiceQuery, Page, page};
+use super::invoice_write::kind_as_str;
 use super::sql;
-use crate::invoice::document::{InvoiceDocument, InvoiceId, InvoiceStatus};
+pub use super::waiting::{Waiting, WaitingQuery, waiting};
+use crate::invoice::document::{DocumentKind, InvoiceDocument, InvoiceId, InvoiceStatus};
 use crate::money::{Currency, Money};
 
 /// The most invoices that one list holds: more than a page shows, little enough to hold in memory.
@@ -26,6 +28,12 @@ pub struct Invoice {
     pub status: InvoiceStatus,
     /// When it was paid or withdrawn.
     pub settled_at: Option<Timestamp>,
+    /// From when on it is overdue, unless it was paid.
+    pub due_at: Option<Timestamp>,
+    /// When it went out.
+    pub sent_at: Option<Timestamp>,
+    /// The number of what stands in its place.
+    pub replaced_by: Option<String>,
     /// The document.
     pub document: InvoiceDocument,
     /// The document as it was stored: the same bytes for ever.
@@ -45,23 +53,24 @@ pub struct InvoiceSummary {
     pub number: String,
     /// Where it stands now.
     pub status: InvoiceStatus,
+    /// What kind of document it is.
+    pub kind: DocumentKind,
     /// What it is for.
     pub service_period: Window,
-    /// What is to be paid, with tax.
+    /// What is to be paid, with tax; of a credit note, what is given back.
     pub total: Money,
     /// When it got its number.
     pub issued_at: Timestamp,
+    /// From when on it is overdue, unless it was paid.
+    pub due_at: Option<Timestamp>,
+    /// When it went out.
+    pub sent_at: Option<Timestamp>,
+    /// The number of what it takes back or takes the place of.
+    pub corrects: Option<String>,
+    /// The number of what stands in its place.
+    pub replaced_by: Option<String>,
     /// When it was paid or withdrawn.
     pub settled_at: Option<Timestamp>,
-}
-
-/// How an issued invoice ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Settlement {
-    /// It was paid.
-    Paid,
-    /// It is withdrawn. Its number stays taken; its period may be invoiced again.
-    Void,
 }
 
 /// What can go wrong with stored plans and invoices.
@@ -80,6 +89,22 @@ pub enum StoreError {
         /// Why.
         why: String,
     },
+}
+
+impl InvoiceSummary {
+    /// Whether it should have been paid by now.
+    #[must_use]
+    pub fn is_overdue(&self, now: Timestamp) -> bool {
+        is_overdue(self.status, self.due_at, now)
+    }
+}
+
+impl Invoice {
+    /// Whether it should have been paid by now.
+    #[must_use]
+    pub fn is_overdue(&self, now: Timestamp) -> bool {
+        is_overdue(self.status, self.due_at, now)
+    }
 }
 
 impl StoreError {
@@ -122,32 +147,6 @@ pub async fn find(database: &Database, scope: Scope, number: &str) -> Result<Opt
     with_number(&transaction, number).await
 }
 
-/// Notes that an issued invoice was paid or is withdrawn. `false` when there is no invoice of that number that is
-/// issued and not settled.
-///
-/// # Errors
-/// The database failed.
-pub async fn settle(
-    database: &Database,
-    number: &str,
-    settlement: Settlement,
-    now: Timestamp,
-) -> Result<bool, StoreError> {
-    if number.contains('\0') {
-        return Ok(false);
-    }
-    let status = match settlement {
-        Settlement::Paid => InvoiceStatus::Paid,
-        Settlement::Void => InvoiceStatus::Void,
-    };
-    let mut session = database.session().await?;
-    let transaction = session.begin(Scope::Provider).await?;
-    let settled =
-        transaction.execute(sql::INVOICE_SETTLE, &[&number, &status.as_str(), &micros(now)]).await?;
-    transaction.commit().await?;
-    Ok(0 < settled)
-}
-
 /// The invoice of that number, within a transaction.
 pub(crate) async fn with_number(
     transaction: &Transaction<'_>,
@@ -168,9 +167,16 @@ pub(crate) async fn with_number(
         tenant_id: TenantId::from_uuid(row.try_get("tenant_id")?),
         status: read_status(&row, number)?,
         settled_at: row.try_get("settled_at")?,
+        due_at: row.try_get("due_at")?,
+        sent_at: row.try_get("sent_at")?,
+        replaced_by: row.try_get("replaced_by")?,
         document,
         document_json,
     }))
+}
+
+fn is_overdue(status: InvoiceStatus, due_at: Option<Timestamp>, now: Timestamp) -> bool {
+    status == InvoiceStatus::Issued && due_at.is_some_and(|due_at| due_at <= now)
 }
 
 /// The period of a row of `invoice`.
@@ -192,12 +198,25 @@ pub(super) fn summary(row: &Row) -> Result<InvoiceSummary, StoreError> {
         tenant_id: TenantId::from_uuid(row.try_get("tenant_id")?),
         tenant,
         status: read_status(row, &number)?,
+        kind: read_kind(row, &number)?,
         service_period: read_window(row)?,
         total,
         issued_at: row.try_get("issued_at")?,
+        due_at: row.try_get("due_at")?,
+        sent_at: row.try_get("sent_at")?,
+        corrects: row.try_get("corrects")?,
+        replaced_by: row.try_get("replaced_by")?,
         settled_at: row.try_get("settled_at")?,
         number,
     })
+}
+
+fn read_kind(row: &Row, number: &str) -> Result<DocumentKind, StoreError> {
+    let kind: &str = row.try_get("kind")?;
+    [DocumentKind::Invoice, DocumentKind::CreditNote, DocumentKind::CorrectedInvoice]
+        .into_iter()
+        .find(|known| kind_as_str(*known) == kind)
+        .ok_or_else(|| StoreError::unreadable("invoice", number, &kind))
 }
 
 fn read_status(row: &Row, number: &str) -> Result<InvoiceStatus, StoreError> {

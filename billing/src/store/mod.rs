@@ -3,11 +3,16 @@
 pub mod budgets;
 pub mod drafts;
 pub mod invoice_page;
+pub mod invoice_sql;
+pub(crate) mod invoice_write;
 pub mod invoices;
 pub(crate) mod outbox;
 pub mod plans;
 pub mod quotas;
+pub mod rechecks;
+pub mod runs;
 pub mod sql;
+pub mod waiting;
 
 /// For errors with a variant `Store(StoreError)`: how a failure of the database becomes one, and whether it passes.
 macro_rules! fails_like_the_store {
@@ -39,7 +44,9 @@ fails_like_the_store!(
     crate::books::payments::PaymentError,
     crate::budget::NoteError,
     crate::budget::SetError,
+    crate::invoice::correct::CorrectError,
     crate::invoice::issue::IssueError,
+    crate::invoice::lifecycle::StepError,
     crate::quota::QuotaError,
     crate::quota::SetError
 );

@@ -25,7 +25,6 @@ pub(crate) const INVOICE_LINE_INSERT: &str = include_str!("../../sql/invoice_lin
 pub(crate) const INVOICE_LIST: &str = include_str!("../../sql/invoice_list.sql");
 pub(crate) const INVOICE_OVERLAPPING: &str = include_str!("../../sql/invoice_overlapping.sql");
 pub(crate) const INVOICE_PAGE: &str = include_str!("../../sql/invoice_page.sql");
-pub(crate) const INVOICE_SETTLE: &str = include_str!("../../sql/invoice_settle.sql");
 pub(crate) const MAIL_INSERT: &str = include_str!("../../sql/mail_insert.sql");
 pub(crate) const PLAN_INSERT: &str = include_str!("../../sql/plan_insert.sql");
 pub(crate) const PLAN_LATEST: &str = include_str!("../../sql/plan_latest.sql");
@@ -66,7 +65,6 @@ pub const ALL: &[(&str, &str)] = &[
     ("invoice_list", INVOICE_LIST),
     ("invoice_overlapping", INVOICE_OVERLAPPING),
     ("invoice_page", INVOICE_PAGE),
-    ("invoice_settle", INVOICE_SETTLE),
     ("mail_insert", MAIL_INSERT),
     ("plan_insert", PLAN_INSERT),
     ("plan_latest", PLAN_LATEST),

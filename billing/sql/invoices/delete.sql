@@ -1,0 +1,2 @@
+DELETE FROM invoice
+WHERE invoice_id = $1

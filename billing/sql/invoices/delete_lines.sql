@@ -1,0 +1,2 @@
+DELETE FROM invoice_line
+WHERE invoice_id = $1

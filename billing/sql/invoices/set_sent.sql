@@ -1,0 +1,3 @@
+UPDATE invoice
+SET sent_at = greatest($2::timestamptz, issued_at)
+WHERE number = $1 AND sent_at IS NULL

@@ -1,0 +1,3 @@
+UPDATE invoice
+SET status = $2
+WHERE invoice_id = $1
