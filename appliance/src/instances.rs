@@ -64,7 +64,11 @@ pub async fn create(
         admitted => admitted?,
     }
     let made = match parts.compute().await {
-        Ok(compute) => compute.create(spec).await.map_err(InstanceError::Compute),
+        Ok(compute) => match compute.create(spec).await {
+            // The same request again, of which somebody died before it could be answered.
+            Err(error) => compute.find(&id.into()).await.map_err(|_| InstanceError::Compute(error)),
+            made => Ok(made?),
+        },
         Err(_) => Err(InstanceError::Stopping),
     };
     let noted = match &made {

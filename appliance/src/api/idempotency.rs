@@ -171,8 +171,7 @@ impl Request {
                 let (answer, response) = Answer::of(response).await?;
                 let Answer { status, location, etag, body } = answer;
                 let now = micros(Timestamp::now());
-                let kept =
-                    self.write(ANSWER, &[&i32::from(status), &location, &etag, &body, &now]).await;
+                let kept = self.write(ANSWER, &[&i32::from(status), &location, &etag, &body, &now]).await;
                 (kept, Ok(response))
             }
             // Nothing was made. It may be mended and sent again, or something else be sent with the key.
@@ -201,7 +200,14 @@ impl Request {
             .query_opt(
                 CLAIM,
                 &[
-                    &tenant, &self.user, &self.key, &self.route, &fingerprint, &proposed, &self.worker, &silent,
+                    &tenant,
+                    &self.user,
+                    &self.key,
+                    &self.route,
+                    &fingerprint,
+                    &proposed,
+                    &self.worker,
+                    &silent,
                     &now,
                 ],
             )
@@ -331,4 +337,192 @@ fn busy() -> Problem {
         format!("a request with this {HEADER} is still being worked on; send it again in a moment, with the same key"),
     )
     .at("header", HEADER)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    use actix_web::test::TestRequest;
+    use migrations::testing::TestDatabase;
+
+    use super::*;
+
+    /// Short, so that a test need not wait long for one that died; long enough for a busy machine to renew.
+    const LEASE: Duration = Duration::from_secs(2);
+
+    /// The things that were made, by id: making one that is there already makes nothing.
+    type Made = Rc<RefCell<Vec<Uuid>>>;
+
+    struct World {
+        database: TestDatabase,
+        tenants: [TenantId; 2],
+        user: Uuid,
+    }
+
+    async fn world() -> World {
+        let database = migrations::testing::database().await;
+        let owner = database.owner_client().await;
+        let tenants = [Uuid::new_v4(), Uuid::new_v4()];
+        for (tenant, name) in tenants.into_iter().zip(["acme", "other"]) {
+            let insert = "INSERT INTO tenant (tenant_id, name, display_name) VALUES ($1, $2, $2)";
+            owner.execute(insert, &[&tenant, &name]).await.unwrap();
+        }
+        World { database, tenants: tenants.map(TenantId::from_uuid), user: Uuid::new_v4() }
+    }
+
+    impl World {
+        fn request(&self, tenant: usize, key: &str, body: &str) -> Request {
+            let tenant = self.tenants[tenant];
+            let request = TestRequest::post().uri("/v1/things").to_http_request();
+            Request {
+                database: self.database.database(),
+                scope: Scope::Tenant(tenant.uuid()),
+                tenant,
+                user: self.user,
+                key: key.to_owned(),
+                route: "POST /v1/things".to_owned(),
+                fingerprint: fingerprint(&request, body.as_bytes()),
+                worker: Uuid::new_v4(),
+                lease: LEASE,
+            }
+        }
+    }
+
+    /// Makes a thing, which takes a while.
+    async fn make(made: Made, id: Uuid) -> Result<HttpResponse, Problem> {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        if !made.borrow().contains(&id) {
+            made.borrow_mut().push(id);
+        }
+        let location = (header::LOCATION, format!("/v1/things/{id}"));
+        Ok(HttpResponse::Created().insert_header(location).insert_header((header::ETAG, "\"1\"")).json(id))
+    }
+
+    async fn shown(answer: HttpResponse) -> (u16, String, bool, String) {
+        let header = |name: &str| {
+            answer.headers().get(name).map_or(String::new(), |value| value.to_str().unwrap().to_owned())
+        };
+        let head =
+            (answer.status().as_u16(), header("location") + &header("etag"), !header(REPLAYED).is_empty());
+        let body = to_bytes(answer.into_body()).await.unwrap();
+        (head.0, head.1, head.2, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn the_same_key_from_four_at_once_makes_one_thing_and_gives_all_the_same_answer() {
+        let (world, made) = (world().await, Made::default());
+        let asked = (0..4).map(|_| {
+            let (request, made) = (world.request(0, "k", "{}"), Rc::clone(&made));
+            async move { shown(request.once(|id| make(made, id)).await.unwrap()).await }
+        });
+        let answers = futures_util::future::join_all(asked).await;
+        let [id] = made.borrow()[..] else { panic!("{made:?}") };
+        let first = (201, format!("/v1/things/{id}\"1\""), format!("\"{id}\""));
+        for (status, head, _, body) in &answers {
+            assert_eq!((*status, head.clone(), body.clone()), first);
+        }
+        assert_eq!(answers.iter().filter(|(_, _, is_again, _)| *is_again).count(), 3);
+    }
+
+    #[tokio::test]
+    async fn another_body_another_user_and_another_tenant_are_told_apart() {
+        let (world, made) = (world().await, Made::default());
+        let ask = async |request: Request| {
+            let made = Rc::clone(&made);
+            request.once(|id| make(made, id)).await
+        };
+        ask(world.request(0, "k", "{}")).await.unwrap();
+        let problem = ask(world.request(0, "k", "{\"a\":1}")).await.unwrap_err();
+        assert_eq!(problem.kind(), Kind::Unprocessable);
+        assert_eq!(made.borrow().len(), 1);
+        // The same key of another tenant, or of another user, is another key.
+        ask(world.request(1, "k", "{\"a\":1}")).await.unwrap();
+        ask(Request { user: Uuid::new_v4(), ..world.request(0, "k", "{\"a\":1}") }).await.unwrap();
+        ask(world.request(0, "l", "{}")).await.unwrap();
+        assert_eq!(made.borrow().len(), 4);
+    }
+
+    #[tokio::test]
+    async fn whoever_dies_between_making_and_answering_leaves_one_thing_and_its_answer() {
+        let (world, made) = (world().await, Made::default());
+        let request = world.request(0, "k", "{}");
+        let begun = request.once(|id| {
+            let made = Rc::clone(&made);
+            async move {
+                make(made, id).await?;
+                std::future::pending().await
+            }
+        });
+        // It made the thing, and then nobody heard of it again.
+        let died = tokio::time::timeout(Duration::from_millis(1_500), begun).await;
+        assert!(died.is_err());
+        let answer = world.request(0, "k", "{}").once(|id| make(Rc::clone(&made), id)).await.unwrap();
+        let [id] = made.borrow()[..] else { panic!("{made:?}") };
+        assert_eq!(shown(answer).await, (201, format!("/v1/things/{id}\"1\""), false, format!("\"{id}\"")));
+    }
+
+    #[tokio::test]
+    async fn a_refused_request_may_be_mended_and_a_failed_one_be_repeated_under_the_same_id() {
+        let world = world().await;
+        let refuse = async |kind, body: &str, ids: &RefCell<Vec<Uuid>>| {
+            let answer = world.request(0, "k", body).once(|id| {
+                ids.borrow_mut().push(id);
+                async move { Err::<HttpResponse, _>(Problem::new(kind, "no")) }
+            });
+            assert_eq!(answer.await.unwrap_err().kind(), kind);
+        };
+        let ids = RefCell::default();
+        refuse(Kind::Conflict, "{}", &ids).await;
+        refuse(Kind::Unavailable, "{\"mended\":true}", &ids).await;
+        refuse(Kind::Internal, "{\"mended\":true}", &ids).await;
+        let made = Made::default();
+        world.request(0, "k", "{\"mended\":true}").once(|id| make(Rc::clone(&made), id)).await.unwrap();
+        let ids = ids.into_inner();
+        assert_ne!(ids[0], ids[1], "a refused request made nothing");
+        assert_eq!((ids[1], ids[1]), (ids[2], made.borrow()[0]), "a failed one may have");
+    }
+
+    #[tokio::test]
+    async fn a_day_later_a_key_is_free_again() {
+        let (world, made) = (world().await, Made::default());
+        world.request(0, "k", "{}").once(|id| make(Rc::clone(&made), id)).await.unwrap();
+        let owner = world.database.owner_client().await;
+        owner.batch_execute("SET weir.scope = 'provider'; UPDATE idempotency_key SET created_at = created_at - interval '25 h'").await.unwrap();
+        world.request(0, "k", "{\"other\":1}").once(|id| make(Rc::clone(&made), id)).await.unwrap();
+        assert_eq!(made.borrow().len(), 2);
+        assert_eq!(sweep(&world.database, Timestamp::now()).await.unwrap(), 0);
+        let later = Timestamp::now() + SignedDuration::from_hours(25);
+        assert_eq!(sweep(&world.database, later).await.unwrap(), 1);
+    }
+
+    #[test]
+    fn a_key_is_some_printable_characters_with_or_without_quotes() {
+        let check = |text: &str, expected: Option<&str>| {
+            let request = TestRequest::default().insert_header((HEADER, text)).to_http_request();
+            assert_eq!(key_of(&request).ok().flatten().as_deref(), expected, "{text:?}");
+        };
+        check("abc", Some("abc"));
+        check("\"abc\"", Some("abc"));
+        check(&"k".repeat(KEY_MAX), Some(&"k".repeat(KEY_MAX)));
+        for odd in ["", "\"\"", "a b", "ä", &"k".repeat(KEY_MAX + 1)] {
+            check(odd, None);
+            let request = TestRequest::default().insert_header((HEADER, odd)).to_http_request();
+            assert_eq!(key_of(&request).unwrap_err().kind(), Kind::InvalidHeader, "{odd:?}");
+        }
+        assert_eq!(key_of(&TestRequest::default().to_http_request()).unwrap(), None);
+        let twice = TestRequest::default().append_header((HEADER, "a")).append_header((HEADER, "b"));
+        assert!(key_of(&twice.to_http_request()).is_err());
+    }
+
+    #[tokio::test]
+    async fn every_statement_fits_the_schema() {
+        let database = migrations::testing::database().await;
+        let mut session = database.session().await.unwrap();
+        for sql in [CLAIM, GET, RENEW, ANSWER, FORGET, EXPIRE, SWEEP] {
+            let transaction = session.begin(Scope::Provider).await.unwrap();
+            transaction.prepare_cached(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+        }
+    }
 }

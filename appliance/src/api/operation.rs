@@ -378,7 +378,11 @@ impl Operation {
             let (rules, handler) = (Rc::clone(&rules), Rc::clone(&handler));
             async move {
                 let call = Call::read(request, payload, &rules).await?;
-                if rules.is_once { idempotency::once(call, |call| handler(call)).await } else { handler(call).await }
+                if rules.is_once {
+                    idempotency::once(call, |call| handler(call)).await
+                } else {
+                    handler(call).await
+                }
             }
         })
     }

@@ -141,7 +141,8 @@ async fn list(call: Call) -> Result<HttpResponse, Problem> {
 async fn create(call: Call) -> Result<HttpResponse, Problem> {
     let new: NewInstance = call.body()?;
     let tenant = owner_to_be(&call, new.tenant.as_deref()).await?;
-    let spec = spec(&call, new, &tenant)?;
+    let id = InstanceId::from_uuid(call.thing_id());
+    let spec = InstanceSpec { instance_id: Some(id), ..spec(&call, new, &tenant)? };
     let (parts, boot) = (Arc::clone(&call.parts), spec.boot.clone());
     // In a task of its own: a caller that hangs up leaves nothing half made, and nothing held for it.
     let made = tokio::spawn(async move { instances::create(&parts, &tenant, spec).await }).await;

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use tracing::{error, warn};
 
+use crate::api::idempotency;
 use crate::parts::Parts;
 use crate::{instances, spending};
 
@@ -60,11 +61,14 @@ pub async fn roll_up(parts: Arc<Parts>, mut stop: watch::Receiver<bool>) {
     }
 }
 
-/// Clears sessions away until `stop` turns true.
+/// Clears sessions, and answers to requests that nobody will repeat, away until `stop` turns true.
 pub async fn sweep(parts: Arc<Parts>, mut stop: watch::Receiver<bool>) {
     loop {
         if let Err(failure) = accounts::sessions::sweep(&parts.database, Timestamp::now()).await {
             error!("ended sessions were not cleared away: {:#}", anyhow::Error::from(failure));
+        }
+        if let Err(failure) = idempotency::sweep(&parts.database, Timestamp::now()).await {
+            error!("old idempotency keys were not cleared away: {:#}", anyhow::Error::from(failure));
         }
         if !goes_on(&mut stop, SWEEP_INTERVAL).await {
             return;
