@@ -1,7 +1,9 @@
 #![doc = include_str!("../README.md")]
 
+pub mod account;
 pub mod books;
 pub mod budget;
+pub mod country;
 pub mod exchange;
 pub mod invoice;
 pub mod money;

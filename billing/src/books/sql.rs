@@ -1,6 +1,13 @@
 //! Every statement of the books, by name. They stand in `sql/books/*.sql`; a test prepares each on a migrated database.
 
+pub(crate) const ACCOUNT_GET: &str = include_str!("../../sql/books/account_get.sql");
+pub(crate) const ACCOUNT_PUT: &str = include_str!("../../sql/books/account_put.sql");
 pub(crate) const ALLOCATED: &str = include_str!("../../sql/books/allocated.sql");
+pub(crate) const EXCHANGE_CONFLICT: &str = include_str!("../../sql/books/exchange_conflict.sql");
+pub(crate) const EXCHANGE_IN_FORCE: &str = include_str!("../../sql/books/exchange_in_force.sql");
+pub(crate) const EXCHANGE_INSERT: &str = include_str!("../../sql/books/exchange_insert.sql");
+pub(crate) const EXCHANGE_LOCK: &str = include_str!("../../sql/books/exchange_lock.sql");
+pub(crate) const EXCHANGE_PAGE: &str = include_str!("../../sql/books/exchange_page.sql");
 pub(crate) const INVOICE_FOR_PAYMENT: &str = include_str!("../../sql/books/invoice_for_payment.sql");
 pub(crate) const INVOICES_PAID: &str = include_str!("../../sql/books/invoices_paid.sql");
 pub(crate) const INVOICES_UNPAID: &str = include_str!("../../sql/books/invoices_unpaid.sql");
@@ -13,10 +20,21 @@ pub(crate) const PAYMENT_INSERT: &str = include_str!("../../sql/books/payment_in
 pub(crate) const PAYMENT_PAGE: &str = include_str!("../../sql/books/payment_page.sql");
 pub(crate) const PURSE: &str = include_str!("../../sql/books/purse.sql");
 pub(crate) const REVERSAL_INSERT: &str = include_str!("../../sql/books/reversal_insert.sql");
+pub(crate) const TAX_INSERT: &str = include_str!("../../sql/books/tax_insert.sql");
+pub(crate) const TAX_LATEST: &str = include_str!("../../sql/books/tax_latest.sql");
+pub(crate) const TAX_LOCK: &str = include_str!("../../sql/books/tax_lock.sql");
+pub(crate) const WALLET_BALANCES: &str = include_str!("../../sql/books/wallet_balances.sql");
 
 /// All of them, as (name, text): for whoever wants to prepare them.
 pub const ALL: &[(&str, &str)] = &[
+    ("account_get", ACCOUNT_GET),
+    ("account_put", ACCOUNT_PUT),
     ("allocated", ALLOCATED),
+    ("exchange_conflict", EXCHANGE_CONFLICT),
+    ("exchange_in_force", EXCHANGE_IN_FORCE),
+    ("exchange_insert", EXCHANGE_INSERT),
+    ("exchange_lock", EXCHANGE_LOCK),
+    ("exchange_page", EXCHANGE_PAGE),
     ("invoice_for_payment", INVOICE_FOR_PAYMENT),
     ("invoices_paid", INVOICES_PAID),
     ("invoices_unpaid", INVOICES_UNPAID),
@@ -29,4 +47,8 @@ pub const ALL: &[(&str, &str)] = &[
     ("payment_page", PAYMENT_PAGE),
     ("purse", PURSE),
     ("reversal_insert", REVERSAL_INSERT),
+    ("tax_insert", TAX_INSERT),
+    ("tax_latest", TAX_LATEST),
+    ("tax_lock", TAX_LOCK),
+    ("wallet_balances", WALLET_BALANCES),
 ];

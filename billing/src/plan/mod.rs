@@ -14,6 +14,7 @@ mod parse;
 mod price;
 mod problem;
 mod reader;
+pub(crate) mod tax_file;
 pub(crate) mod terms_file;
 mod version;
 

@@ -2,6 +2,7 @@
 
 pub mod budgets;
 pub mod drafts;
+pub mod exchange_rates;
 pub mod invoice_page;
 pub mod invoice_sql;
 pub(crate) mod invoice_write;
@@ -12,6 +13,7 @@ pub mod quotas;
 pub mod rechecks;
 pub mod runs;
 pub mod sql;
+pub mod tax_tables;
 pub mod waiting;
 
 /// For errors with a variant `Store(StoreError)`: how a failure of the database becomes one, and whether it passes.
@@ -41,6 +43,8 @@ macro_rules! fails_like_the_store {
 }
 
 fails_like_the_store!(
+    crate::account::SetError,
+    exchange_rates::LoadError,
     crate::books::payments::PaymentError,
     crate::budget::NoteError,
     crate::budget::SetError,

@@ -1,0 +1,6 @@
+SELECT a.country, COALESCE(a.tax_treatment, 'taxable') AS tax_treatment, a.tax_reason, a.currency,
+       COALESCE(a.payment_days, 14) AS payment_days, COALESCE(a.mode, 'postpaid') AS mode, a.starts_on, a.low_balance,
+       COALESCE(a.revision, 0) AS revision, t.tax_number
+FROM tenant t
+LEFT JOIN billing_account a ON a.tenant_id = t.tenant_id
+WHERE t.tenant_id = $1
