@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use metering::{
     Batch, BatchSeq, BootId, Epoch, EpochId, InstanceFacts, InstanceId, InstanceReading, InstanceRegisters,
-    InstanceState, NodeId, Readings, ResourceKind, WindowLength, catalog,
+    InstanceState, Meter, NodeId, Readings, ResourceKind, WindowLength, catalog,
 };
 use migrations::{Database, Scope};
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
@@ -26,6 +26,13 @@ const INTERVAL_US: i64 = 10_000_000;
 
 /// Instances on one node of the history: about as many as it takes to fill one.
 const INSTANCES_PER_NODE: i64 = 100;
+
+/// Of a month close: 744 hours.
+pub const MONTH_DAYS: u32 = 31;
+
+/// What is metered for a month close: what most plans have a price for.
+pub const MONTH_METERS: [&str; 6] =
+    ["vcpu_ms", "cpu_ns", "memory_kib_s", "net_rx_bytes", "net_tx_bytes", "provisioned_kib_s"];
 
 /// How fast rows went in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,14 +134,46 @@ pub async fn load_history(
     days: u32,
     until: Timestamp,
 ) -> Result<u64, UsageError> {
-    let zone = TimeZone::UTC;
-    let midnight = until.to_zoned(zone).start_of_day().map_or(until, |day| day.timestamp());
+    load(db, Size { tenants, instances, days }, &catalog().iter().collect::<Vec<_>>(), false, until).await
+}
+
+/// Loads a month of 31 days of six meters (744 windows each) before midnight (UTC) of `until`, for tenants whose days are
+/// UTC's: what a month close reads. Otherwise like [`load_history`].
+///
+/// # Errors
+/// The database fails.
+pub async fn load_month(
+    db: &Database,
+    tenants: u32,
+    instances: u32,
+    until: Timestamp,
+) -> Result<u64, UsageError> {
+    let meters: Vec<&Meter> =
+        catalog().iter().filter(|meter| MONTH_METERS.contains(&meter.name.as_str())).collect();
+    load(db, Size { tenants, instances, days: MONTH_DAYS }, &meters, true, until).await
+}
+
+/// How much a past has of everything.
+#[derive(Clone, Copy)]
+struct Size {
+    tenants: u32,
+    instances: u32,
+    days: u32,
+}
+
+async fn load(
+    db: &Database,
+    size: Size,
+    meters: &[&Meter],
+    is_utc: bool,
+    until: Timestamp,
+) -> Result<u64, UsageError> {
+    let midnight = until.to_zoned(TimeZone::UTC).start_of_day().map_or(until, |day| day.timestamp());
     let before = |days: u32| {
         midnight.saturating_sub(SignedDuration::from_hours(24 * i64::from(days))).unwrap_or(midnight)
     };
-    let (tenants, instances) = (i64::from(tenants.max(1)), i64::from(instances));
+    let (tenants, instances) = (i64::from(size.tenants.max(1)), i64::from(size.instances));
     let nodes = instances / INSTANCES_PER_NODE + 1;
-    let meters = catalog();
     let kinds: Vec<&str> = meters.iter().map(|meter| meter.resource.as_str()).collect();
     let names: Vec<&str> = meters.iter().map(|meter| meter.name.as_str()).collect();
     let devices: Vec<&str> = meters
@@ -145,14 +184,14 @@ pub async fn load_history(
             ResourceKind::Nic => "52:54:00:00:00:01",
         })
         .collect();
-    execute(db, sql!("bench_tenants"), &[&tenants]).await?;
+    execute(db, sql!("bench_tenants"), &[&tenants, &is_utc, &before(size.days)]).await?;
     execute(db, sql!("bench_nodes"), &[&nodes, &midnight]).await?;
-    let params: [&(dyn ToSql + Sync); 5] = [&instances, &tenants, &nodes, &before(days), &midnight];
+    let params: [&(dyn ToSql + Sync); 5] = [&instances, &tenants, &nodes, &before(size.days), &midnight];
     execute(db, sql!("bench_instances"), &params).await?;
     let mut records = 0;
     let indexes = bare(db, "usage_record").await?;
     // A day at a time, as they would have come: rows of one time lie beside each other.
-    for day in (1..=days).rev() {
+    for day in (1..=size.days).rev() {
         let params: [&(dyn ToSql + Sync); 5] = [&before(day), &before(day - 1), &kinds, &devices, &names];
         records += execute(db, sql!("bench_usage"), &params).await?;
     }
@@ -160,7 +199,7 @@ pub async fn load_history(
     execute(db, sql!("bench_days"), &[]).await?;
     execute(db, sql!("bench_totals"), &[]).await?;
     let today = midnight.to_zoned(TimeZone::UTC).date();
-    execute(db, sql!("bench_node_days"), &[&today, &i64::from(days)]).await?;
+    execute(db, sql!("bench_node_days"), &[&today, &i64::from(size.days)]).await?;
     // What autovacuum would do in its own time.
     as_owner(db, &["ANALYZE".to_owned()]).await?;
     Ok(records)

@@ -22,3 +22,24 @@ async fn a_history_that_is_loaded_is_whole() {
     let nodes = usage::capacity::nodes(&db).await.unwrap();
     assert_eq!((nodes.len(), nodes[0].days.len()), (1, 10));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_month_that_is_loaded_is_closed_from_its_days_as_from_its_records() {
+    let db = migrations::testing::database().await;
+    let until = "2026-11-01T12:00:00Z".parse().unwrap();
+    let records = usage::bench::load_month(&db, 2, 4, until).await.unwrap();
+    assert_eq!(records, 4 * 6 * 744);
+    assert_eq!(crate::days::differences(&db).await, [""; 0]);
+    let month = metering::Window::new(
+        "2026-10-01T00:00:00Z".parse().unwrap(),
+        "2026-11-01T00:00:00Z".parse().unwrap(),
+    );
+    let pieces = [month.unwrap()];
+    for tenant in usage::registry::tenants(&db, migrations::Scope::Provider).await.unwrap() {
+        let days = usage::usage_of_period(&db, tenant.id, &pieces, settings(), until).await.unwrap();
+        let records =
+            usage::close::usage_by_records(&db, tenant.id, &pieces, settings(), until).await.unwrap();
+        assert_eq!(days, records);
+        assert_eq!(days.len(), if tenant.id == metering::TenantId::UNASSIGNED { 0 } else { 2 * 6 });
+    }
+}
