@@ -173,10 +173,11 @@ fn within(mut terms: VersionTerms, from: Date, until: Option<Date>) -> VersionTe
 
 fn checked(terms: VersionTerms, from: Date) -> Result<VersionTerms, Vec<String>> {
     let named = BTreeSet::new();
-    let problems: Vec<String> = check(&Whole { terms: &terms, from, until: None, named: &named })
-        .into_iter()
-        .map(|finding| told(&finding, &terms))
-        .collect();
+    let problems: Vec<String> =
+        check(&Whole { terms: &terms, from, until: None, named: &named, has_unnamed: false })
+            .into_iter()
+            .map(|finding| told(&finding, &terms))
+            .collect();
     if problems.is_empty() { Ok(terms) } else { Err(problems) }
 }
 

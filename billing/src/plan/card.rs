@@ -73,7 +73,7 @@ pub(super) fn card(
     name: Option<CardName>,
     problems: &mut Problems<'_>,
 ) -> Option<RateCard> {
-    table.only(&[&price::KEYS[..1], &OF_PLAN, &price::KEYS[1..]].concat(), problems);
+    table.only(&[&OF_PLAN[..4], &price::KEYS, &OF_PLAN[4..]].concat(), problems);
     let meter = meter(table, problems);
     let only = only(table, problems);
     let terms = terms(table, problems);
@@ -93,7 +93,7 @@ pub(super) fn card(
 
 /// A card of a tenant's terms.
 pub(super) fn card_terms(table: &Table<'_>, problems: &mut Problems<'_>) -> Option<CardTerms> {
-    table.only(&[&price::KEYS[..1], &OF_TERMS, &price::KEYS[1..]].concat(), problems);
+    table.only(&[&OF_TERMS[..2], &price::KEYS, &OF_TERMS[2..]].concat(), problems);
     terms(table, problems)
 }
 

@@ -48,6 +48,8 @@ pub(crate) struct Whole<'v> {
     pub(crate) until: Option<Date>,
     /// Every name that there is, also of parts that could not be read.
     pub(crate) named: &'v BTreeSet<CardName>,
+    /// Whether some parts have a name that could not be read: a name that leads nowhere may be one of them.
+    pub(crate) has_unnamed: bool,
 }
 
 /// Everything that is wrong.
@@ -107,7 +109,7 @@ fn references(
     for name in names.iter().filter(|name| !known.contains(name)) {
         let is_other = whole.named.contains(name);
         let read = names_of_all(whole.terms);
-        if is_other && !read.contains(name) {
+        if if is_other { !read.contains(name) } else { whole.has_unnamed } {
             continue;
         }
         let words: Vec<&str> = known.iter().map(|name| name.as_str()).collect();

@@ -131,7 +131,7 @@ pub(super) fn fraction(table: &Table<'_>, key: &str, problems: &mut Problems<'_>
         )
     } else if bare.is_none() && value < Decimal::ONE {
         let percent = (value * Decimal::ONE_HUNDRED).normalize();
-        let what = format!("`{key}` is {value}: is that {value} % or {percent} %?");
+        let what = format!("`{key}` is {value}, which may mean {value} % or {percent} %");
         (what, format!("write {key} = \"{value} %\" or {key} = \"{percent} %\""))
     } else {
         return Some((value / Decimal::ONE_HUNDRED).normalize());
@@ -189,7 +189,9 @@ pub(super) fn choice<T: Copy>(
     if let Some((_, choice)) = choices.iter().find(|(word, _)| *word == at.value) {
         return Some(*choice);
     }
-    let mend = match closest(at.value, &words) {
+    // Of words of two letters, every one is near every other.
+    let near = if at.value.len() < 3 { None } else { closest(at.value, &words) };
+    let mend = match near {
         Some(near) => format!("did you mean {near:?}?"),
         None => {
             format!("write one of {}", words.iter().map(|w| format!("{w:?}")).collect::<Vec<_>>().join(", "))

@@ -185,7 +185,13 @@ fn versions(tables: &[Table<'_>], zone: &TimeZone, problems: &mut Problems<'_>) 
     for ((from, _, version), until) in read.iter().zip(ends) {
         // Versions that are out of order have their problem already.
         let until = until.filter(|until| from < until);
-        let whole = Whole { terms: &version.terms, from: *from, until, named: &version.named };
+        let whole = Whole {
+            terms: &version.terms,
+            from: *from,
+            until,
+            named: &version.named,
+            has_unnamed: version.has_unnamed,
+        };
         for finding in check(&whole) {
             add(finding, version, problems);
             is_whole = false;

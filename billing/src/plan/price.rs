@@ -71,7 +71,7 @@ pub(super) fn time_of_use(
 ) -> Option<Vec<TimeBand>> {
     let list = List { key: "time_of_use", title: "a time band", example: BAND, most: MAX_BANDS };
     let tables = table.tables_if_any(&list, problems)?;
-    let mut names = BTreeMap::<CardName, usize>::new();
+    let mut names = BTreeMap::<CardName, Range<usize>>::new();
     let bands: Vec<_> = tables.iter().map(|table| band(table, is_signed, &mut names, problems)).collect();
     bands.into_iter().collect()
 }
@@ -223,13 +223,13 @@ fn fits(
 fn band(
     table: &Table<'_>,
     is_signed: bool,
-    names: &mut BTreeMap<CardName, usize>,
+    names: &mut BTreeMap<CardName, Range<usize>>,
     problems: &mut Problems<'_>,
 ) -> Option<TimeBand> {
     table.only(&["name", "days", "from", "to", "unit_price"], problems);
     let name = name(table, "name", problems).and_then(|at| {
-        let line = problems.line_of(&at.span);
-        let Some(other) = names.insert(at.value.clone(), line) else { return Some(at.value) };
+        let Some(other) = names.insert(at.value.clone(), at.span.clone()) else { return Some(at.value) };
+        let other = problems.line_of(&other);
         let what = format!("the band of line {other} is called {} too", at.value);
         problems.add(&at.span, what, "give each band a name of its own".to_owned());
         None

@@ -71,7 +71,13 @@ fn entries(root: &Table<'_>, problems: &mut Problems<'_>) -> Option<Vec<Entry>> 
     let ends: Vec<_> = read.iter().skip(1).map(|(from, _)| Some(from.value)).chain([None]).collect();
     for ((from, said), until) in read.iter().zip(ends) {
         let until = until.filter(|until| from.value < *until);
-        let whole = Whole { terms: &said.terms, from: from.value, until, named: &said.named };
+        let whole = Whole {
+            terms: &said.terms,
+            from: from.value,
+            until,
+            named: &said.named,
+            has_unnamed: said.has_unnamed,
+        };
         for finding in check_days(&whole) {
             let place = said.place(finding.part, finding.key);
             let what = finding.what.0.replace("the version holds", "these terms hold");

@@ -51,6 +51,8 @@ pub(super) struct Read<'a> {
     places: BTreeMap<Part, Table<'a>>,
     /// Names of parts that exist, whether or not they could be read.
     pub(super) named: BTreeSet<CardName>,
+    /// Whether a part has a name that could not be read, or that another one has.
+    pub(super) has_unnamed: bool,
     pub(super) is_whole: bool,
 }
 
@@ -67,7 +69,7 @@ impl Read<'_> {
 struct Reading<'p, 's, 'a> {
     version: &'p Table<'a>,
     problems: &'p mut Problems<'s>,
-    lines: BTreeMap<CardName, usize>,
+    spans: BTreeMap<CardName, Range<usize>>,
     read: Read<'a>,
 }
 
@@ -126,7 +128,7 @@ const fn card_list(words: &Words) -> List<'static> {
 impl<'p, 's, 'a> Reading<'p, 's, 'a> {
     fn of(version: &'p Table<'a>, problems: &'p mut Problems<'s>) -> Self {
         let read = Read { is_whole: true, ..Read::default() };
-        Self { version, problems, lines: BTreeMap::new(), read }
+        Self { version, problems, spans: BTreeMap::new(), read }
     }
 
     fn tables(&mut self, key: &str, title: &'static str, example: &str) -> Vec<Table<'a>> {
@@ -191,12 +193,12 @@ impl<'p, 's, 'a> Reading<'p, 's, 'a> {
 
     /// The name of a part, unless another one has it.
     fn claim(&mut self, table: &Table<'_>) -> Option<CardName> {
-        let name = name(table, "name", self.problems)?;
+        let name = name(table, "name", self.problems);
         self.unique(name, "give one of the two another name")
     }
 
     fn claim_card(&mut self, table: &Table<'_>) -> Option<CardName> {
-        let name = card_name(table, self.problems)?;
+        let name = card_name(table, self.problems);
         let mend = match table.optional("name") {
             Some(_) => "give one of the two another name",
             None => "remove one of the two, or tell them apart by `only` and `name`",
@@ -204,15 +206,20 @@ impl<'p, 's, 'a> Reading<'p, 's, 'a> {
         self.unique(name, mend)
     }
 
-    fn unique(&mut self, name: At<CardName>, mend: &str) -> Option<CardName> {
-        let line = self.problems.line_of(&name.span);
-        if let Some(other) = self.lines.get(&name.value) {
-            let what = format!("line {other} of this version is called {} already", name.value);
-            self.problems.add(&name.span, what, mend.to_owned());
+    fn unique(&mut self, name: Option<At<CardName>>, mend: &str) -> Option<CardName> {
+        let Some(At { value, span }) = name else {
+            self.read.has_unnamed = true;
+            return None;
+        };
+        if let Some(other) = self.spans.get(&value) {
+            let line = self.problems.line_of(other);
+            let what = format!("line {line} is called {value} already");
+            self.problems.add(&span, what, mend.to_owned());
+            self.read.has_unnamed = true;
             return None;
         }
-        self.lines.insert(name.value.clone(), line);
-        self.read.named.insert(name.value.clone());
-        Some(name.value)
+        self.spans.insert(value.clone(), span);
+        self.read.named.insert(value.clone());
+        Some(value)
     }
 }

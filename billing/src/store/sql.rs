@@ -36,6 +36,10 @@ pub(crate) const QUOTA_LOCK: &str = include_str!("../../sql/quota_lock.sql");
 pub(crate) const QUOTA_PUT: &str = include_str!("../../sql/quota_put.sql");
 pub(crate) const SERIES_NEXT: &str = include_str!("../../sql/series_next.sql");
 pub(crate) const TENANT_LOCK: &str = include_str!("../../sql/tenant_lock.sql");
+pub(crate) const TERMS_INSERT: &str = include_str!("../../sql/terms_insert.sql");
+pub(crate) const TERMS_LATEST: &str = include_str!("../../sql/terms_latest.sql");
+pub(crate) const TERMS_LOCK: &str = include_str!("../../sql/terms_lock.sql");
+pub(crate) const TERMS_OF_PLAN: &str = include_str!("../../sql/terms_of_plan.sql");
 pub(crate) const WEBHOOK_EMIT: &str = include_str!("../../sql/webhook_emit.sql");
 
 /// All of them, as (name, text): for whoever wants to prepare them.
@@ -76,5 +80,9 @@ pub const ALL: &[(&str, &str)] = &[
     ("quota_put", QUOTA_PUT),
     ("series_next", SERIES_NEXT),
     ("tenant_lock", TENANT_LOCK),
+    ("terms_insert", TERMS_INSERT),
+    ("terms_latest", TERMS_LATEST),
+    ("terms_lock", TERMS_LOCK),
+    ("terms_of_plan", TERMS_OF_PLAN),
     ("webhook_emit", WEBHOOK_EMIT),
 ];
