@@ -133,6 +133,18 @@ impl Money {
         }
     }
 
+    /// So many of the smallest coins; `None` when they need more than 28 digits.
+    pub(crate) fn from_coins(coins: i128, currency: Currency) -> Option<Self> {
+        let amount = Decimal::try_from_i128_with_scale(coins, currency.exponent()).ok()?;
+        Some(Self { amount, currency })
+    }
+
+    /// How many of the smallest coins it is.
+    pub(crate) const fn coins(self) -> i128 {
+        // Every way to make one brings the amount to the currency's decimals.
+        self.amount.mantissa()
+    }
+
     /// The amount, with all decimals of the currency.
     #[must_use]
     pub const fn amount(self) -> Decimal {

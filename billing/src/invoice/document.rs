@@ -269,6 +269,9 @@ pub struct InvoiceLine {
     /// How the plan's currency became the invoice's, if they differ.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conversion: Option<Conversion>,
+    /// Whether the unit price contains the tax: the amount is then quantity x price / (1 + tax rate).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_gross: bool,
     /// What is charged, before tax; negative on lines that take something off.
     pub amount: Money,
     /// How it is taxed.

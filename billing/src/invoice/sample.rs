@@ -10,8 +10,8 @@ use rust_decimal::Decimal;
 use uuid::Uuid;
 
 use super::document::{
-    Completeness, DocumentKind, InstanceUsage, InvoiceDocument, InvoiceId, InvoiceLine, InvoiceStatus, LineKind,
-    Party, PlanRef, Tax, TaxCode, UnpricedUsage,
+    Completeness, DocumentKind, InstanceUsage, InvoiceDocument, InvoiceId, InvoiceLine, InvoiceStatus,
+    LineKind, Party, PlanRef, Tax, TaxCode, UnpricedUsage,
 };
 use crate::money::{Currency, Money};
 
@@ -47,7 +47,14 @@ impl InvoiceDocument {
                 let price = Decimal::new(35 + position as i64 * 2, 4);
                 if position % 3 == 0 {
                     let quantity = Decimal::new(10_000_000, 6);
-                    lines.push(line(meter.id(), version, *piece, LineKind::Included, quantity, Decimal::ZERO));
+                    lines.push(line(
+                        meter.id(),
+                        version,
+                        *piece,
+                        LineKind::Included,
+                        quantity,
+                        Decimal::ZERO,
+                    ));
                 }
                 let quantity = Decimal::new((seed * 1_234_567) as i64, 6);
                 lines.push(line(meter.id(), version, *piece, LineKind::Standard, quantity, price));
@@ -167,6 +174,7 @@ fn line(
         unit,
         unit_price,
         conversion: None,
+        is_gross: false,
         amount,
         tax_code: TaxCode::Standard,
         tax_rate: Some(Decimal::new(19, 2)),

@@ -24,7 +24,7 @@ impl Exact {
     /// when that needs more than 28 digits.
     pub(super) fn to_money(self, currency: Currency) -> Option<Money> {
         let exponent = currency.exponent();
-        let mantissa = if self.scale <= exponent {
+        let coins = if self.scale <= exponent {
             self.mantissa.checked_mul(10_i128.checked_pow(exponent - self.scale)?)?
         } else {
             match 10_i128.checked_pow(self.scale - exponent) {
@@ -33,8 +33,18 @@ impl Exact {
                 None => 0,
             }
         };
-        let amount = Decimal::try_from_i128_with_scale(mantissa, exponent).ok()?;
-        Money::exact(amount, currency).ok()
+        Money::from_coins(coins, currency)
+    }
+
+    /// The mantissa and how many of its digits stand after the point.
+    pub(super) const fn parts(self) -> (i128, u32) {
+        (self.mantissa, self.scale)
+    }
+
+    /// The product with one more decimal; `None` when it needs more than 38 digits.
+    pub(super) fn times(self, factor: Decimal) -> Option<Self> {
+        let mantissa = self.mantissa.checked_mul(factor.mantissa())?;
+        Some(Self { mantissa, scale: self.scale + factor.scale() })
     }
 
     /// Whether it is the same number as `amount`.
@@ -65,7 +75,14 @@ impl fmt::Display for Exact {
     }
 }
 
-fn divide_half_away(value: i128, divisor: i128) -> i128 {
+/// To the nearest, and a half away from zero.
+pub(super) fn divide_half_away(value: i128, divisor: i128) -> i128 {
+    // Division of 64 bits is several times as fast, and most amounts fit.
+    if let (Ok(value), Ok(divisor)) = (i64::try_from(value), i64::try_from(divisor)) {
+        let (quotient, remainder) = (value / divisor, (value % divisor).abs());
+        let up = divisor - remainder <= remainder;
+        return i128::from(quotient) + if up { i128::from(value.signum()) } else { 0 };
+    }
     let (quotient, remainder) = (value / divisor, value % divisor);
     let remainder = remainder.abs();
     if remainder < divisor - remainder { quotient } else { quotient + value.signum() }

@@ -1,13 +1,17 @@
-//! The first step of rating: usage records become one exact sum for each meter and piece of the period, with what
-//! each instance or volume contributed. Nothing is rounded and nothing is priced.
+//! The first two steps of rating: usage records become one exact sum of base units for each segment, card and band of
+//! hours, with what each instance or volume contributed; then each sum becomes the priced unit. Nothing is priced.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
+use std::ops::Range;
 
 use jiff::Timestamp;
-use metering::{Coverage, InstanceId, MeterName, Resource, UsageRecord, VolumeId, Window};
+use metering::{Coverage, InstanceId, MeterName, Resource, UsageRecord, VolumeId};
 
-use super::{Piece, RatingError};
+use super::period::Period;
+use super::quantity::{self, Scale};
+use super::{RatingError, RatingInput};
 use crate::invoice::document::Completeness;
+use crate::plan::{PlanVersion, PriceModel, RateCard, TimeBand};
 
 /// Under what usage is listed: the instance (with its disks and NICs) or the volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,23 +20,65 @@ pub(super) enum Holder {
     Volume(VolumeId),
 }
 
-/// The last name of each holder, and from when it is.
-pub(super) type Holders<'u> = BTreeMap<Holder, (Timestamp, &'u str)>;
-
-/// Usage of one meter in one piece.
-#[derive(Debug, Default)]
-pub(super) struct MeterUsage {
-    /// Sums of `u64`: 2^64 records would be needed to overflow.
+/// What one holder contributed to an entry.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Share {
+    pub(super) holder: Holder,
     pub(super) base_quantity: u128,
-    pub(super) by_holder: BTreeMap<Holder, u128>,
-    time: Time,
+    /// In millionths of the priced unit; those of an entry add up to the entry's.
+    pub(super) units: i128,
+}
+
+/// Usage that has one price model: of one card in one segment and, if the card has bands, in the hours of one of them.
+#[derive(Debug)]
+pub(super) struct Entry<'a> {
+    pub(super) segment: usize,
+    pub(super) scale: Scale,
+    /// `None`: the plan has no price for it.
+    pub(super) card: Option<&'a RateCard>,
+    pub(super) band: Option<&'a TimeBand>,
+    /// The card's number among those of the period: cards of one name and meter in several versions have one number.
+    pub(super) slot: usize,
+    pub(super) base_quantity: u128,
+    pub(super) units: i128,
+    pub(super) shares: Range<usize>,
+    pub(super) coverage: Completeness,
 }
 
 /// All usage of a period.
-pub(super) struct Gathered<'u> {
-    usage: BTreeMap<(usize, usize), (MeterName, MeterUsage)>,
-    times: BTreeMap<(&'u Resource, MeterName), Time>,
-    holders: Holders<'u>,
+pub(super) struct Gathered<'a> {
+    /// In the order of the catalog, then of time, then of the version's cards, then of their bands (the hours of no band
+    /// last).
+    pub(super) entries: Vec<Entry<'a>>,
+    pub(super) shares: Vec<Share>,
+    /// How many numbers of cards there are.
+    pub(super) slots: usize,
+    /// The last name of each holder, and from when it is; in the order of holders.
+    pub(super) names: Vec<(Holder, Timestamp, &'a str)>,
+    pub(super) completeness: Completeness,
+}
+
+/// Where a record belongs, in the order of the entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    position: u32,
+    segment: u32,
+    card: u32,
+    band: u32,
+}
+
+/// The card's number of usage without a card.
+const NO_CARD: u32 = u32::MAX;
+
+/// What records of one holder add to one entry.
+#[derive(Clone, Copy)]
+struct Row {
+    key: Key,
+    holder: Holder,
+    meter: MeterName,
+    /// Sums of `u64`: 2^64 records would be needed to overflow.
+    base_quantity: u128,
+    time: Time,
 }
 
 /// Microseconds, as in [`Coverage`], for many records.
@@ -66,67 +112,235 @@ impl Holder {
     }
 }
 
-impl MeterUsage {
-    pub(super) fn coverage(&self) -> Completeness {
-        self.time.in_ms()
-    }
-}
-
-impl<'u> Gathered<'u> {
-    pub(super) fn from(
-        usage: &'u [UsageRecord],
-        period: Window,
-        pieces: &[Piece<'_>],
-    ) -> Result<Self, RatingError> {
-        let mut gathered = Self { usage: BTreeMap::new(), times: BTreeMap::new(), holders: BTreeMap::new() };
-        for record in usage {
-            let piece = place(record, period, pieces)?;
-            gathered.add(record, piece);
+impl<'a> Gathered<'a> {
+    pub(super) fn from(input: &RatingInput<'a>, period: &Period<'a>) -> Result<Self, RatingError> {
+        let rows = rows(input, period)?;
+        let mut gathered = Self {
+            entries: Vec::new(),
+            shares: Vec::with_capacity(rows.len()),
+            slots: 0,
+            names: names(input.usage),
+            completeness: completeness(input.usage),
+        };
+        for rows in rows.chunk_by(|a, b| a.key == b.key) {
+            gathered.add(rows, period)?;
         }
+        gathered.add_unused(period);
+        gathered.number_cards();
         Ok(gathered)
     }
 
-    /// What was used at all, in the order of the catalog, then of time. The number is the piece's.
-    pub(super) fn by_meter(&self) -> impl Iterator<Item = ((MeterName, usize), &MeterUsage)> {
-        self.usage
-            .iter()
-            .filter(|(_, (_, used))| 0 < used.base_quantity)
-            .map(|((_, piece), (meter, used))| ((*meter, *piece), used))
+    /// The last name of a holder.
+    pub(super) fn name(&self, holder: Holder) -> &'a str {
+        let found = self.names.binary_search_by(|(other, ..)| other.cmp(&holder));
+        found.map_or("", |n| self.names[n].2)
     }
 
-    pub(super) const fn holders(&self) -> &Holders<'u> {
-        &self.holders
-    }
-
-    /// The time of all resources. The meters of one resource are read together: its time is that of its best
-    /// covered meter, not the sum over its meters.
-    pub(super) fn completeness(&self) -> Completeness {
-        let mut by_resource = BTreeMap::<&Resource, (u128, Time)>::new();
-        for ((resource, _), time) in &self.times {
-            let best = by_resource.entry(resource).or_default();
-            *best = (*best).max((time.all_us(), *time));
+    /// One entry of rows with one key.
+    fn add(&mut self, rows: &[Row], period: &Period<'a>) -> Result<(), RatingError> {
+        let Some(first) = rows.first() else { return Ok(()) };
+        let base_quantity: u128 = rows.iter().map(|row| row.base_quantity).sum();
+        if base_quantity == 0 {
+            return Ok(());
         }
-        let mut all = Time::default();
-        for (_, time) in by_resource.values() {
-            all.add(time);
+        let scale = Scale::of(first.meter);
+        let units = scale.units(base_quantity)?;
+        let from = self.shares.len();
+        for rows in rows.chunk_by(|a, b| a.holder == b.holder) {
+            let base_quantity = rows.iter().map(|row| row.base_quantity).sum();
+            self.shares.push(Share { holder: rows[0].holder, base_quantity, units: 0 });
         }
-        all.in_ms()
+        quantity::apportion(scale, &mut self.shares[from..], units)?;
+        let mut time = Time::default();
+        rows.iter().for_each(|row| time.add(&row.time));
+        let segment = first.key.segment as usize;
+        let version = period.segments[segment].version;
+        let card = (first.key.card != NO_CARD).then(|| &version.rate_cards()[first.key.card as usize]);
+        self.entries.push(Entry {
+            segment,
+            scale,
+            card,
+            band: card.and_then(|card| card.time_of_use.get(first.key.band as usize)),
+            slot: 0,
+            base_quantity,
+            units,
+            shares: from..self.shares.len(),
+            coverage: time.in_ms(),
+        });
+        Ok(())
     }
 
-    fn add(&mut self, record: &'u UsageRecord, piece: usize) {
+    /// Cards that cost something without usage in their segment get an entry without usage: those with a commitment, and
+    /// those that price the whole period's rate.
+    fn add_unused(&mut self, period: &Period<'a>) {
+        let mut added = false;
+        for (number, segment) in period.segments.iter().enumerate() {
+            for card in segment.version.rate_cards() {
+                let is_committed = || segment.version.terms().commitments.iter().any(|c| c.card == card.name);
+                let is_rate = matches!(card.price, PriceModel::Percentile { .. });
+                let is_used = |entry: &Entry<'_>| entry.card.is_some_and(|other| other.name == card.name);
+                let wanted = is_committed() || (is_rate && self.entries.iter().any(is_used));
+                let here = |entry: &Entry<'_>| entry.segment == number && is_used(entry);
+                if wanted && !self.entries.iter().any(here) {
+                    added = true;
+                    self.entries.push(Entry {
+                        segment: number,
+                        scale: Scale::of(card.meter),
+                        card: Some(card),
+                        band: None,
+                        slot: 0,
+                        base_quantity: 0,
+                        units: 0,
+                        shares: 0..0,
+                        coverage: Completeness::default(),
+                    });
+                }
+            }
+        }
+        if added {
+            let place = |version: &PlanVersion, card: Option<&RateCard>| {
+                let same = |other: &RateCard| card.is_some_and(|card| std::ptr::eq(card, other));
+                version.rate_cards().iter().position(same).unwrap_or(usize::MAX)
+            };
+            // Stable: the bands of a card stay in their order.
+            self.entries.sort_by_key(|entry| {
+                let version = period.segments[entry.segment].version;
+                (entry.scale.meter.position(), entry.segment, place(version, entry.card))
+            });
+        }
+    }
+
+    /// Cards of one meter and name have one number, whatever the version.
+    fn number_cards(&mut self) {
+        let mut known: Vec<&RateCard> = Vec::new();
+        for entry in &mut self.entries {
+            let Some(card) = entry.card else { continue };
+            let same = |other: &&RateCard| {
+                std::ptr::eq(*other, card) || (other.name == card.name && other.meter == card.meter)
+            };
+            entry.slot = known.iter().rposition(same).unwrap_or_else(|| {
+                known.push(card);
+                known.len() - 1
+            });
+        }
+        self.slots = known.len();
+    }
+}
+
+/// The records, each with where it belongs, in the order of entries and holders.
+fn rows(input: &RatingInput<'_>, period: &Period<'_>) -> Result<Vec<Row>, RatingError> {
+    let mut rows = Vec::<Row>::new();
+    let mut last: Option<(usize, &UsageRecord, Key)> = None;
+    for record in input.usage {
+        let piece = match last {
+            Some((piece, ..)) if contains(period, piece, record) => piece,
+            _ => period.place(record)?,
+        };
+        let key = match last {
+            Some((before, other, key))
+                if before == piece
+                    && other.meter == record.meter
+                    && other.dimensions == record.dimensions =>
+            {
+                key
+            }
+            _ => key(input, period, piece, record),
+        };
+        last = Some((piece, record, key));
+        let row = Row {
+            key,
+            holder: Holder::of(&record.resource),
+            meter: record.meter,
+            base_quantity: record.quantity.into(),
+            time: Time::of(record.coverage),
+        };
+        // Records come by resource and time, mostly: what belongs together is added up at once.
+        match rows.last_mut() {
+            Some(before) if (before.key, before.holder) == (row.key, row.holder) => {
+                before.base_quantity += row.base_quantity;
+                before.time.add(&row.time);
+            }
+            _ => rows.push(row),
+        }
+    }
+    rows.sort_unstable_by_key(|row| (row.key, row.holder));
+    Ok(rows)
+}
+
+fn contains(period: &Period<'_>, piece: usize, record: &UsageRecord) -> bool {
+    let window = period.pieces[piece].window;
+    window.start() <= record.window.start() && record.window.end() <= window.end()
+}
+
+/// The first card that matches, and its first band that holds.
+fn key(input: &RatingInput<'_>, period: &Period<'_>, piece: usize, record: &UsageRecord) -> Key {
+    let piece = period.pieces[piece];
+    let cards = period.segments[piece.segment].version.rate_cards();
+    let matches = |card: &RateCard| {
+        let has = |(name, values): (&String, &std::collections::BTreeSet<String>)| {
+            record.dimensions.get(name).is_some_and(|value| values.contains(value))
+        };
+        card.meter == record.meter && card.only.iter().all(has)
+    };
+    let card = cards.iter().position(matches);
+    let band = card.and_then(|number| {
+        let card = &cards[number];
+        let band = input.plan.band_at(card, piece.window.start())?;
+        card.time_of_use.iter().position(|other| std::ptr::eq(other, band))
+    });
+    let number = |at: Option<usize>| at.and_then(|at| u32::try_from(at).ok()).unwrap_or(u32::MAX);
+    Key {
+        position: number(Some(record.meter.position())),
+        segment: number(Some(piece.segment)),
+        card: number(card),
+        band: number(band),
+    }
+}
+
+/// The later name wins; of two at one instant the greater, so that the records' order does not matter.
+fn names(usage: &[UsageRecord]) -> Vec<(Holder, Timestamp, &str)> {
+    let mut names = Vec::<(Holder, Timestamp, &str)>::new();
+    for record in usage {
+        let name = (Holder::of(&record.resource), record.window.start(), record.resource_name.as_str());
+        match names.last_mut() {
+            Some(last) if last.0 == name.0 => *last = (*last).max(name),
+            _ => names.push(name),
+        }
+    }
+    names.sort_unstable_by(|a, b| b.cmp(a));
+    names.dedup_by(|a, b| a.0 == b.0);
+    names.reverse();
+    names
+}
+
+/// The time of all resources. The meters of one resource are read together: its time is that of its best covered meter,
+/// not the sum over its meters.
+fn completeness(usage: &[UsageRecord]) -> Completeness {
+    let mut times = Vec::<(&Resource, MeterName, Time)>::new();
+    for record in usage {
         let time = Time::of(record.coverage);
-        let holder = Holder::of(&record.resource);
-        let key = (record.meter.position(), piece);
-        let (_, used) = self.usage.entry(key).or_insert_with(|| (record.meter, MeterUsage::default()));
-        used.base_quantity += u128::from(record.quantity);
-        *used.by_holder.entry(holder).or_default() += u128::from(record.quantity);
-        used.time.add(&time);
-        self.times.entry((&record.resource, record.meter)).or_default().add(&time);
-        // The later name wins; of two at one instant the greater, so that the records' order does not matter.
-        let name = (record.window.start(), record.resource_name.as_str());
-        let last = self.holders.entry(holder).or_insert(name);
-        *last = (*last).max(name);
+        match times.last_mut() {
+            Some((resource, meter, sum)) if *meter == record.meter && *resource == &record.resource => {
+                sum.add(&time);
+            }
+            _ => times.push((&record.resource, record.meter, time)),
+        }
     }
+    let order = |a: &(&Resource, MeterName, Time), b: &(&Resource, MeterName, Time)| -> Ordering {
+        a.0.cmp(b.0).then_with(|| a.1.cmp(&b.1))
+    };
+    times.sort_unstable_by(order);
+    let mut all = Time::default();
+    for resource in times.chunk_by(|a, b| a.0 == b.0) {
+        let mut best = (0, Time::default());
+        for meter in resource.chunk_by(|a, b| a.1 == b.1) {
+            let mut time = Time::default();
+            meter.iter().for_each(|(.., part)| time.add(part));
+            best = best.max((time.all_us(), time));
+        }
+        all.add(&best.1);
+    }
+    all.in_ms()
 }
 
 impl Time {
@@ -156,27 +370,5 @@ impl Time {
             estimated_ms: ms(self.estimated_us),
             missing_ms: ms(self.missing_us),
         }
-    }
-}
-
-/// The number of the piece in which `record` lies as a whole.
-fn place(record: &UsageRecord, period: Window, pieces: &[Piece<'_>]) -> Result<usize, RatingError> {
-    let window = record.window;
-    let number = pieces.partition_point(|piece| piece.window.end() <= window.start());
-    let inside = period.start() <= window.start() && window.end() <= period.end();
-    match pieces.get(number) {
-        Some(piece) if inside && window.end() <= piece.window.end() => Ok(number),
-        Some(piece) if inside => Err(RatingError::AcrossVersions {
-            meter: record.meter,
-            resource: record.resource_name.clone(),
-            window,
-            cut: piece.window.end(),
-        }),
-        _ => Err(RatingError::OutsidePeriod {
-            meter: record.meter,
-            resource: record.resource_name.clone(),
-            window,
-            period,
-        }),
     }
 }

@@ -1,46 +1,72 @@
 //! Rating: usage and a plan go in, lines come out. Pure: no I/O, no clock, no randomness, no floats; the same input
 //! gives the same lines to the last byte, in whatever order the usage comes.
 //!
-//! The pipeline, and why in this order:
+//! The pipeline, and why in this order (docs/billing.md has it for readers of invoices):
 //!
-//! 1. [`gather`] cuts the period where prices change and adds up base units, exactly, for each piece and meter.
-//!    First, because whatever is rounded before it is added up does not add up.
+//! 1. [`period`] cuts the period where prices or taxes change, [`gather`] adds up base units, exactly, for each segment,
+//!    card and band of hours. First, because whatever is rounded before it is added up does not add up.
 //! 2. [`quantity`] turns each sum into the priced unit, rounded once to [`QUANTITY_SCALE`]. From here on only this
 //!    figure is used, because it is the one that is shown.
-//! 3. [`tiers`] takes the free allowance off, then prices the rest, each on a line of its own, each rounded once.
-//! 4. [`explain`] writes down how each line came about.
-//! 5. Lines are added up; the tax is computed on the sum and rounded once.
-//! 6. [`quantity::apportion`] spreads what the lines show over the instances, so that it adds up again.
+//! 3. [`allowances`] take off what is free: before all else, because what is free is never paid for, at whatever price.
+//! 4. [`commitments`] take what is left: what is paid already is used before anything else is paid.
+//! 5. [`cards`] lets the price model ([`price`], [`tiers`], [`percentile`]) price the rest, each tier on a line of its own,
+//!    each rounded once by [`pricing`]: the one place where a quantity becomes money.
+//! 6. [`cards`] holds each card to its minimum and maximum, which are about all of its lines.
+//! 7. [`fees`] come after the cards, because percentages are of the amounts before them.
+//! 8. [`discounts`] take off what was promised on what would be paid,
+//! 9. then hold the invoice to its bounds, which are about what would be paid otherwise,
+//! 10. then take off what a trial or a sponsor bears: what is really due, not list prices.
+//! 11. [`taxes`] are due on what is left, for each code and rate on the sum of its lines, rounded once.
 //!
-//! It does not know tenants, invoices or where usage comes from.
+//! A line keeps how it came about as figures ([`line`]); [`explain`] puts them into words when a document is made.
+//! [`appendix`] spreads what was metered over the instances, so that it adds up again.
+//!
+//! What is per period stays per period when it is cut: allowances, commitments, tiers, credits and bounds go on, by name,
+//! where the part before ended. It does not know tenants, invoices or where usage comes from.
 
+mod allowances;
+mod appendix;
+mod cards;
+mod commitments;
+mod discounts;
 mod exact;
 mod explain;
+mod fees;
 mod gather;
+mod left;
+mod line;
+mod percentile;
+mod period;
+mod price;
+mod pricing;
 mod quantity;
+mod sheet;
+mod taxes;
 mod tiers;
-
-use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
 use metering::{MeterName, Sample, UsageRecord, Window};
-use rust_decimal::Decimal;
 
+pub use line::RatedLine;
 pub use quantity::QUANTITY_SCALE;
 
 use crate::exchange::ExchangeRate;
-use crate::invoice::document::{Completeness, InstanceUsage, InvoiceLine, LineKind, Tax, UnpricedUsage};
-use crate::money::{Money, MoneyError};
-use crate::plan::{PlanVersion, PricePlan, TaxClass};
-use crate::tax::{NoTaxRate, Taxation};
-use gather::{Gathered, Holder, Holders, MeterUsage};
+use crate::invoice::document::{Completeness, InstanceUsage, Tax, UnpricedUsage};
+use crate::money::{Currency, Money, MoneyError};
+use crate::plan::{PricePlan, Prices, TaxClass};
+use crate::tax::{NoTaxRate, TaxRate, Taxation};
+use gather::Gathered;
+use period::Period;
+use pricing::Pricing;
+use sheet::Sheet;
 
 /// What usage costs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rating {
-    /// The lines: by meter in the order of the catalog, then by version, then by tier.
-    pub lines: Vec<RatedLine>,
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rating<'a> {
+    /// The lines: of cards by meter in the order of the catalog, then by time, card, band and tier; then fees, discounts,
+    /// and what else is taken off.
+    pub lines: Vec<RatedLine<'a>>,
     /// Their sum.
     pub subtotal: Money,
     /// The tax on it, by code and rate.
@@ -51,35 +77,10 @@ pub struct Rating {
     pub versions: Vec<Date>,
     /// How well the usage is known: time of all resources together, each counted once.
     pub completeness: Completeness,
-    /// The lines' quantities by instance and volume, in the order of their names.
+    /// What was metered, by instance and volume, in the order of their names.
     pub instances: Vec<InstanceUsage>,
     /// Usage without a price.
     pub unpriced: Vec<UnpricedUsage>,
-}
-
-/// One line, before it becomes part of an invoice.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RatedLine {
-    /// `<plan>/<version>/<meter>/<tier>`: the same each time, so that two ratings can be compared line by line.
-    pub key: String,
-    /// What was metered.
-    pub meter: MeterName,
-    /// What kind of line it is.
-    pub kind: LineKind,
-    /// The piece of the period for which the version holds.
-    pub service_period: Window,
-    /// How much, in base units, exactly.
-    pub base_quantity: u128,
-    /// How much, in the priced unit.
-    pub quantity: Decimal,
-    /// The price of one unit.
-    pub unit_price: Decimal,
-    /// `quantity x unit_price`, rounded once.
-    pub amount: Money,
-    /// How it came about, in a sentence.
-    pub why: String,
-    /// How well the meter's usage in the piece is known.
-    pub coverage: Completeness,
 }
 
 /// Why usage could not be rated.
@@ -125,6 +126,31 @@ pub enum RatingError {
         /// Where the next version starts.
         cut: Timestamp,
     },
+    /// What was used in an interval was handed over that does not lie in one.
+    #[error(
+        "the sample of {meter} in {window} does not lie within one interval of {interval_s} s of the period; cut samples \
+         at the intervals, counted from the period's start"
+    )]
+    SampleOutOfPlace {
+        /// The meter.
+        meter: MeterName,
+        /// The sample's window.
+        window: Window,
+        /// The interval's length.
+        interval_s: u32,
+    },
+    /// An exchange rate was handed over that is not for these prices.
+    #[error(
+        "the prices of plan {plan} are in {currency}, and the exchange rate is for {from}; take the rate from {currency}"
+    )]
+    WrongExchange {
+        /// The plan.
+        plan: String,
+        /// Its currency.
+        currency: Currency,
+        /// The rate's.
+        from: Currency,
+    },
     /// A quantity or an amount has too many digits.
     #[error("the usage of {meter} is too large to be priced exactly: it needs more than 38 digits")]
     TooLarge {
@@ -138,15 +164,6 @@ pub enum RatingError {
     #[error("the amounts could not be added up")]
     Money(#[from] MoneyError),
 }
-
-/// A piece of the period for which one version holds.
-struct Piece<'p> {
-    window: Window,
-    version: &'p PlanVersion,
-}
-
-/// The appendix in the making: base units and micro-units for each holder and meter.
-type Shares = BTreeMap<(Holder, MeterName), (u128, i128)>;
 
 /// All that rating looks at.
 #[derive(Clone, Copy, Debug)]
@@ -169,154 +186,73 @@ pub struct RatingInput<'a> {
 ///
 /// # Errors
 /// The plan has no prices for all of the period, the usage is not as described, or figures are beyond 38 digits.
-pub fn rate(input: &RatingInput<'_>) -> Result<Rating, RatingError> {
-    let RatingInput { plan, usage, period, .. } = *input;
-    let pieces = pieces(plan, period)?;
-    let gathered = Gathered::from(usage, period, &pieces)?;
-
-    let mut lines = Vec::new();
-    let mut unpriced = Vec::new();
-    let mut shares = Shares::new();
-    // What the allowance of each meter has granted already in earlier pieces.
-    let mut granted = BTreeMap::<MeterName, i128>::new();
-    for ((meter, piece), used) in gathered.by_meter() {
-        let piece = &pieces[piece];
-        let micro_units = quantity::micro_units(used.base_quantity, meter)?;
-        let Some(card) = piece.version.rate_card(meter) else {
-            unpriced.push(unpriced_usage(meter, piece.window, used, micro_units));
-            continue;
-        };
-        let granted = granted.entry(meter).or_default();
-        let tiers = tiers::split(card, used.base_quantity, micro_units, granted)?;
-        for tier in tiers {
-            lines.push(tier.priced(plan, piece, card, used)?);
-        }
-        share_out(&mut shares, meter, used, micro_units)?;
-    }
-
-    let currency = plan.currency();
-    let subtotal = Money::sum(currency, lines.iter().map(|line| line.amount))?;
-    let due = input.taxation.at(&TaxClass::standard(), period.start())?;
-    let tax = Tax {
-        name: due.name.clone(),
-        code: due.code,
-        rate: due.rate,
-        reason: due.reason.clone(),
-        base: subtotal,
-        amount: exact::Exact::product(subtotal.amount(), due.rate)
-            .and_then(|exact| exact.to_money(currency))
-            .ok_or(MoneyError::TooLarge { currency })?,
-    };
+pub fn rate<'a>(input: &RatingInput<'a>) -> Result<Rating<'a>, RatingError> {
+    let pricing = pricing(input)?;
+    let period = Period::of(input)?;
+    // 1 and 2.
+    let gathered = Gathered::from(input, &period)?;
+    let mut sheet = Sheet::new(input, period, pricing, gathered);
+    // 3.
+    allowances::own(&mut sheet)?;
+    allowances::pooled(&mut sheet)?;
+    // 4.
+    commitments::take(&mut sheet)?;
+    // 5 and 6.
+    let mut lines = cards::lines(&sheet)?;
+    // 7.
+    fees::add(&sheet, &mut lines)?;
+    // 8 to 10.
+    discounts::add(&sheet, &mut lines)?;
+    // 11.
+    let taxes = taxes::of(&sheet, &lines)?;
+    let (subtotal, total) = taxes::sums(&sheet, &taxes)?;
+    let mut versions: Vec<Date> =
+        sheet.period.segments.iter().map(|segment| segment.version.from()).collect();
+    versions.dedup();
     Ok(Rating {
-        total: subtotal.checked_add(tax.amount)?,
         lines,
         subtotal,
-        taxes: vec![tax],
-        versions: pieces.iter().map(|piece| piece.version.from()).collect(),
-        completeness: gathered.completeness(),
-        instances: appendix(&shares, gathered.holders()),
-        unpriced,
+        taxes,
+        total,
+        versions,
+        completeness: sheet.gathered.completeness,
+        instances: appendix::instances(&sheet.gathered)?,
+        unpriced: appendix::unpriced(&sheet.gathered, &sheet.period),
     })
 }
 
-impl RatedLine {
-    /// The line as it stands on an invoice.
-    #[must_use]
-    pub fn into_invoice_line(self) -> InvoiceLine {
-        let meter = self.meter.meter();
-        InvoiceLine {
-            key: self.key,
-            card: self.meter.as_str().to_owned(),
-            meter: Some(self.meter),
-            title: meter.title.clone(),
-            kind: self.kind,
-            dimensions: BTreeMap::new(),
-            band: None,
-            bounds: None,
-            service_period: self.service_period,
-            base_quantity: self.base_quantity,
-            base_unit: meter.unit.symbol().to_owned(),
-            quantity: self.quantity,
-            unit: meter.priced_unit.symbol.clone(),
-            unit_price: self.unit_price,
-            conversion: None,
-            amount: self.amount,
-            tax_code: crate::invoice::document::TaxCode::Standard,
-            tax_rate: None,
-            why: self.why,
-            coverage: self.coverage,
-        }
+fn pricing<'a>(input: &RatingInput<'a>) -> Result<Pricing<'a>, RatingError> {
+    let RatingInput { plan, exchange, .. } = *input;
+    let currency = plan.currency();
+    if let Some(exchange) = exchange.filter(|exchange| exchange.from != currency) {
+        let plan = plan.name().to_owned();
+        return Err(RatingError::WrongExchange { plan, currency, from: exchange.from });
+    }
+    Ok(Pricing {
+        currency: exchange.map_or(currency, |exchange| exchange.to),
+        exchange,
+        is_gross: plan.prices() == Prices::Gross,
+    })
+}
+
+impl<'a> Sheet<'a> {
+    /// The tax on a class at the beginning of a segment: it does not change within.
+    fn tax(&self, class: &TaxClass, segment: usize) -> Result<&'a TaxRate, RatingError> {
+        Ok(self.input.taxation.at(class, self.period.segments[segment].window.start())?)
+    }
+
+    /// The coins of an amount that could be computed.
+    fn coins(&self, amount: Option<Money>) -> Result<i128, RatingError> {
+        amount.map(Money::coins).ok_or_else(|| too_large(self))
     }
 }
 
-fn pieces(plan: &PricePlan, period: Window) -> Result<Vec<Piece<'_>>, RatingError> {
-    period
-        .split_at(&plan.cuts(period))
-        .into_iter()
-        .map(|window| match plan.version_at(window.start()) {
-            Some(version) => Ok(Piece { window, version }),
-            None => Err(RatingError::NoPrices {
-                plan: plan.name().to_owned(),
-                start: window.start(),
-                // A plan has at least one version.
-                first: plan.versions().first().map_or(window.end(), PlanVersion::starts_at),
-            }),
-        })
-        .collect()
+/// So many coins.
+fn amount(coins: i128, currency: Currency) -> Result<Money, RatingError> {
+    Ok(Money::from_coins(coins, currency).ok_or(MoneyError::TooLarge { currency })?)
 }
 
-fn unpriced_usage(meter: MeterName, window: Window, used: &MeterUsage, micro_units: i128) -> UnpricedUsage {
-    let definition = meter.meter();
-    UnpricedUsage {
-        meter,
-        title: definition.title.clone(),
-        service_period: window,
-        base_quantity: used.base_quantity,
-        base_unit: definition.unit.symbol().to_owned(),
-        quantity: quantity::decimal(micro_units),
-        unit: definition.priced_unit.symbol.clone(),
-    }
-}
-
-fn share_out(
-    shares: &mut Shares,
-    meter: MeterName,
-    used: &MeterUsage,
-    micro_units: i128,
-) -> Result<(), RatingError> {
-    let parts: Vec<u128> = used.by_holder.values().copied().collect();
-    let apportioned = quantity::apportion(meter, &parts, micro_units)?;
-    for ((holder, base_quantity), micro_units) in used.by_holder.iter().zip(apportioned) {
-        let share = shares.entry((*holder, meter)).or_default();
-        share.0 += base_quantity;
-        share.1 += micro_units;
-        if quantity::MAX_MICRO_UNITS < share.1 {
-            return Err(RatingError::TooLarge { meter });
-        }
-    }
-    Ok(())
-}
-
-/// By name, then by id (two may have one name), then in the order of the catalog.
-fn appendix(shares: &Shares, holders: &Holders<'_>) -> Vec<InstanceUsage> {
-    let mut rows: Vec<_> = shares
-        .iter()
-        .filter(|(_, (base_quantity, _))| 0 < *base_quantity)
-        .map(|((holder, meter), share)| {
-            let name = holders.get(holder).map_or("", |(_, name)| *name);
-            ((name, *holder, meter.position()), *meter, *share)
-        })
-        .collect();
-    rows.sort_unstable_by_key(|(order, ..)| *order);
-    rows.into_iter()
-        .map(|((name, holder, _), meter, (base_quantity, micro_units))| InstanceUsage {
-            instance_id: holder.instance_id(),
-            volume_id: holder.volume_id(),
-            name: name.to_owned(),
-            meter,
-            base_quantity,
-            quantity: quantity::decimal(micro_units),
-            unit: meter.meter().priced_unit.symbol.clone(),
-        })
-        .collect()
+/// Amounts that are of no meter alone.
+fn too_large(sheet: &Sheet<'_>) -> RatingError {
+    MoneyError::TooLarge { currency: sheet.pricing.currency }.into()
 }

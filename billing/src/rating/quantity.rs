@@ -5,6 +5,7 @@ use metering::MeterName;
 use rust_decimal::Decimal;
 
 use super::RatingError;
+use super::gather::Share;
 
 /// Decimals of a quantity. 10^-6 GiB is 1 KiB and 10^-6 h is 3.6 ms: finer than anybody reads, and still exact
 /// in what is shown.
@@ -13,33 +14,48 @@ pub const QUANTITY_SCALE: u32 = 6;
 /// 10^[`QUANTITY_SCALE`].
 const MICRO: u128 = 1_000_000;
 
+/// One priced unit in micro-units.
+pub(super) const ONE: i128 = 1_000_000;
+
 /// What a `Decimal` holds: 96 bits.
 pub(super) const MAX_MICRO_UNITS: i128 = (1 << 96) - 1;
 
-/// `base_quantity` in micro-units of the priced unit, rounded half to even: the rule that favours neither side
-/// over many meters. (A quantity is no amount: amounts are rounded half away from zero.)
-pub(super) fn micro_units(base_quantity: u128, meter: MeterName) -> Result<i128, RatingError> {
-    let divisor = u128::from(meter.meter().priced_unit.base_units);
-    let too_large = RatingError::TooLarge { meter };
-    let scaled = base_quantity.checked_mul(MICRO).ok_or(too_large.clone())?;
-    let rounded = divide_half_even(scaled, divisor);
-    i128::try_from(rounded).ok().filter(|units| *units <= MAX_MICRO_UNITS).ok_or(too_large)
+/// How base units of a meter become its priced unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Scale {
+    pub(super) meter: MeterName,
+    /// Base units for one priced unit.
+    pub(super) base_units: u128,
 }
 
-/// How many base units `micro_units` are, rounded half to even.
-pub(super) fn base_units(micro_units: i128, meter: MeterName) -> Result<u128, RatingError> {
-    let factor = u128::from(meter.meter().priced_unit.base_units);
-    micro_units
-        .unsigned_abs()
-        .checked_mul(factor)
-        .map(|scaled| divide_half_even(scaled, MICRO))
-        .ok_or(RatingError::TooLarge { meter })
-}
+impl Scale {
+    pub(super) fn of(meter: MeterName) -> Self {
+        Self { meter, base_units: meter.meter().priced_unit.base_units.into() }
+    }
 
-/// Whether `base_quantity` is `micro_units` without any rounding.
-pub(super) fn is_exact(base_quantity: u128, micro_units: i128, meter: MeterName) -> bool {
-    let factor = u128::from(meter.meter().priced_unit.base_units);
-    base_quantity.checked_mul(MICRO) == micro_units.unsigned_abs().checked_mul(factor)
+    /// `base_quantity` in micro-units of the priced unit, rounded half to even: the rule that favours neither side
+    /// over many meters. (A quantity is no amount: amounts are rounded half away from zero.)
+    pub(super) fn units(self, base_quantity: u128) -> Result<i128, RatingError> {
+        let scaled = base_quantity.checked_mul(MICRO).ok_or_else(|| self.too_large())?;
+        let rounded = divide_half_even(scaled, self.base_units);
+        let units = i128::try_from(rounded).ok().filter(|units| *units <= MAX_MICRO_UNITS);
+        units.ok_or_else(|| self.too_large())
+    }
+
+    /// How many base units `micro_units` are, rounded half to even.
+    pub(super) fn base_units(self, micro_units: i128) -> Result<u128, RatingError> {
+        let scaled = micro_units.unsigned_abs().checked_mul(self.base_units);
+        scaled.map(|scaled| divide_half_even(scaled, MICRO)).ok_or_else(|| self.too_large())
+    }
+
+    /// Whether `base_quantity` is `micro_units` without any rounding.
+    pub(super) fn is_exact(self, base_quantity: u128, micro_units: i128) -> bool {
+        base_quantity.checked_mul(MICRO) == micro_units.unsigned_abs().checked_mul(self.base_units)
+    }
+
+    pub(super) const fn too_large(self) -> RatingError {
+        RatingError::TooLarge { meter: self.meter }
+    }
 }
 
 /// Micro-units as a decimal with all its decimals.
@@ -59,31 +75,64 @@ pub(super) fn from_decimal(value: Decimal) -> i128 {
     }
 }
 
-/// Spreads `total` micro-units over `parts` base units by the largest remainder: each part gets its share rounded
-/// down, and what is left goes, one by one, to the parts that lost most (of equals, to the earlier one). So the
-/// shares are within one micro-unit of the truth and add up to `total`, which is [`micro_units`] of the sum.
-pub(super) fn apportion(meter: MeterName, parts: &[u128], total: i128) -> Result<Vec<i128>, RatingError> {
-    let divisor = u128::from(meter.meter().priced_unit.base_units);
-    let too_large = || RatingError::TooLarge { meter };
-    let mut shares = Vec::with_capacity(parts.len());
+/// Spreads `total` micro-units over what the holders contributed by the largest remainder: each part gets its share rounded
+/// down, and what is left goes, one by one, to the parts that lost most (of equals, to the earlier one). So the shares are
+/// within one micro-unit of the truth and add up to `total`, which is [`Scale::units`] of the sum.
+pub(super) fn apportion(scale: Scale, parts: &mut [Share], total: i128) -> Result<(), RatingError> {
+    if let [only] = parts {
+        only.units = total;
+        return Ok(());
+    }
     let mut remainders = Vec::with_capacity(parts.len());
     let mut left = total;
-    for (number, part) in parts.iter().enumerate() {
-        let scaled = part.checked_mul(MICRO).ok_or_else(too_large)?;
-        let share = i128::try_from(scaled / divisor).map_err(|_| too_large())?;
-        shares.push(share);
-        remainders.push((scaled % divisor, number));
-        left -= share;
+    for (number, part) in parts.iter_mut().enumerate() {
+        let scaled = part.base_quantity.checked_mul(MICRO).ok_or_else(|| scale.too_large())?;
+        part.units = i128::try_from(scaled / scale.base_units).map_err(|_| scale.too_large())?;
+        remainders.push((scaled % scale.base_units, number));
+        left -= part.units;
     }
-    remainders.sort_unstable_by(|(a, m), (b, n)| b.cmp(a).then(m.cmp(n)));
-    let left = usize::try_from(left).unwrap_or(0);
-    for (_, number) in remainders.into_iter().take(left) {
-        shares[number] += 1;
-    }
-    Ok(shares)
+    hand_out(&mut remainders, left, |number| parts[number].units += 1);
+    Ok(())
 }
 
-fn divide_half_even(value: u128, divisor: u128) -> u128 {
+/// Spreads `total` over `weights`, in whole numbers and in proportion, by the largest remainder. Parts without weight get
+/// nothing, and none gets more than its weight if `total` is not more than all of them. `None` beyond 38 digits.
+pub(super) fn spread(total: i128, weights: &[i128]) -> Option<Vec<i128>> {
+    let all: i128 = weights.iter().map(|weight| (*weight).max(0)).sum();
+    if all == 0 {
+        return Some(vec![0; weights.len()]);
+    }
+    let mut parts = Vec::with_capacity(weights.len());
+    let mut remainders = Vec::with_capacity(weights.len());
+    let mut left = total;
+    for (number, weight) in weights.iter().enumerate() {
+        let scaled = (*weight).max(0).checked_mul(total)?;
+        parts.push(scaled / all);
+        remainders.push(((scaled % all).unsigned_abs(), number));
+        left -= scaled / all;
+    }
+    hand_out(&mut remainders, left, |number| parts[number] += 1);
+    Some(parts)
+}
+
+/// One to each of those with the largest remainders, of equals to the earlier, as long as something is left.
+fn hand_out(remainders: &mut [(u128, usize)], left: i128, mut give: impl FnMut(usize)) {
+    remainders.sort_unstable_by(|(a, m), (b, n)| b.cmp(a).then(m.cmp(n)));
+    let left = usize::try_from(left).unwrap_or(0);
+    for (_, number) in remainders.iter().take(left) {
+        give(*number);
+    }
+}
+
+/// To the nearest, and a half to the even side.
+pub(super) fn divide_half_even(value: u128, divisor: u128) -> u128 {
+    // Division of 64 bits is several times as fast, and many figures fit.
+    if let (Ok(value), Ok(divisor)) = (u64::try_from(value), u64::try_from(divisor)) {
+        let (quotient, remainder) = (value / divisor, value % divisor);
+        let rest = divisor - remainder;
+        let up = rest < remainder || (rest == remainder && quotient % 2 == 1);
+        return u128::from(quotient) + u128::from(up);
+    }
     let (quotient, remainder) = (value / divisor, value % divisor);
     // `remainder < divisor`, so the subtraction cannot underflow, and nothing is doubled that could overflow.
     let up = match remainder.cmp(&(divisor - remainder)) {
@@ -99,9 +148,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::rating::gather::Holder;
 
-    fn meter(name: &str) -> MeterName {
-        MeterName::parse(name).unwrap()
+    fn scale(name: &str) -> Scale {
+        Scale::of(MeterName::parse(name).unwrap())
     }
 
     /// `meter | base units | quantity`
@@ -110,7 +160,7 @@ mod tests {
             let [name, base, expected] = line.split('|').map(str::trim).collect::<Vec<_>>()[..] else {
                 panic!("three columns a line: {line}");
             };
-            let units = micro_units(base.parse().unwrap(), meter(name)).unwrap();
+            let units = scale(name).units(base.parse().unwrap()).unwrap();
             assert_eq!(decimal(units).to_string(), expected, "{line}");
         }
     }
@@ -139,7 +189,7 @@ mod tests {
     #[test]
     fn more_than_a_decimal_holds_is_an_error_and_no_panic() {
         for base in [u128::MAX, u128::MAX / MICRO, 1 << 120] {
-            assert!(micro_units(base, meter("disk_read_ops")).is_err());
+            assert!(scale("disk_read_ops").units(base).is_err());
         }
     }
 
@@ -148,24 +198,36 @@ mod tests {
         fn shares_add_up_and_are_within_a_millionth_of_the_truth(
             parts in proptest::collection::vec(0_u64..10_000_000_000_000, 1..40),
         ) {
-            let cpu = meter("cpu_ns");
-            let parts: Vec<u128> = parts.into_iter().map(u128::from).collect();
-            let total = micro_units(parts.iter().sum(), cpu).unwrap();
-            let shares = apportion(cpu, &parts, total).unwrap();
-            prop_assert_eq!(shares.iter().sum::<i128>(), total);
-            for (part, share) in parts.iter().zip(&shares) {
-                let floor = (part * MICRO / 3_600_000_000_000) as i128;
-                prop_assert!((floor..=floor + 1).contains(share));
-                prop_assert!(0 < *part || *share == 0, "nothing used, yet {share} shown");
+            let cpu = scale("cpu_ns");
+            let holder = Holder::Instance(metering::InstanceId::from_uuid(uuid::Uuid::nil()));
+            let part = |part| Share { holder, base_quantity: u128::from(part), units: 0 };
+            let mut shares: Vec<Share> = parts.into_iter().map(part).collect();
+            let total = cpu.units(shares.iter().map(|share| share.base_quantity).sum()).unwrap();
+            apportion(cpu, &mut shares, total).unwrap();
+            prop_assert_eq!(shares.iter().map(|share| share.units).sum::<i128>(), total);
+            for Share { base_quantity, units, .. } in shares {
+                let floor = (base_quantity * MICRO / 3_600_000_000_000) as i128;
+                prop_assert!((floor..=floor + 1).contains(&units));
+                prop_assert!(0 < base_quantity || units == 0, "nothing used, yet {units} shown");
             }
         }
 
         #[test]
+        fn coins_are_spread_without_loss_and_nobody_is_given_more_than_there_is(
+            weights in proptest::collection::vec(0_i128..10_000, 1..20), share in 0_i128..=1000,
+        ) {
+            let total = weights.iter().sum::<i128>() * share / 1000;
+            let parts = spread(total, &weights).unwrap();
+            prop_assert_eq!(parts.iter().sum::<i128>(), total);
+            prop_assert!(parts.iter().zip(&weights).all(|(part, weight)| 0 <= *part && part <= weight));
+        }
+
+        #[test]
         fn an_allowance_in_base_units_is_never_more_than_the_usage(used in 1_u64.., free in 0_i128..1_000_000_000_000) {
-            let meter = meter("net_tx_bytes");
-            let units = micro_units(used.into(), meter).unwrap();
+            let scale = scale("net_tx_bytes");
+            let units = scale.units(used.into()).unwrap();
             if free < units {
-                prop_assert!(base_units(free, meter).unwrap() <= u128::from(used));
+                prop_assert!(scale.base_units(free).unwrap() <= u128::from(used));
             }
         }
     }

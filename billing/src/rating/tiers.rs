@@ -1,82 +1,86 @@
-//! The pieces into which a meter's quantity falls, and their price: first what is included, then the rest. Tiers
-//! are half-open over decimals, so no quantity falls between two.
+//! Tiers: half-open over decimals, `from <= quantity < to`, so that no quantity falls between two. What earlier parts of the
+//! period filled stays filled.
 
 use rust_decimal::Decimal;
 
-use super::exact::Exact;
-use super::gather::MeterUsage;
-use super::{Piece, RatedLine, RatingError, explain, quantity};
+use super::RatingError;
+use super::explain::{Figures, How};
+use super::line::{Charge, LineUnit, Subject, Suffix};
+use super::price::{Fill, Pen};
+use super::quantity;
 use crate::invoice::document::LineKind;
-use crate::plan::{PriceModel, PricePlan, RateCard};
+use crate::plan::PriceTier;
 
-/// A part of a meter's quantity with one price.
-pub(super) struct TierPart {
-    pub(super) kind: LineKind,
-    pub(super) base_quantity: u128,
-    pub(super) micro_units: i128,
-    pub(super) unit_price: Decimal,
-}
-
-/// Splits a quantity at the allowance. `granted` is what earlier versions of the same period gave already, and is
-/// raised by what is given now: a change of prices in mid-month does not double the allowance.
-pub(super) fn split(
-    card: &RateCard,
-    base_quantity: u128,
-    micro_units: i128,
-    granted: &mut i128,
-) -> Result<Vec<TierPart>, RatingError> {
-    let PriceModel::PerUnit { unit_price } = card.price else {
-        return Err(RatingError::TooLarge { meter: card.meter });
-    };
-    let left = (quantity::from_decimal(card.included.quantity) - *granted).max(0);
-    let free = left.min(micro_units);
-    *granted += free;
-    let free_base = if free == micro_units { base_quantity } else { quantity::base_units(free, card.meter)? };
-    let included = TierPart {
-        kind: LineKind::Included,
-        base_quantity: free_base,
-        micro_units: free,
-        unit_price: Decimal::ZERO,
-    };
-    let standard = TierPart {
-        kind: LineKind::Standard,
-        base_quantity: base_quantity - free_base,
-        micro_units: micro_units - free,
-        unit_price,
-    };
-    // Usage too small to show, such as one byte, still has a line: on the included one if there is something left.
-    Ok(match (0 < left, free < micro_units) {
-        (true, true) => vec![included, standard],
-        (true, false) => vec![included],
-        (false, true) => vec![standard],
-        (false, false) => vec![TierPart { base_quantity, ..standard }],
-    })
-}
-
-impl TierPart {
-    /// The line: the one place where an amount is rounded.
-    pub(super) fn priced(
-        self,
-        plan: &PricePlan,
-        piece: &Piece<'_>,
-        card: &RateCard,
-        used: &MeterUsage,
-    ) -> Result<RatedLine, RatingError> {
-        let meter = card.meter;
-        let quantity = quantity::decimal(self.micro_units);
-        let exact = Exact::product(quantity, self.unit_price).ok_or(RatingError::TooLarge { meter })?;
-        let amount = exact.to_money(plan.currency()).ok_or(RatingError::TooLarge { meter })?;
-        Ok(RatedLine {
-            key: format!("{}/{}/{meter}/{}", plan.name(), piece.version.from(), self.kind.as_str()),
-            meter,
-            kind: self.kind,
-            service_period: piece.window,
-            base_quantity: self.base_quantity,
-            quantity,
-            unit_price: self.unit_price,
-            amount,
-            why: explain::why(&self, card, used, exact, amount),
-            coverage: used.coverage(),
-        })
+/// Each unit at the price of the tier into which it falls: a line for each tier that is touched. A quantity that equals a
+/// tier's end has filled it and not begun the next one.
+pub(super) fn graduated<'a>(
+    pen: &mut Pen<'_, 'a>,
+    tiers: &'a [PriceTier],
+    units: i128,
+    fill: &Fill,
+) -> Result<(), RatingError> {
+    let (mut at, end) = (fill.before, fill.before + units);
+    for (number, tier) in (1..).zip(tiers) {
+        let (from, to) = limits(tier);
+        // With nothing to place, the tier that a next unit would fall into.
+        let is_here = from <= at && to.is_none_or(|to| at < to);
+        if !is_here {
+            continue;
+        }
+        let until = to.map_or(end, |to| to.min(end));
+        let kind = (LineKind::Graduated, Suffix::Number(number));
+        pen.units(kind, until - at, tier.unit_price, Some(tier), How::Priced)?;
+        if at == from && from < until {
+            flat(pen, tier, number)?;
+        }
+        at = until;
+        if at == end {
+            break;
+        }
     }
+    Ok(())
+}
+
+/// All units at the price of the tier into which the last of the period's falls. A quantity that equals a tier's end is in
+/// the next one.
+pub(super) fn volume<'a>(
+    pen: &mut Pen<'_, 'a>,
+    tiers: &'a [PriceTier],
+    units: i128,
+    fill: &mut Fill,
+) -> Result<(), RatingError> {
+    let is_here = |tier: &PriceTier| {
+        let (from, to) = limits(tier);
+        from <= fill.all && to.is_none_or(|to| fill.all < to)
+    };
+    for (number, tier) in (1..).zip(tiers).filter(|(_, tier)| is_here(tier)) {
+        let kind = (LineKind::Volume, Suffix::None);
+        pen.units(kind, units, tier.unit_price, Some(tier), How::Volume { all: fill.all })?;
+        if 0 < units && !fill.is_charged {
+            fill.is_charged = true;
+            flat(pen, tier, number)?;
+        }
+    }
+    Ok(())
+}
+
+fn limits(tier: &PriceTier) -> (i128, Option<i128>) {
+    (quantity::from_decimal(tier.from), tier.to.map(quantity::from_decimal))
+}
+
+/// What a tier costs once.
+fn flat<'a>(pen: &mut Pen<'_, 'a>, tier: &'a PriceTier, number: usize) -> Result<(), RatingError> {
+    if tier.flat.is_zero() {
+        return Ok(());
+    }
+    let charge = Charge {
+        kind: LineKind::Flat,
+        subject: Subject::Card(pen.card),
+        suffix: Suffix::Number(number),
+        quantity: Decimal::ONE,
+        unit: LineUnit::Period,
+        unit_price: tier.flat,
+        figures: Figures::Tier,
+    };
+    pen.beside(&charge, Some(tier))
 }

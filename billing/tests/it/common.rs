@@ -2,11 +2,13 @@
 
 use std::future::Future;
 
-use billing::{PricePlan, Rating, RatingError, RatingInput, Taxation};
 use billing::store::invoices::StoreError;
+use billing::{PricePlan, Rating, RatingError, RatingInput, Taxation};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use metering::{Coverage, Dimensions, InstanceId, MeterName, Resource, ResourceKind, UsageRecord, VolumeId, Window};
+use metering::{
+    Coverage, Dimensions, InstanceId, MeterName, Resource, ResourceKind, UsageRecord, VolumeId, Window,
+};
 use uuid::Uuid;
 
 /// A plan from lines such as `currency JPY`, `zone Europe/Berlin`, `tax 0.07`, `version 2026-10-15`, `cpu_ns 0.04`,
@@ -79,7 +81,11 @@ pub fn record(name: &str, meter: MeterName, window: Window, quantity: u64) -> Us
 }
 
 /// Rates usage in the plan's currency and with its own tax.
-pub fn rate<'a>(plan: &'a PricePlan, usage: &'a [UsageRecord], period: Window) -> Result<Rating, RatingError> {
+pub fn rate<'a>(
+    plan: &'a PricePlan,
+    usage: &'a [UsageRecord],
+    period: Window,
+) -> Result<Rating<'a>, RatingError> {
     let tax = plan.tax().expect("plans of tests have a tax");
     let taxation = Box::leak(Box::new(Taxation::fixed(tax)));
     billing::rate(&RatingInput { plan, usage, samples: &[], period, exchange: None, taxation })

@@ -115,9 +115,10 @@ fn lines_of(rating: &Rating) -> Lines {
         .lines
         .iter()
         .map(|line| {
-            let from = line.key.split('/').nth(1).unwrap();
+            let key = line.key();
+            let from = key.split('/').nth(1).unwrap();
             let version = VERSIONS.iter().position(|(start, _)| *start == from).unwrap();
-            let key = (line.meter.position(), version, line.kind.as_str());
+            let key = (line.meter.unwrap().position(), version, line.kind.as_str());
             (key, (line.base_quantity, line.quantity.mantissa(), line.amount.amount().mantissa()))
         })
         .collect()
@@ -162,7 +163,7 @@ proptest! {
                 line.amount.currency().exponent(),
                 rust_decimal::RoundingStrategy::MidpointAwayFromZero,
             );
-            prop_assert_eq!(amount, line.amount.amount(), "{}", &line.why);
+            prop_assert_eq!(amount, line.amount.amount(), "{}", line.why());
             prop_assert!(line.kind == LineKind::Standard || line.amount.is_zero());
             sum += amount;
         }
@@ -171,7 +172,7 @@ proptest! {
 
         for meter in catalog() {
             let id: MeterName = meter.id();
-            let lines = rating.lines.iter().filter(|line| line.meter == id);
+            let lines = rating.lines.iter().filter(|line| line.meter == Some(id));
             let (base, shown) = lines.fold((0, 0), |(base, shown), line| {
                 (base + line.base_quantity, shown + line.quantity.mantissa())
             });

@@ -12,12 +12,13 @@ fn check(plan_text: &str, usage_text: &str, expected: &str) {
     assert_eq!(render(&rating), expected.join("\n"));
 }
 
-fn render(rating: &Rating) -> String {
+fn render(rating: &Rating<'_>) -> String {
     let mut lines: Vec<String> = rating
         .lines
         .iter()
         .map(|line| {
-            let key = line.key.strip_prefix("test/").unwrap();
+            let key = line.key();
+            let key = key.strip_prefix("test/").unwrap();
             format!("{key}: {} x {} = {}", line.quantity, line.unit_price, line.amount.amount())
         })
         .collect();
@@ -241,7 +242,7 @@ fn a_line_explains_itself_with_figures_that_can_be_checked() {
     let usage = usage("web cpu_ns 2026-10-01T00 44444440800000\nweb running_ms 2026-10-01T00 3600000");
     let plan = plan("cpu_ns 0.04 included 10\nrunning_ms 0.05");
     let rating = rate(&plan, &usage, october()).unwrap();
-    let why: Vec<&str> = rating.lines.iter().map(|line| line.why.as_str()).collect();
+    let why: Vec<String> = rating.lines.iter().map(billing::RatedLine::why).collect();
     assert_eq!(
         why,
         [

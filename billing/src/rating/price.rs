@@ -1,0 +1,280 @@
+//! Step 5: the lines of one entry: what is free, what is committed, and what is left at the card's price. It matches on the
+//! shape of the price, here and nowhere else; tiers and rates have files of their own.
+
+use rust_decimal::Decimal;
+
+use super::explain::{Figures, How};
+use super::gather::Entry;
+use super::line::{Charge, Ground, LineUnit, RatedLine, Subject, Suffix};
+use super::pricing::Pricing;
+use super::quantity;
+use super::sheet::{Part, Progress, Sheet};
+use super::{RatingError, percentile, tiers};
+use crate::invoice::document::LineKind;
+use crate::plan::{Commitment, PriceModel, PriceTier, RateCard};
+use crate::tax::TaxRate;
+
+/// What a card has priced in earlier parts of the period, in millionths of its unit.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Fill {
+    /// Units that were priced.
+    pub(super) before: i128,
+    /// Units that are to be priced in all of the period.
+    pub(super) all: i128,
+    /// Whether something that is charged once was.
+    pub(super) is_charged: bool,
+}
+
+/// Writes the lines of one entry.
+pub(super) struct Pen<'s, 'a> {
+    pub(super) pricing: &'s Pricing<'a>,
+    pub(super) ground: Ground<'a>,
+    pub(super) tax: &'a TaxRate,
+    pub(super) card: &'a RateCard,
+    pub(super) entry: &'s Entry<'a>,
+    pub(super) lines: &'s mut Vec<RatedLine<'a>>,
+    done_units: i128,
+    done_base: u128,
+    has_line: bool,
+}
+
+/// A part of an entry's units with one price.
+pub(super) struct Priced<'a> {
+    pub(super) kind: LineKind,
+    pub(super) subject: Subject<'a>,
+    pub(super) suffix: Suffix<'a>,
+    /// How much of the entry it is.
+    pub(super) units: i128,
+    pub(super) quantity: Decimal,
+    pub(super) unit: LineUnit,
+    pub(super) unit_price: Decimal,
+    pub(super) tier: Option<&'a PriceTier>,
+    pub(super) how: How,
+}
+
+/// The lines of the entry of that number.
+pub(super) fn entry<'a>(
+    sheet: &Sheet<'a>,
+    number: usize,
+    card: &'a RateCard,
+    tax: &'a TaxRate,
+    fill: &mut Fill,
+    lines: &mut Vec<RatedLine<'a>>,
+) -> Result<(), RatingError> {
+    let (entry, progress) = (&sheet.gathered.entries[number], &sheet.progress[number]);
+    let mut pen = Pen {
+        pricing: &sheet.pricing,
+        ground: sheet.ground(entry.segment),
+        tax,
+        card,
+        entry,
+        lines,
+        done_units: 0,
+        done_base: 0,
+        has_line: false,
+    };
+    if let PriceModel::Percentile { percent, interval_s, unit_price } = card.price {
+        let rate = percentile::rate(&sheet.input, card.meter, percent, interval_s)?;
+        return pen.rate(&sheet.period, rate, unit_price);
+    }
+    pen.covered(progress)?;
+    // Usage too small to show, such as one byte, still has a line.
+    if 0 < progress.left || (!pen.has_line && 0 < entry.base_quantity) {
+        pen.at_its_price(progress.left, fill)?;
+        fill.before += progress.left;
+    }
+    pen.shortfalls(progress)
+}
+
+impl<'a> Pen<'_, 'a> {
+    /// A line about usage. Its base units are those between two cuts of the entry, so that the lines add up to it.
+    pub(super) fn usage(&mut self, part: &Priced<'a>) -> Result<(), RatingError> {
+        self.done_units += part.units;
+        let all = self.entry.base_quantity;
+        let until = if self.done_units == self.entry.units {
+            all
+        } else {
+            self.entry.scale.base_units(self.done_units)?.clamp(self.done_base, all)
+        };
+        let charge = Charge {
+            kind: part.kind,
+            subject: part.subject,
+            suffix: part.suffix,
+            quantity: part.quantity,
+            unit: part.unit,
+            unit_price: part.unit_price,
+            figures: Figures::Metered { of: all, units: part.units, how: part.how },
+        };
+        let mut line = self.ground.charge(self.pricing, self.tax, &charge)?;
+        line.meter = Some(self.card.meter);
+        line.band = self.entry.band;
+        line.tier = part.tier;
+        line.base_quantity = until - self.done_base;
+        line.coverage = self.entry.coverage;
+        self.lines.push(line);
+        self.done_base = until;
+        self.has_line = true;
+        Ok(())
+    }
+
+    /// Units at a price for each.
+    pub(super) fn units(
+        &mut self,
+        (kind, suffix): (LineKind, Suffix<'a>),
+        units: i128,
+        unit_price: Decimal,
+        tier: Option<&'a PriceTier>,
+        how: How,
+    ) -> Result<(), RatingError> {
+        self.usage(&Priced {
+            kind,
+            subject: Subject::Card(self.card),
+            suffix,
+            units,
+            quantity: quantity::decimal(units),
+            unit: LineUnit::Priced(self.card.meter),
+            unit_price,
+            tier,
+            how,
+        })
+    }
+
+    /// A line beside the usage.
+    pub(super) fn beside(
+        &mut self,
+        charge: &Charge<'a>,
+        tier: Option<&'a PriceTier>,
+    ) -> Result<(), RatingError> {
+        let mut line = self.ground.charge(self.pricing, self.tax, charge)?;
+        line.tier = tier;
+        line.band = self.entry.band;
+        self.lines.push(line);
+        Ok(())
+    }
+
+    /// What allowances and commitments cover.
+    fn covered(&mut self, progress: &Progress<'a>) -> Result<(), RatingError> {
+        if let Some(free) = progress.free {
+            let kind = (LineKind::Included, Suffix::None);
+            self.units(kind, free, Decimal::ZERO, None, How::Included)?;
+        }
+        for part in &progress.parts {
+            match *part {
+                Part::Pooled { pool, units } => self.usage(&Priced {
+                    kind: LineKind::Included,
+                    subject: Subject::Pool(self.card, pool),
+                    suffix: Suffix::Name(&pool.name),
+                    units,
+                    quantity: quantity::decimal(units),
+                    unit: LineUnit::Priced(self.card.meter),
+                    unit_price: Decimal::ZERO,
+                    tier: None,
+                    how: How::Included,
+                })?,
+                Part::Committed { commitment, units, committed } => {
+                    self.committed(commitment, units, units, committed)?;
+                }
+                Part::Whole { commitment, units, charged } => {
+                    self.committed(commitment, units, charged, charged)?;
+                }
+                Part::Shortfall { .. } => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn committed(
+        &mut self,
+        commitment: &'a Commitment,
+        units: i128,
+        charged: i128,
+        quantity: i128,
+    ) -> Result<(), RatingError> {
+        self.usage(&Priced {
+            kind: LineKind::Committed,
+            subject: Subject::Commitment(self.card, commitment),
+            suffix: Suffix::Name(&commitment.name),
+            units,
+            quantity: quantity::decimal(charged),
+            unit: LineUnit::Priced(self.card.meter),
+            unit_price: commitment.unit_price,
+            tier: None,
+            how: How::Committed { quantity },
+        })
+    }
+
+    fn shortfalls(&mut self, progress: &Progress<'a>) -> Result<(), RatingError> {
+        for part in &progress.parts {
+            let Part::Shortfall { commitment, committed, used } = *part else { continue };
+            let charge = Charge {
+                kind: LineKind::Shortfall,
+                subject: Subject::Commitment(self.card, commitment),
+                suffix: Suffix::Name(&commitment.name),
+                quantity: quantity::decimal(committed - used),
+                unit: LineUnit::Priced(self.card.meter),
+                unit_price: commitment.unit_price,
+                figures: Figures::Shortfall { committed, used },
+            };
+            self.beside(&charge, None)?;
+        }
+        Ok(())
+    }
+
+    fn at_its_price(&mut self, units: i128, fill: &mut Fill) -> Result<(), RatingError> {
+        let standard = (LineKind::Standard, Suffix::None);
+        match &self.card.price {
+            PriceModel::PerUnit { unit_price } => {
+                let price = self.entry.band.map_or(*unit_price, |band| band.unit_price);
+                self.units(standard, units, price, None, How::Priced)
+            }
+            PriceModel::Flat { amount } => self.flat(units, *amount, fill),
+            PriceModel::Graduated { tiers } => tiers::graduated(self, tiers, units, fill),
+            PriceModel::Volume { tiers } => tiers::volume(self, tiers, units, fill),
+            PriceModel::Package { size, price } => self.package(units, *size, *price, fill),
+            // It prices a rate and no units.
+            PriceModel::Percentile { .. } => Ok(()),
+        }
+    }
+
+    /// One amount for the period's usage, on the line of its first part.
+    fn flat(&mut self, units: i128, amount: Decimal, fill: &mut Fill) -> Result<(), RatingError> {
+        let is_charged = std::mem::replace(&mut fill.is_charged, true);
+        self.usage(&Priced {
+            kind: LineKind::Flat,
+            subject: Subject::Card(self.card),
+            suffix: Suffix::None,
+            units,
+            quantity: if is_charged { Decimal::ZERO } else { Decimal::ONE },
+            unit: LineUnit::Period,
+            unit_price: amount,
+            tier: None,
+            how: How::Flat { is_charged },
+        })
+    }
+
+    /// Whole blocks: those that are begun now and were not before.
+    fn package(
+        &mut self,
+        units: i128,
+        size: Decimal,
+        price: Decimal,
+        fill: &Fill,
+    ) -> Result<(), RatingError> {
+        let block = quantity::from_decimal(size);
+        // A plan has no blocks of nothing.
+        let begun = |units: i128| if block <= 0 { 0 } else { (units + block - 1) / block };
+        let blocks = begun(fill.before + units) - begun(fill.before);
+        let blocks = Decimal::try_from_i128_with_scale(blocks, 0);
+        self.usage(&Priced {
+            kind: LineKind::Package,
+            subject: Subject::Card(self.card),
+            suffix: Suffix::None,
+            units,
+            quantity: blocks.map_err(|_| self.entry.scale.too_large())?,
+            unit: LineUnit::Blocks(self.card.meter, size),
+            unit_price: price,
+            tier: None,
+            how: How::Package { before: fill.before, size: block },
+        })
+    }
+}

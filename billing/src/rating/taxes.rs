@@ -1,0 +1,49 @@
+//! Step 11: the tax, for each code and rate on the sum of its lines, rounded once (EN 16931, BR-CO-17); and the sums.
+
+use super::exact::Exact;
+use super::left::same_tax;
+use super::line::RatedLine;
+use super::sheet::Sheet;
+use super::{RatingError, amount};
+use crate::invoice::document::Tax;
+use crate::money::{Money, MoneyError};
+use crate::plan::TaxClass;
+use crate::tax::TaxRate;
+
+/// The taxes in the order of their codes, the higher rates first. Without lines, the standard one on nothing.
+pub(super) fn of(sheet: &Sheet<'_>, lines: &[RatedLine<'_>]) -> Result<Vec<Tax>, RatingError> {
+    let mut sums = Vec::<(&TaxRate, i128)>::new();
+    for line in lines {
+        match sums.iter_mut().find(|(tax, _)| same_tax(tax, line.tax)) {
+            Some((_, sum)) => *sum += line.amount.coins(),
+            None => sums.push((line.tax, line.amount.coins())),
+        }
+    }
+    if sums.is_empty() {
+        sums.push((sheet.tax(&TaxClass::standard(), 0)?, 0));
+    }
+    sums.sort_by(|(a, _), (b, _)| a.code.cmp(&b.code).then_with(|| b.rate.cmp(&a.rate)));
+    sums.into_iter().map(|(tax, sum)| due(tax, amount(sum, sheet.pricing.currency)?)).collect()
+}
+
+/// Subtotal and total.
+pub(super) fn sums(sheet: &Sheet<'_>, taxes: &[Tax]) -> Result<(Money, Money), RatingError> {
+    let subtotal: i128 = taxes.iter().map(|tax| tax.base.coins()).sum();
+    let tax: i128 = taxes.iter().map(|tax| tax.amount.coins()).sum();
+    let currency = sheet.pricing.currency;
+    Ok((amount(subtotal, currency)?, amount(subtotal + tax, currency)?))
+}
+
+fn due(tax: &TaxRate, base: Money) -> Result<Tax, RatingError> {
+    let currency = base.currency();
+    let exact = Exact::product(base.amount(), tax.rate);
+    let amount = exact.and_then(|exact| exact.to_money(currency));
+    Ok(Tax {
+        name: tax.name.clone(),
+        code: tax.code,
+        rate: tax.rate,
+        reason: tax.reason.clone(),
+        base,
+        amount: amount.ok_or(MoneyError::TooLarge { currency })?,
+    })
+}
