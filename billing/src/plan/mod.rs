@@ -12,6 +12,7 @@ mod fields;
 mod number;
 mod parse;
 mod price;
+mod print;
 mod problem;
 mod reader;
 pub(crate) mod tax_file;

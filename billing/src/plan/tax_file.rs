@@ -78,7 +78,8 @@ fn rate(table: &Table<'_>, problems: &mut Problems<'_>) -> Option<Placed> {
     };
     let (from, until) = (from?, until?);
     if let Some(until) = until.as_ref().filter(|until| until.value <= from.value) {
-        let what = format!("the rate holds until {} (excluded), but only from {} on", until.value, from.value);
+        let what =
+            format!("the rate holds until {} (excluded), but only from {} on", until.value, from.value);
         problems.add(&until.span, what, "write a later day, or none".to_owned());
         return None;
     }
