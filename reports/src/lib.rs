@@ -4,11 +4,11 @@ pub mod capacity;
 pub mod charts;
 pub mod figures;
 mod invoice;
-mod lines;
 mod pdf;
 mod text;
 pub mod times;
 mod view;
+mod words;
 
 pub use invoice::{LineLink, ReportError, invoice_html, invoice_html_with, invoice_json, invoice_pdf};
-pub use lines::{full_title, line_label};
+pub use words::{document_title, exchange_rate, full_title, line_label, remarks};

@@ -3,7 +3,8 @@
 //! PDF and HTML are both made from it, so they cannot differ. It decides no layout and computes no money.
 
 use billing::{
-    InstanceUsage, InvoiceDocument, InvoiceLine, InvoiceStatus, LineKind, Money, Party, UnpricedUsage,
+    DocumentKind, InstanceUsage, InvoiceDocument, InvoiceLine, InvoiceStatus, LineKind, Money, Party,
+    UnpricedUsage,
 };
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -13,9 +14,9 @@ use serde::Serialize;
 
 use crate::ReportError;
 use crate::figures::{Figure, column, grouped, single, whole};
-use crate::lines::line_label;
 use crate::text::{shown, shown_or};
 use crate::times::{completeness, duration, instant, is_complete, known_ms, moment};
+use crate::words::{document_title, exchange_rate, line_label, remarks};
 
 /// Longest name of a party: three rows of its column.
 const PARTY_NAME_MAX: usize = 90;
@@ -42,8 +43,8 @@ const FIGURES_WIDE: usize = 54;
 /// An invoice, ready to show.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct InvoiceView {
-    /// `Invoice`.
-    pub title: String,
+    /// `Invoice`, `Credit note` or `Corrected invoice`.
+    pub title: &'static str,
     /// The number, or that there is none yet.
     pub number: String,
     /// What stands across the page when nobody owes what it says.
@@ -64,6 +65,8 @@ pub(crate) struct InvoiceView {
     pub sums: Vec<Sum>,
     /// What is owed.
     pub total: Sum,
+    /// What is to be said besides: why no tax is due, why it was corrected, what the provider wants on it.
+    pub remarks: Vec<String>,
     /// How well the usage is known.
     pub completeness: String,
     /// What the table of usage without a price is.
@@ -153,7 +156,7 @@ impl InvoiceView {
         let (sums, total) = sums(document);
         let id = document.invoice_id;
         Ok(Self {
-            title: "Invoice".to_owned(),
+            title: document_title(document.kind),
             footer: format!("{number} · {id}"),
             number,
             mark: mark(document),
@@ -165,6 +168,7 @@ impl InvoiceView {
             nothing_billed: "Nothing that this plan charges for was used in this period. There is nothing to pay.",
             sums,
             total,
+            remarks: remarks(document).iter().map(|remark| shown(remark, WHY_MAX)).collect(),
             completeness: whole_completeness(document),
             unpriced_note: "The plan has no price for this usage in (a part of) the period. It is shown, not charged.",
             unpriced: unpriced(&document.unpriced, document.service_period, &zone),
@@ -197,11 +201,10 @@ fn zone(name: &str) -> Result<TimeZone, ReportError> {
 
 /// A void invoice is void even if it never had a number.
 fn mark(document: &InvoiceDocument) -> Option<&'static str> {
-    match (document.status, &document.number) {
-        (InvoiceStatus::Void, _) => Some("VOID"),
-        (InvoiceStatus::Draft, _) | (_, None) => Some("DRAFT"),
-        (InvoiceStatus::Issued | InvoiceStatus::Paid, Some(_)) => None,
+    if document.status == InvoiceStatus::Void {
+        return Some("VOID");
     }
+    (document.status == InvoiceStatus::Draft || document.number.is_none()).then_some("DRAFT")
 }
 
 fn party(party: &Party) -> PartyView {
@@ -211,6 +214,7 @@ fn party(party: &Party) -> PartyView {
         address.truncate(ADDRESS_ROWS_MAX - 1);
         address.push("…".to_owned());
     }
+    address.extend(party.country.as_deref().map(|country| shown(country, SHORT_MAX)));
     PartyView {
         name: shown_or(&party.name, PARTY_NAME_MAX, "(no name)"),
         address,
@@ -223,19 +227,25 @@ fn facts(document: &InvoiceDocument, zone: &TimeZone) -> Vec<Fact> {
     let plan = shown_or(&document.plan.name, SHORT_MAX, "(no name)");
     let version = shown(&document.plan.version, SHORT_MAX);
     let issued = document.issued_at.map_or_else(|| "not yet".to_owned(), |at| moment(at, zone));
-    let mut facts = vec![
-        Fact { label: "Issued", value: issued },
+    let mut facts = vec![Fact { label: "Issued", value: issued }];
+    facts.extend(document.due_on.map(|day| Fact { label: "To be paid by", value: day.to_string() }));
+    facts.extend(document.corrects.as_ref().map(|other| Fact {
+        label: if document.kind == DocumentKind::CreditNote { "Takes back" } else { "In place of" },
+        value: shown_or(&other.number, NUMBER_MAX, "(no number)"),
+    }));
+    facts.extend([
         Fact { label: "Used from", value: instant(period.start(), zone) },
         Fact { label: "Used until", value: instant(period.end(), zone) },
         Fact { label: "Time zone", value: shown(&document.time_zone, SHORT_MAX) },
         Fact { label: "Plan", value: plan },
         Fact { label: "Prices of", value: version },
         Fact { label: "Customer", value: document.tenant.to_string() },
-    ];
+    ]);
+    facts.extend(exchange_rate(document).map(|value| Fact { label: "Exchange rate", value }));
     let status = match document.status {
         InvoiceStatus::Paid => Some("paid"),
         InvoiceStatus::Void => Some("void: nothing is owed"),
-        InvoiceStatus::Draft | InvoiceStatus::Issued => None,
+        _ => None,
     };
     facts.extend(status.map(|status| Fact { label: "Status", value: status.to_owned() }));
     facts

@@ -27,6 +27,10 @@ pub(crate) struct Bill {
     pub document: InvoiceDocument,
     /// Where its pages begin: `/tenants/acme/invoices/INV-2026-000001` or `/tenants/acme/draft`.
     pub path: String,
+    /// How it stands now: `issued`, `overdue`, `paid`; see [`figures::standing`].
+    pub state: &'static str,
+    /// The number of what stands in its place.
+    pub replaced_by: Option<String>,
     /// Up to when it knows: when it was issued or computed.
     pub as_of: Timestamp,
     /// The zone of its dates.
@@ -73,24 +77,26 @@ pub(crate) async fn find(
 ) -> Result<Option<Bill>, PageError> {
     let tenant = tenant(site, viewer, tenant_name).await?;
     let scope = Scope::Tenant(tenant.id.uuid());
-    let (document, path, as_of) = match which {
+    let (document, path, as_of, state, replaced_by) = match which {
         Which::Number(number) => {
             let found = invoices::find(&site.database, scope, number).await?.ok_or(PageError::NotFound)?;
+            let state = figures::standing(found.status, found.is_overdue(now()));
             let document = InvoiceDocument { status: found.status, ..found.document };
             let path = format!("/tenants/{}/invoices/{number}", tenant.name);
             let as_of = document.issued_at.unwrap_or(document.service_period.end());
-            (document, path, as_of)
+            (document, path, as_of, state, found.replaced_by)
         }
         Which::Draft => {
             let month = running_month(&tenant, now()).ok_or(PageError::NotFound)?;
             let Some(draft) = drafts::get(&site.database, scope, tenant.id, month.start()).await? else {
                 return Ok(None);
             };
-            (draft.document, format!("/tenants/{}/draft", tenant.name), draft.computed_at)
+            let path = format!("/tenants/{}/draft", tenant.name);
+            (draft.document, path, draft.computed_at, "draft", None)
         }
     };
     let clock = Clock::of_zone(&document.time_zone);
-    Ok(Some(Bill { tenant, document, path, as_of, clock }))
+    Ok(Some(Bill { tenant, document, path, state, replaced_by, as_of, clock }))
 }
 
 /// The tenant's month that contains `now`.

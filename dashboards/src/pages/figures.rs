@@ -1,7 +1,7 @@
 //! Quantities, periods and completeness as pages write them: every digit, grouped in thousands, in the units of
 //! invoices. It computes nothing that is billed and knows no page. What overviews round is `show`'s.
 
-use billing::Completeness;
+use billing::{Completeness, InvoiceStatus};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use metering::{Coverage, MeterName, Window};
@@ -62,6 +62,11 @@ pub(crate) fn align<'a>(column: impl IntoIterator<Item = &'a mut Quantity>) {
         let point = if 0 < missing && !quantity.text.contains('.') { "." } else { "" };
         quantity.pad = format!("{point}{}", "0".repeat(missing));
     }
+}
+
+/// How an invoice stands, as pages say it: overdue is what should have been paid by now.
+pub(crate) const fn standing(status: InvoiceStatus, is_overdue: bool) -> &'static str {
+    if is_overdue { "overdue" } else { status.as_str() }
 }
 
 /// `base` units in the priced unit, with the decimals and the rounding of rating (half to even).

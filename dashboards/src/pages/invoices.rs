@@ -5,7 +5,7 @@ use actix_web::http::header;
 use actix_web::{HttpResponse, web};
 use askama::Template;
 use billing::invoices::{self, InvoiceCursor, InvoiceQuery, InvoiceSummary};
-use billing::{InvoiceLine, InvoiceStatus, Party, Tax};
+use billing::{DocumentKind, InvoiceLine, InvoiceStatus, Party, Tax};
 use serde::Deserialize;
 use usage::registry::{self, Tenant};
 
@@ -13,7 +13,7 @@ use super::bill::{self, Bill, Which};
 use super::figures::{self, Known};
 use crate::routes::DOCUMENT_SECURITY_POLICY;
 use crate::show::{self, Clock};
-use crate::site::{Layout, NO_STORE, PageError, Site, Viewer, html, html_body};
+use crate::site::{Layout, NO_STORE, PageError, Site, Viewer, html, html_body, now};
 
 /// Invoices on one page.
 const SHOWN: u32 = 50;
@@ -63,6 +63,8 @@ struct Row {
     tenant_path: String,
     period: String,
     issued: String,
+    /// `Credit note`; nothing for an invoice.
+    kind: Option<&'static str>,
     status: &'static str,
     total: String,
     currency: &'static str,
@@ -76,7 +78,12 @@ struct InvoicePage {
     name: String,
     path: String,
     is_draft: bool,
+    /// `Invoice`, `Credit note`.
+    title: &'static str,
     status: &'static str,
+    /// The number of what stands in its place.
+    replaced_by: Option<String>,
+    remarks: Vec<String>,
     period: String,
     as_of: String,
     facts: Vec<(&'static str, String)>,
@@ -147,7 +154,7 @@ async fn list(
     asked: web::Query<ListAsked>,
 ) -> Result<HttpResponse, PageError> {
     viewer.must_see_money()?;
-    let status = status(asked.status.as_deref().unwrap_or(""))?;
+    let kept = Kept::parse(asked.status.as_deref().unwrap_or(""))?;
     let after = match asked.after.as_deref() {
         Some(text) => Some(text.parse::<InvoiceCursor>().map_err(|error| refused(&error))?),
         None => None,
@@ -158,7 +165,7 @@ async fn list(
         (None, Some(name)) => Some(registry::find_tenant(&site.database, viewer.scope(), name).await?),
         (None, None) => None,
     };
-    let query = InvoiceQuery { tenant: tenant.as_ref().map(|tenant| tenant.id), status, after, limit: SHOWN };
+    let query = kept.query(tenant.as_ref(), after);
     let found = invoices::page(&site.database, viewer.scope(), &query).await?;
     let all = match &viewer.tenant {
         Some(own) => vec![own.clone()],
@@ -166,12 +173,12 @@ async fn list(
     };
     let shows_tenant = viewer.tenant.is_none();
     let chosen = tenant.as_ref().filter(|_| shows_tenant).map(|tenant| tenant.name.as_str());
-    let newest = list_path(status, chosen);
+    let newest = list_path(kept, chosen);
     html(&ListPage {
         layout: viewer.layout("/invoices"),
         shows_tenant,
-        filters: filters(status, chosen),
-        is_filtered: status.is_some() || chosen.is_some(),
+        filters: filters(kept, chosen),
+        is_filtered: kept != ALL || chosen.is_some(),
         is_first,
         older: found.next.as_ref().map(|cursor| with(&newest, "after", &cursor.to_string())),
         newest,
@@ -235,29 +242,43 @@ fn refused(error: &dyn std::fmt::Display) -> PageError {
     PageError::BadRequest(format!("{error}."))
 }
 
-/// An issued invoice's status; nothing is all of them.
-fn status(text: &str) -> Result<Option<InvoiceStatus>, PageError> {
-    match (text, InvoiceStatus::parse(text)) {
-        ("", _) => Ok(None),
-        (_, Some(status)) if status != InvoiceStatus::Draft => Ok(Some(status)),
-        _ => Err(refused(&"there is no such status: write issued, paid or void")),
+/// Which documents the list shows: how an address says it, and how the page does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Kept(&'static str, &'static str);
+
+const ALL: Kept = Kept("", "All");
+const OVERDUE: Kept = Kept("overdue", "Overdue");
+const CREDIT_NOTES: Kept = Kept("credit-notes", "Credit notes");
+const KEPT: [Kept; 6] =
+    [ALL, Kept("issued", "Issued"), OVERDUE, Kept("paid", "Paid"), Kept("void", "Void"), CREDIT_NOTES];
+
+impl Kept {
+    fn parse(text: &str) -> Result<Self, PageError> {
+        KEPT.into_iter().find(|kept| kept.0 == text).ok_or_else(|| {
+            refused(&"there is no such status: write issued, overdue, paid, void or credit-notes")
+        })
+    }
+
+    fn query(self, tenant: Option<&Tenant>, after: Option<InvoiceCursor>) -> InvoiceQuery {
+        InvoiceQuery {
+            tenant: tenant.map(|tenant| tenant.id),
+            status: InvoiceStatus::parse(self.0),
+            overdue_at: (self == OVERDUE).then(now),
+            kind: (self == CREDIT_NOTES).then_some(DocumentKind::CreditNote),
+            after,
+            limit: SHOWN,
+        }
     }
 }
 
-fn filters(chosen: Option<InvoiceStatus>, tenant: Option<&str>) -> Vec<Filter> {
-    let all = [
-        ("All", None),
-        ("Issued", Some(InvoiceStatus::Issued)),
-        ("Paid", Some(InvoiceStatus::Paid)),
-        ("Void", Some(InvoiceStatus::Void)),
-    ];
-    all.map(|(title, value)| Filter { title, path: list_path(value, tenant), is_chosen: value == chosen })
-        .into()
+fn filters(chosen: Kept, tenant: Option<&str>) -> Vec<Filter> {
+    KEPT.map(|kept| Filter { title: kept.1, path: list_path(kept, tenant), is_chosen: kept == chosen }).into()
 }
 
 fn row(invoice: InvoiceSummary, tenants: &[Tenant]) -> Row {
     let tenant = tenants.iter().find(|tenant| tenant.id == invoice.tenant_id);
     let clock = tenant.map_or_else(Clock::utc, |tenant| Clock::of_zone(&tenant.time_zone));
+    let standing = figures::standing(invoice.status, invoice.is_overdue(now()));
     Row {
         path: format!("/tenants/{}/invoices/{}", invoice.tenant, invoice.number),
         number: invoice.number,
@@ -265,16 +286,17 @@ fn row(invoice: InvoiceSummary, tenants: &[Tenant]) -> Row {
         tenant: invoice.tenant.to_string(),
         period: figures::period(invoice.service_period, clock.zone()),
         issued: clock.date(invoice.issued_at).to_string(),
-        status: invoice.status.as_str(),
+        kind: (invoice.kind != DocumentKind::Invoice).then(|| reports::document_title(invoice.kind)),
+        status: standing,
         total: figures::amount(invoice.total),
         currency: invoice.total.currency().code(),
     }
 }
 
-fn list_path(status: Option<InvoiceStatus>, tenant: Option<&str>) -> String {
+fn list_path(kept: Kept, tenant: Option<&str>) -> String {
     let mut path = "/invoices".to_owned();
-    if let Some(status) = status {
-        path = with(&path, "status", status.as_str());
+    if kept != ALL {
+        path = with(&path, "status", kept.0);
     }
     if let Some(tenant) = tenant {
         path = with(&path, "tenant", tenant);
@@ -305,7 +327,10 @@ fn page(layout: Layout, bill: &Bill) -> InvoicePage {
         name: bill.name(),
         path: bill.path.clone(),
         is_draft: bill.is_draft(),
-        status: document.status.as_str(),
+        title: reports::document_title(document.kind),
+        status: bill.state,
+        replaced_by: bill.replaced_by.clone(),
+        remarks: reports::remarks(document),
         period: bill.period(),
         as_of: figures::moment(bill.as_of, bill.clock.zone()),
         facts: facts(bill),
@@ -340,14 +365,26 @@ fn facts(bill: &Bill) -> Vec<(&'static str, String)> {
         Some(at) => facts.push(("Issued", figures::moment(at, bill.clock.zone()))),
         None => facts.push(("Computed", figures::moment(bill.as_of, bill.clock.zone()))),
     }
+    facts.extend(document.due_on.map(|day| ("To be paid by", day.to_string())));
+    facts.extend(document.corrects.as_ref().map(|other| (corrects(document.kind), other.number.clone())));
     facts.push(("Plan", format!("{}, prices of {}", document.plan.name, document.plan.version)));
     facts.push(("Time zone", document.time_zone.clone()));
+    facts.extend(reports::exchange_rate(document).map(|rate| ("Exchange rate", rate)));
     facts
+}
+
+const fn corrects(kind: DocumentKind) -> &'static str {
+    match kind {
+        DocumentKind::CreditNote => "Takes back",
+        DocumentKind::Invoice | DocumentKind::CorrectedInvoice => "In place of",
+    }
 }
 
 fn party(party: &Party) -> PartyView {
     let name = if party.name.is_empty() { "Not named yet".to_owned() } else { party.name.clone() };
-    PartyView { name, address: party.address.clone(), tax_number: party.tax_number.clone() }
+    let mut address = party.address.clone();
+    address.extend(party.country.clone());
+    PartyView { name, address, tax_number: party.tax_number.clone() }
 }
 
 /// `VAT 19 % on 120.00`, and how much it is.

@@ -58,17 +58,25 @@ pub fn hostile() -> InvoiceDocument {
         "</style></title><script>alert(1)</script>{{ 7*7 }}{% raw %}".to_owned(),
         "../../../etc/passwd = == - + 1. / /".to_owned(),
     ];
-    document.seller =
-        Party { name: names[1].clone(), address: names.to_vec(), tax_number: Some(names[0].clone()) };
+    document.seller = Party {
+        name: names[1].clone(),
+        address: names.to_vec(),
+        country: Some(names[5].clone()),
+        tax_number: Some(names[0].clone()),
+    };
     document.buyer = Party {
         name: names[5].clone(),
         address: vec![names[4].clone(), names[6].clone()],
+        country: None,
         tax_number: Some(names[5].clone()),
     };
     document.number = Some(names[9].clone());
     document.plan.name.clone_from(&names[6]);
     document.plan.version.clone_from(&names[5]);
-    document.tax.name.clone_from(&names[5]);
+    document.taxes[0].name.clone_from(&names[5]);
+    document.taxes[0].reason = Some(names[6].clone());
+    document.reason = Some(names[9].clone());
+    document.notes = names.to_vec();
     document.lines.truncate(names.len());
     for (line, name) in document.lines.iter_mut().zip(&names) {
         line.title.clone_from(name);
@@ -141,9 +149,10 @@ fn add_up(mut document: InvoiceDocument) -> InvoiceDocument {
     let currency = document.currency;
     let amounts = document.lines.iter().map(|line| line.amount);
     document.subtotal = Money::sum(currency, amounts).expect("it fits");
-    let tax = document.subtotal.amount() * document.tax.rate;
-    document.tax.base = document.subtotal;
-    document.tax.amount = Money::rounded(tax, currency).expect("it fits");
-    document.total = document.subtotal.checked_add(document.tax.amount).expect("it fits");
+    document.taxes.truncate(1);
+    let tax = &mut document.taxes[0];
+    tax.base = document.subtotal;
+    tax.amount = Money::rounded(tax.base.amount() * tax.rate, currency).expect("it fits");
+    document.total = document.subtotal.checked_add(tax.amount).expect("it fits");
     document
 }
