@@ -1,13 +1,14 @@
 //! A small HTTP/1.1 server that gives guests exactly as many bytes as they ask for, and counts what they send.
 //!
-//! `GET /bytes/N` gives N zero bytes, `POST /sink` takes a body, `GET /mark/NAME` notes that a guest came that far.
+//! `GET /bytes/N` gives N zero bytes, `POST /sink` takes a body, `GET /mark/NAME` notes that a guest came that far, `GET /gate/NAME`
+//! has it wait until it is let through.
 //! It is bound to one address (a test bridge's) and is no general web server: one request per connection.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -38,8 +39,17 @@ pub struct Served {
 struct Log {
     served: Mutex<Vec<Served>>,
     marks: Mutex<BTreeMap<String, u64>>,
+    gates: Mutex<BTreeMap<String, Gate>>,
+    opened: Condvar,
     received_bytes: AtomicU64,
     stopping: AtomicBool,
+}
+
+/// How many came to it, and how many were let through.
+#[derive(Debug, Default)]
+struct Gate {
+    arrived: u64,
+    passed: u64,
 }
 
 /// The running server; dropping it stops it.
@@ -83,6 +93,24 @@ impl FileServer {
     #[must_use]
     pub fn mark_url(&self, name: &str) -> String {
         format!("http://{}/mark/{name}", self.address)
+    }
+
+    /// `http://ADDRESS:PORT/gate/NAME`: whoever asks for it waits. The name is letters, digits and dashes.
+    #[must_use]
+    pub fn gate_url(&self, name: &str) -> String {
+        format!("http://{}/gate/{name}", self.address)
+    }
+
+    /// How many have come to `/gate/NAME`.
+    #[must_use]
+    pub fn arrived(&self, name: &str) -> u64 {
+        lock(&self.log.gates).get(name).map_or(0, |gate| gate.arrived)
+    }
+
+    /// Lets one more through `/gate/NAME`, whether it has come or not.
+    pub fn let_through(&self, name: &str) {
+        lock(&self.log.gates).entry(name.to_owned()).or_default().passed += 1;
+        self.log.opened.notify_all();
     }
 
     /// What was given out, in the order of finishing.
@@ -149,12 +177,30 @@ fn answer(mut stream: TcpStream, log: &Log) -> io::Result<()> {
             *lock(&log.marks).entry((*name).to_owned()).or_default() += 1;
             refuse(&mut stream, "200 OK")
         }
+        ("GET", ["gate", name]) => {
+            wait_at(name, log);
+            refuse(&mut stream, "200 OK")
+        }
         ("POST", ["sink"]) if request.length <= BODY_LIMIT => {
             let taken = io::copy(&mut reader.take(request.length), &mut io::sink())?;
             log.received_bytes.fetch_add(taken, Ordering::Relaxed);
             refuse(&mut stream, "200 OK")
         }
         _ => refuse(&mut stream, "404 Not Found"),
+    }
+}
+
+/// Until the gate was opened for as many as have come, or the server stops.
+fn wait_at(name: &str, log: &Log) {
+    let mut gates = lock(&log.gates);
+    let number = {
+        let gate = gates.entry(name.to_owned()).or_default();
+        gate.arrived += 1;
+        gate.arrived
+    };
+    while gates.get(name).is_some_and(|gate| gate.passed < number) && !log.stopping.load(Ordering::Relaxed) {
+        let waited = log.opened.wait_timeout(gates, ACCEPT_INTERVAL);
+        gates = waited.unwrap_or_else(PoisonError::into_inner).0;
     }
 }
 
@@ -255,6 +301,20 @@ mod tests {
             assert_eq!(server.marks("one"), count);
             ask(&server, "GET /mark/one HTTP/1.1\r\n\r\n");
         }
+    }
+
+    #[test]
+    fn whoever_comes_to_a_gate_waits_until_it_is_let_through() {
+        let server = FileServer::start(Ipv4Addr::LOCALHOST).unwrap();
+        std::thread::scope(|scope| {
+            let guest = scope.spawn(|| ask(&server, "GET /gate/one HTTP/1.1\r\n\r\n"));
+            while server.arrived("one") == 0 {
+                std::thread::sleep(ACCEPT_INTERVAL);
+            }
+            assert!(!guest.is_finished());
+            server.let_through("one");
+            assert!(guest.join().unwrap().starts_with(b"HTTP/1.1 200"));
+        });
     }
 
     #[test]

@@ -7,6 +7,8 @@
 //! The kernel sends exit records (taskstats) to the first network namespace only: in a node with a network of its own a
 //! listener has to enter that one, as the collector does.
 
+mod power;
+
 use std::fs::{self, File};
 use std::net::Ipv4Addr;
 use std::os::unix::fs::MetadataExt;
@@ -138,14 +140,6 @@ impl SecondNode {
     #[must_use]
     pub fn boot_id(&self) -> &str {
         &self.boot_id
-    }
-
-    /// A new boot id, as after a power loss. Kill what ran there first.
-    pub fn boot_anew(&mut self) -> Result<()> {
-        self.boot_id = uuid::Uuid::new_v4().to_string();
-        // In place: the file is mounted over the kernel's.
-        fs::write(self.directory.join("boot_id"), format!("{}\n", self.boot_id))
-            .context("cannot write the boot id")
     }
 
     /// A directory of the node that is seen under the same path inside and outside; gone with the node.
@@ -404,8 +398,6 @@ fn end_everything(directory: &Path, holder: u32) -> Result<()> {
         bail!("process {holder} is in no namespace of its own");
     }
     let members = || members_of(namespace, holder);
-    let is_guest =
-        |pid: &u32| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|it| it.starts_with("qemu"));
     let guests: Vec<u32> = members().into_iter().filter(is_guest).collect();
     let groups: Vec<PathBuf> = guests.iter().flat_map(|pid| control_groups(*pid)).collect();
     for pid in &guests {
@@ -429,6 +421,10 @@ fn end_everything(directory: &Path, holder: u32) -> Result<()> {
     }
     remove_directory(directory);
     all_gone.with_context(|| format!("processes {:?} do not end", members()))
+}
+
+fn is_guest(pid: &u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|it| it.starts_with("qemu"))
 }
 
 fn members_of(namespace: u64, but_not: u32) -> Vec<u32> {

@@ -382,10 +382,10 @@ pub(super) fn end(
     let since = last_read.map(|read| read.wall).max(run.epoch.born_at);
     let of_kernel = end.map(|end| Mark { boot_id: look.now.boot_id, wall: end.at.wall, boot: end.at.boot });
     let Some(at) = heard.map(|heard| heard.at).or(of_kernel) else {
-        // Nobody knows when, nor what it did until then.
-        if run.boot_id == look.now.boot_id {
-            unread(look, None, since, look.now, outcome);
-        }
+        // Nobody knows when, nor what it did until then. When the node has lost its power: before it had it again.
+        let is_same_life = run.boot_id == look.now.boot_id;
+        let latest = if is_same_life { look.now } else { look.now.before(look.now.boot) };
+        unread(look, None, since, latest, outcome);
         return;
     };
     let is_away = heard.is_some_and(|heard| heard.what == What::MigratedAway);

@@ -34,8 +34,17 @@ impl Home {
     /// Nobody lives here yet.
     pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::create_dir(dir.path().join("delivered")).unwrap();
         let state_dir = dir.path().join("state");
+        Self::with(dir, state_dir)
+    }
+
+    /// The same, with the spool on a disk of the caller's.
+    pub fn on(state_dir: PathBuf) -> Self {
+        Self::with(tempfile::tempdir().unwrap(), state_dir)
+    }
+
+    fn with(dir: TempDir, state_dir: PathBuf) -> Self {
+        std::fs::create_dir(dir.path().join("delivered")).unwrap();
         Self { dir, state_dir }
     }
 

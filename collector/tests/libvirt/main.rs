@@ -4,6 +4,7 @@ mod apart;
 mod killed;
 mod migration;
 mod own_libvirtd;
+mod power;
 mod real_guests;
 mod resets;
 mod support;

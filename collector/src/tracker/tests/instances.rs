@@ -67,6 +67,20 @@ fn a_reboot_of_the_node_begins_new_epochs_even_with_the_same_numbers() {
 }
 
 #[test]
+fn what_ran_when_the_node_lost_its_power_has_a_gap_up_to_its_next_start_at_most() {
+    for seen in [look(20, run(1, 45).started(10)), nothing(20)] {
+        let before = look(110, run(1, 40).started(100));
+        let rebooted = Look { kernel_life: 2, ..seen };
+        let start = Look { kernel_life: 2, ..nothing(0) }.moment().wall;
+        let all = outcomes(&[nothing(100), before.clone(), rebooted]);
+        let gaps = &all[2].gaps;
+        assert_eq!(gaps.len(), 1, "{gaps:?}");
+        assert_eq!(gaps[0].reason, GapReason::EndedUnread);
+        assert_eq!((gaps[0].span.start(), gaps[0].span.end()), (before.moment().wall, start));
+    }
+}
+
+#[test]
 fn a_pause_stops_running_time_but_not_what_is_held() {
     let looks = [
         nothing(100),
