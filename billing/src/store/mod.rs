@@ -14,6 +14,7 @@ pub mod rechecks;
 pub mod runs;
 pub mod sql;
 pub mod tax_tables;
+pub mod terms;
 pub mod waiting;
 
 /// For errors with a variant `Store(StoreError)`: how a failure of the database becomes one, and whether it passes.
@@ -45,7 +46,9 @@ macro_rules! fails_like_the_store {
 fails_like_the_store!(
     crate::account::SetError,
     exchange_rates::LoadError,
+    crate::books::dunning::HoldError,
     crate::books::payments::PaymentError,
+    crate::books::statement::StatementError,
     crate::budget::NoteError,
     crate::budget::SetError,
     crate::invoice::correct::CorrectError,
