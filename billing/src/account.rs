@@ -98,7 +98,9 @@ pub enum SetError {
         current: Box<BillingAccount>,
     },
     /// The tenant is not known to any tax office.
-    #[error("reverse charge needs the tenant's tax number (EN 16931 BR-AE-03); set it first (weir tenant set-party)")]
+    #[error(
+        "reverse charge needs the tenant's tax number (EN 16931 BR-AE-03); set it first (weir tenant set-party)"
+    )]
     NoTaxNumber,
     /// Nobody says why.
     #[error("{} needs a reason, in 1 to {MAX_REASON} characters on one line, which stands on the invoice (EN 16931 BR-E-10), such as \"Exempt: Article 132(1)(i)\"", .treatment.as_str())]
@@ -122,7 +124,9 @@ pub enum SetError {
         amount: Decimal,
     },
     /// A wallet holds one currency.
-    #[error("{wallet} are in the wallet or reserved, so the currency stays; give them back first (weir payment refund)")]
+    #[error(
+        "{wallet} are in the wallet or reserved, so the currency stays; give them back first (weir payment refund)"
+    )]
     WalletNotEmpty {
         /// What is there.
         wallet: Money,
@@ -149,7 +153,12 @@ pub async fn get(database: &Database, scope: Scope, tenant: TenantId) -> Result<
 pub async fn read(transaction: &Transaction<'_>, tenant: TenantId) -> Result<BillingAccount, StoreError> {
     match transaction.query_opt(sql::ACCOUNT_GET, &[&tenant.uuid()]).await? {
         Some(row) => read_row(tenant, &row),
-        None => Ok(BillingAccount { tenant_id: tenant, terms: AccountTerms::default(), tax_number: None, revision: 0 }),
+        None => Ok(BillingAccount {
+            tenant_id: tenant,
+            terms: AccountTerms::default(),
+            tax_number: None,
+            revision: 0,
+        }),
     }
 }
 
@@ -275,7 +284,9 @@ fn check(terms: &AccountTerms, tax_number: Option<&str>) -> Result<(), SetError>
         return Err(SetError::PaymentDays { days: terms.payment_days });
     }
     match terms.low_balance {
-        Some(amount) if amount.is_sign_negative() && !amount.is_zero() => Err(SetError::LowBalance { amount }),
+        Some(amount) if amount.is_sign_negative() && !amount.is_zero() => {
+            Err(SetError::LowBalance { amount })
+        }
         _ => Ok(()),
     }
 }
@@ -299,7 +310,8 @@ async fn check_wallet(
 fn read_row(tenant: TenantId, row: &Row) -> Result<BillingAccount, StoreError> {
     let unreadable =
         |why: &dyn std::fmt::Display| StoreError::unreadable("billing account of", &tenant.to_string(), why);
-    let (country, currency): (Option<&str>, Option<&str>) = (row.try_get("country")?, row.try_get("currency")?);
+    let (country, currency): (Option<&str>, Option<&str>) =
+        (row.try_get("country")?, row.try_get("currency")?);
     let (treatment, mode): (&str, &str) = (row.try_get("tax_treatment")?, row.try_get("mode")?);
     let payment_days: i32 = row.try_get("payment_days")?;
     let revision: i64 = row.try_get("revision")?;

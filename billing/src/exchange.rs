@@ -86,7 +86,10 @@ pub fn parse(file: &str, bytes: &[u8]) -> Result<Vec<ExchangeRate>, RateFileErro
         more: 0,
     };
     if MAX_FILE_BYTES < bytes.len() {
-        return Err(fail(1, format!("the file has {} bytes; load it in parts of at most 16 MiB", bytes.len())));
+        return Err(fail(
+            1,
+            format!("the file has {} bytes; load it in parts of at most 16 MiB", bytes.len()),
+        ));
     }
     let mut reader = csv::ReaderBuilder::new().has_headers(true).trim(csv::Trim::All).from_reader(bytes);
     let header = reader.headers().map_err(|error| fail(1, format!("{error}; save it as CSV in UTF-8")))?;
@@ -101,7 +104,10 @@ pub fn parse(file: &str, bytes: &[u8]) -> Result<Vec<ExchangeRate>, RateFileErro
             Ok(record) => record,
             Err(error) => {
                 let line = error.position().map_or(1, csv::Position::line);
-                problems.push((line, "the line has not five fields in UTF-8; compare it with the first line".to_owned()));
+                problems.push((
+                    line,
+                    "the line has not five fields in UTF-8; compare it with the first line".to_owned(),
+                ));
                 continue;
             }
         };
@@ -110,7 +116,10 @@ pub fn parse(file: &str, bytes: &[u8]) -> Result<Vec<ExchangeRate>, RateFileErro
             Ok(rate) => {
                 let key = (rate.from.code(), rate.to.code(), rate.valid_from);
                 if let Some(other) = seen.insert(key, line) {
-                    let what = format!("line {other} has a rate from {} to {} for {} already; remove one", key.0, key.1, key.2);
+                    let what = format!(
+                        "line {other} has a rate from {} to {} for {} already; remove one",
+                        key.0, key.1, key.2
+                    );
                     problems.push((line, what));
                 }
                 rates.push(rate);
@@ -119,7 +128,10 @@ pub fn parse(file: &str, bytes: &[u8]) -> Result<Vec<ExchangeRate>, RateFileErro
         }
     }
     if rates.is_empty() && problems.is_empty() {
-        problems.push((2, "there are no rates in it; add a line such as EUR,USD,2026-10-30,1.1234,ECB".to_owned()));
+        problems.push((
+            2,
+            "there are no rates in it; add a line such as EUR,USD,2026-10-30,1.1234,ECB".to_owned(),
+        ));
     }
     if problems.is_empty() {
         return Ok(rates);
@@ -163,8 +175,9 @@ fn rate(record: &csv::StringRecord) -> Result<ExchangeRate, String> {
     let day = field(2);
     // jiff would also take a date without dashes, or with a time.
     let valid_from = (day.len() == 10).then(|| day.parse::<Date>().ok()).flatten();
-    let valid_from =
-        valid_from.ok_or_else(|| format!("{:?} is no day; write year, month and day, such as 2026-10-30", shown(day)))?;
+    let valid_from = valid_from.ok_or_else(|| {
+        format!("{:?} is no day; write year, month and day, such as 2026-10-30", shown(day))
+    })?;
     let text = field(3);
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let is_number = |digits: &str, most: usize| {
@@ -183,7 +196,9 @@ fn rate(record: &csv::StringRecord) -> Result<ExchangeRate, String> {
     })?;
     let source = field(4);
     if source.is_empty() || MAX_SOURCE < source.chars().count() || source.contains(char::is_control) {
-        return Err(format!("the source is missing or too long; write who published the rate, in 1 to {MAX_SOURCE} characters, such as ECB"));
+        return Err(format!(
+            "the source is missing or too long; write who published the rate, in 1 to {MAX_SOURCE} characters, such as ECB"
+        ));
     }
     Ok(ExchangeRate { from, to, rate, valid_from, source: source.to_owned() })
 }
@@ -223,9 +238,18 @@ mod tests {
             ("EUR,USD,2026-10-30,1,ECB\nEUR,USD,2026-10-30,1,ECB", "r.csv:3: line 2 has a rate"),
         ] {
             let said = problem(line);
-            assert!(if expected.is_empty() { said.is_empty() } else { said.contains(expected) }, "{line}: {said}");
+            assert!(
+                if expected.is_empty() { said.is_empty() } else { said.contains(expected) },
+                "{line}: {said}"
+            );
         }
-        for text in ["", "a,b\n1,2\n", "from,to,valid_from,rate,source\n", "\u{feff}", "from,to,valid_from,rate,source\n\"\0"] {
+        for text in [
+            "",
+            "a,b\n1,2\n",
+            "from,to,valid_from,rate,source\n",
+            "\u{feff}",
+            "from,to,valid_from,rate,source\n\"\0",
+        ] {
             assert!(parse("r.csv", text.as_bytes()).is_err(), "{text:?}");
         }
         assert!(parse("r.csv", &[0xff, 0xfe, 0x00]).is_err());
@@ -238,6 +262,9 @@ mod tests {
         assert_eq!(last_day(month, &berlin).to_string(), "2026-10-31");
         assert_eq!(last_day(month, &TimeZone::UTC).to_string(), "2026-10-31");
         let auckland = TimeZone::get("Pacific/Auckland").unwrap();
-        assert_eq!(last_day(crate::period::month("2026-10", &auckland).unwrap(), &TimeZone::UTC).to_string(), "2026-10-31");
+        assert_eq!(
+            last_day(crate::period::month("2026-10", &auckland).unwrap(), &TimeZone::UTC).to_string(),
+            "2026-10-31"
+        );
     }
 }

@@ -88,7 +88,9 @@ pub struct NoTaxRate {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TaxationError {
     /// Nothing says anything.
-    #[error("plan {plan} fixes no tax and there is no tax table; apply one (weir tax apply), or give the plan a [tax]")]
+    #[error(
+        "plan {plan} fixes no tax and there is no tax table; apply one (weir tax apply), or give the plan a [tax]"
+    )]
     NoTable {
         /// The plan.
         plan: String,
@@ -100,13 +102,19 @@ pub enum TaxationError {
         country: Country,
     },
     /// Reverse charge without the buyer's number.
-    #[error("reverse charge needs the tenant's tax number (EN 16931 BR-AE-03); set it first (weir tenant set-party)")]
+    #[error(
+        "reverse charge needs the tenant's tax number (EN 16931 BR-AE-03); set it first (weir tenant set-party)"
+    )]
     NoBuyerNumber,
     /// Reverse charge without the seller's number.
-    #[error("reverse charge needs the seller's tax number (EN 16931 BR-AE-02); write it as [seller] number in the tax table (weir tax apply)")]
+    #[error(
+        "reverse charge needs the seller's tax number (EN 16931 BR-AE-02); write it as [seller] number in the tax table (weir tax apply)"
+    )]
     NoSellerNumber,
     /// No reason was kept.
-    #[error("a tenant that is {treatment} needs a reason (EN 16931 BR-E-10, BR-O-10); set it (weir tenant set-billing)")]
+    #[error(
+        "a tenant that is {treatment} needs a reason (EN 16931 BR-E-10, BR-O-10); set it (weir tenant set-billing)"
+    )]
     NoReason {
         /// The treatment.
         treatment: &'static str,
@@ -212,7 +220,8 @@ impl Taxation {
     /// Rates by class, each with the instants from which they hold, in order.
     #[must_use]
     pub fn by_class(rates: Vec<(TaxClass, Vec<(Timestamp, TaxRate)>)>) -> Self {
-        let some = |dated: Vec<(Timestamp, TaxRate)>| dated.into_iter().map(|(from, rate)| (from, Some(rate)));
+        let some =
+            |dated: Vec<(Timestamp, TaxRate)>| dated.into_iter().map(|(from, rate)| (from, Some(rate)));
         let rates = rates.into_iter().map(|(class, dated)| (class, some(dated).collect())).collect();
         Self { rates, for_all: None }
     }

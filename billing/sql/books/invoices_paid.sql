@@ -6,4 +6,4 @@ WHERE i.invoice_id = ANY ($1::uuid[])
   AND NOT EXISTS (SELECT FROM ledger_entry e
                   WHERE e.item_id = i.invoice_id AND e.account = 'receivable'
                   HAVING sum(e.amount) <> 0)
-RETURNING i.invoice_id, i.number
+RETURNING i.invoice_id, i.number, i.currency, i.total

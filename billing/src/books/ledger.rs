@@ -72,7 +72,6 @@ pub(crate) enum Kind {
     Unhold,
     Draw,
     DunningFee,
-    WriteOff,
 }
 
 /// One transaction of the ledger, before it is booked. Entries over 0 are left out.
@@ -108,7 +107,7 @@ pub async fn post_invoice(
     };
     let mut paid = settling::settle(transaction, tenant, document.currency, first, now).await?;
     if is_owed && document.total.is_zero() {
-        paid.extend(settling::mark_paid(transaction, &[id], now).await?);
+        paid.extend(settling::mark_paid(transaction, tenant, &[id], now).await?);
     }
     Ok(Posted { is_paid: paid.contains(&id) })
 }
@@ -197,7 +196,6 @@ impl Kind {
             Self::Unhold => "unhold",
             Self::Draw => "draw",
             Self::DunningFee => "dunning_fee",
-            Self::WriteOff => "write_off",
         }
     }
 }

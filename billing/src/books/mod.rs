@@ -10,9 +10,12 @@
 //!
 //! It computes no prices and no taxes, sends no mail and asks no bank.
 
+pub mod dunning;
 pub mod ledger;
 pub mod payments;
 pub(crate) mod settling;
 pub mod sql;
+pub mod statement;
+pub mod wallet;
 
 pub use ledger::{Account, Balance, Posted, balances, post_invoice, post_void};

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use metering::{TenantId, TenantName, micros};
 use migrations::{Database, Scope, Transaction};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
@@ -16,6 +17,7 @@ use super::{settling, sql};
 use crate::money::{Currency, Money};
 use crate::store;
 use crate::store::invoices::StoreError;
+use crate::webhooks::{self, EventType};
 
 /// The most payments that one page holds.
 pub const MAX_LISTED: u32 = 1_000;
@@ -140,7 +142,9 @@ pub enum PaymentError {
     #[error("there is no tenant {0}")]
     NoTenant(TenantId),
     /// Nothing, or less.
-    #[error("a payment of {amount} is none: record what was paid; what was paid wrongly is taken back (weir payment reverse)")]
+    #[error(
+        "a payment of {amount} is none: record what was paid; what was paid wrongly is taken back (weir payment reverse)"
+    )]
     NotPositive {
         /// What was said.
         amount: Money,
@@ -154,13 +158,17 @@ pub enum PaymentError {
         now: Timestamp,
     },
     /// The method's name is none.
-    #[error("{shown:?} is no method of payment; write 1 to {MAX_METHOD} of a-z, 0-9, '-' and '_', such as bank or card")]
+    #[error(
+        "{shown:?} is no method of payment; write 1 to {MAX_METHOD} of a-z, 0-9, '-' and '_', such as bank or card"
+    )]
     Method {
         /// What it is, cut.
         shown: String,
     },
     /// The reference is none.
-    #[error("{shown:?} is no reference; write what the bank statement says, 1 to {MAX_REFERENCE} characters on one line")]
+    #[error(
+        "{shown:?} is no reference; write what the bank statement says, 1 to {MAX_REFERENCE} characters on one line"
+    )]
     Reference {
         /// What it is, cut.
         shown: String,
@@ -172,7 +180,9 @@ pub enum PaymentError {
         shown: String,
     },
     /// It is withdrawn.
-    #[error("{number} is void: nobody owes anything on it; record the payment without an invoice, and it is used for the oldest open one")]
+    #[error(
+        "{number} is void: nobody owes anything on it; record the payment without an invoice, and it is used for the oldest open one"
+    )]
     VoidInvoice {
         /// The invoice.
         number: String,
@@ -184,7 +194,9 @@ pub enum PaymentError {
         number: String,
     },
     /// The invoice is in another currency.
-    #[error("{number} is in {invoice}, but {paid} was paid; record it in {invoice} as the bank booked it, or without an invoice")]
+    #[error(
+        "{number} is in {invoice}, but {paid} was paid; record it in {invoice} as the bank booked it, or without an invoice"
+    )]
     OtherCurrency {
         /// The invoice.
         number: String,
@@ -210,7 +222,9 @@ pub enum PaymentError {
         reason: String,
     },
     /// A part of it was given back to the tenant.
-    #[error("only {unused} of payment {payment_id} is still there, the rest was given back to the tenant; it cannot be taken back")]
+    #[error(
+        "only {unused} of payment {payment_id} is still there, the rest was given back to the tenant; it cannot be taken back"
+    )]
     Refunded {
         /// Which.
         payment_id: Uuid,
@@ -265,6 +279,7 @@ pub async fn record(
     settling::settle(&transaction, payment.tenant, payment.amount.currency(), invoice, now).await?;
     let recorded = find_in(&transaction, id, &payment.method, &payment.reference).await?;
     let recorded = recorded.ok_or(PaymentError::NoPayment(id))?;
+    emit(&transaction, EventType::PaymentRecorded, &recorded, now).await?;
     transaction.commit().await?;
     tracing::info!(payment = %id, tenant = %recorded.tenant, amount = %recorded.amount, "payment recorded");
     Ok(Recorded::New(recorded))
@@ -301,6 +316,7 @@ pub async fn reverse(
     transaction.execute(sql::REVERSAL_INSERT, &parameters).await?;
     take_back(&transaction, &payment, reason, now).await?;
     let reversed = find_in(&transaction, payment_id, "", "").await?.ok_or_else(missing)?;
+    emit(&transaction, EventType::PaymentReversed, &reversed, now).await?;
     transaction.commit().await?;
     tracing::info!(payment = %payment_id, tenant = %reversed.tenant, amount = %reversed.amount, "payment reversed");
     Ok(reversed)
@@ -321,9 +337,9 @@ pub async fn find(
         return Ok(None);
     };
     let rows = transaction.query(sql::ALLOCATED, &[&payment.tenant_id.uuid(), &payment_id]).await?;
-    let used = rows.iter().map(|row| {
-        Ok(Allocated { invoice: row.try_get("number")?, amount: read_money(row, "amount")? })
-    });
+    let used = rows
+        .iter()
+        .map(|row| Ok(Allocated { invoice: row.try_get("number")?, amount: read_money(row, "amount")? }));
     let used = used.collect::<Result<Vec<_>, StoreError>>()?;
     Ok(Some((payment, used)))
 }
@@ -393,7 +409,10 @@ fn check(payment: &NewPayment, now: Timestamp) -> Result<(), PaymentError> {
     }
     let letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let method = &payment.method;
-    if !method.starts_with(letter) || MAX_METHOD < method.len() || !method.chars().all(|c| letter(c) || "-_".contains(c)) {
+    if !method.starts_with(letter)
+        || MAX_METHOD < method.len()
+        || !method.chars().all(|c| letter(c) || "-_".contains(c))
+    {
         return Err(PaymentError::Method { shown: shown(method, 80) });
     }
     let reference = &payment.reference;
@@ -425,8 +444,8 @@ async fn named_invoice(
         return Err(PaymentError::CreditNote { number: number.to_owned() });
     }
     let currency: &str = row.try_get("currency")?;
-    let currency = Currency::parse(currency)
-        .map_err(|error| StoreError::unreadable("invoice", number, &error))?;
+    let currency =
+        Currency::parse(currency).map_err(|error| StoreError::unreadable("invoice", number, &error))?;
     if currency != payment.amount.currency() {
         let number = number.to_owned();
         return Err(PaymentError::OtherCurrency { number, invoice: currency, paid: payment.amount });
@@ -477,7 +496,9 @@ async fn book(
         PaymentKind::Refund => {
             let mut posting = Posting::new(Kind::Refund, format!("refund/{id}"), about);
             let mut left = amount.amount();
-            for (account, there) in settling::spendable(transaction, payment.tenant, amount.currency()).await? {
+            for (account, there) in
+                settling::spendable(transaction, payment.tenant, amount.currency()).await?
+            {
                 let part = settling::exact(left.min(there), amount.currency())?;
                 left -= part.amount();
                 posting = posting.moves(part, cash.clone(), account);
@@ -528,6 +549,24 @@ async fn take_back(
     Ok(())
 }
 
+async fn emit(
+    transaction: &Transaction<'_>,
+    event: EventType,
+    payment: &Payment,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let data = json!({
+        "payment_id": payment.payment_id,
+        "kind": payment.kind,
+        "method": payment.method,
+        "reference": payment.reference,
+        "amount": payment.amount,
+        "invoice": payment.invoice,
+        "reason": payment.reversal.as_ref().map(|reversal| &reversal.reason),
+    });
+    webhooks::emit(transaction, event, payment.tenant_id, &data, now).await
+}
+
 async fn find_in(
     transaction: &Transaction<'_>,
     payment_id: Uuid,
@@ -540,8 +579,7 @@ async fn find_in(
 
 fn read(row: &Row) -> Result<Payment, StoreError> {
     let payment_id: Uuid = row.try_get("payment_id")?;
-    let unreadable =
-        |why: &dyn fmt::Display| StoreError::unreadable("payment", &payment_id.to_string(), why);
+    let unreadable = |why: &dyn fmt::Display| StoreError::unreadable("payment", &payment_id.to_string(), why);
     let tenant: &str = row.try_get("tenant")?;
     let kind: &str = row.try_get("kind")?;
     let reversal = match (row.try_get("reason")?, row.try_get("reversed_at")?, row.try_get("reversed_by")?) {

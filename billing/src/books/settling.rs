@@ -5,12 +5,14 @@ use jiff::Timestamp;
 use metering::{TenantId, micros};
 use migrations::Transaction;
 use rust_decimal::Decimal;
+use serde_json::json;
 use uuid::Uuid;
 
 use super::ledger::{Account, Kind, Posting, read_money};
 use super::sql;
 use crate::money::{Currency, Money};
 use crate::store::invoices::StoreError;
+use crate::webhooks::{self, EventType};
 
 /// Something that is owed, or that was paid and not used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +58,7 @@ pub(crate) async fn settle(
     if !owed.is_empty() {
         touched.extend(draw(transaction, tenant, currency, &mut owed, now).await?);
     }
-    if touched.is_empty() { Ok(touched) } else { mark_paid(transaction, &touched, now).await }
+    if touched.is_empty() { Ok(touched) } else { mark_paid(transaction, tenant, &touched, now).await }
 }
 
 /// What a tenant has in `currency` that could be given back to it: its credit, the oldest first, then the wallet.
@@ -98,11 +100,18 @@ pub(crate) async fn release(
 /// Marks those of `invoices` as paid on which nothing is owed any more, and says which.
 pub(crate) async fn mark_paid(
     transaction: &Transaction<'_>,
+    tenant: TenantId,
     invoices: &[Uuid],
     now: Timestamp,
 ) -> Result<Vec<Uuid>, StoreError> {
-    let rows = transaction.query(sql::INVOICES_PAID, &[&invoices, &micros(now)]).await?;
-    rows.iter().map(|row| Ok(row.try_get("invoice_id")?)).collect()
+    let mut paid = Vec::new();
+    for row in transaction.query(sql::INVOICES_PAID, &[&invoices, &micros(now)]).await? {
+        let (number, total): (&str, Money) = (row.try_get("number")?, read_money(&row, "total")?);
+        let data = json!({ "number": number, "total": total });
+        webhooks::emit(transaction, EventType::InvoicePaid, tenant, &data, now).await?;
+        paid.push(row.try_get("invoice_id")?);
+    }
+    Ok(paid)
 }
 
 /// Marks those of `invoices` as issued that were paid and are not any more.

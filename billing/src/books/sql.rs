@@ -3,6 +3,12 @@
 pub(crate) const ACCOUNT_GET: &str = include_str!("../../sql/books/account_get.sql");
 pub(crate) const ACCOUNT_PUT: &str = include_str!("../../sql/books/account_put.sql");
 pub(crate) const ALLOCATED: &str = include_str!("../../sql/books/allocated.sql");
+pub(crate) const DUNNING_DUE: &str = include_str!("../../sql/books/dunning_due.sql");
+pub(crate) const DUNNING_HOLD: &str = include_str!("../../sql/books/dunning_hold.sql");
+pub(crate) const DUNNING_INSERT: &str = include_str!("../../sql/books/dunning_insert.sql");
+pub(crate) const DUNNING_LIST: &str = include_str!("../../sql/books/dunning_list.sql");
+pub(crate) const DUNNING_LOCK: &str = include_str!("../../sql/books/dunning_lock.sql");
+pub(crate) const DUNNING_RELEASE: &str = include_str!("../../sql/books/dunning_release.sql");
 pub(crate) const EXCHANGE_CONFLICT: &str = include_str!("../../sql/books/exchange_conflict.sql");
 pub(crate) const EXCHANGE_IN_FORCE: &str = include_str!("../../sql/books/exchange_in_force.sql");
 pub(crate) const EXCHANGE_INSERT: &str = include_str!("../../sql/books/exchange_insert.sql");
@@ -20,16 +26,29 @@ pub(crate) const PAYMENT_INSERT: &str = include_str!("../../sql/books/payment_in
 pub(crate) const PAYMENT_PAGE: &str = include_str!("../../sql/books/payment_page.sql");
 pub(crate) const PURSE: &str = include_str!("../../sql/books/purse.sql");
 pub(crate) const REVERSAL_INSERT: &str = include_str!("../../sql/books/reversal_insert.sql");
+pub(crate) const STATEMENT_LINES: &str = include_str!("../../sql/books/statement_lines.sql");
+pub(crate) const STATEMENT_OPENING: &str = include_str!("../../sql/books/statement_opening.sql");
 pub(crate) const TAX_INSERT: &str = include_str!("../../sql/books/tax_insert.sql");
 pub(crate) const TAX_LATEST: &str = include_str!("../../sql/books/tax_latest.sql");
 pub(crate) const TAX_LOCK: &str = include_str!("../../sql/books/tax_lock.sql");
 pub(crate) const WALLET_BALANCES: &str = include_str!("../../sql/books/wallet_balances.sql");
+pub(crate) const WALLET_HOLDS: &str = include_str!("../../sql/books/wallet_holds.sql");
+pub(crate) const WALLET_STATE: &str = include_str!("../../sql/books/wallet_state.sql");
+pub(crate) const WARNING_INSERT: &str = include_str!("../../sql/books/warning_insert.sql");
+pub(crate) const WARNING_REMOVE: &str = include_str!("../../sql/books/warning_remove.sql");
+pub(crate) const WARNING_STOPPED: &str = include_str!("../../sql/books/warning_stopped.sql");
 
 /// All of them, as (name, text): for whoever wants to prepare them.
 pub const ALL: &[(&str, &str)] = &[
     ("account_get", ACCOUNT_GET),
     ("account_put", ACCOUNT_PUT),
     ("allocated", ALLOCATED),
+    ("dunning_due", DUNNING_DUE),
+    ("dunning_hold", DUNNING_HOLD),
+    ("dunning_insert", DUNNING_INSERT),
+    ("dunning_list", DUNNING_LIST),
+    ("dunning_lock", DUNNING_LOCK),
+    ("dunning_release", DUNNING_RELEASE),
     ("exchange_conflict", EXCHANGE_CONFLICT),
     ("exchange_in_force", EXCHANGE_IN_FORCE),
     ("exchange_insert", EXCHANGE_INSERT),
@@ -47,8 +66,15 @@ pub const ALL: &[(&str, &str)] = &[
     ("payment_page", PAYMENT_PAGE),
     ("purse", PURSE),
     ("reversal_insert", REVERSAL_INSERT),
+    ("statement_lines", STATEMENT_LINES),
+    ("statement_opening", STATEMENT_OPENING),
     ("tax_insert", TAX_INSERT),
     ("tax_latest", TAX_LATEST),
     ("tax_lock", TAX_LOCK),
     ("wallet_balances", WALLET_BALANCES),
+    ("wallet_holds", WALLET_HOLDS),
+    ("wallet_state", WALLET_STATE),
+    ("warning_insert", WARNING_INSERT),
+    ("warning_remove", WARNING_REMOVE),
+    ("warning_stopped", WARNING_STOPPED),
 ];

@@ -59,11 +59,7 @@ pub struct RateQuery {
 ///
 /// # Errors
 /// See [`LoadError`].
-pub async fn load(
-    database: &Database,
-    rates: &[ExchangeRate],
-    now: Timestamp,
-) -> Result<Loaded, LoadError> {
+pub async fn load(database: &Database, rates: &[ExchangeRate], now: Timestamp) -> Result<Loaded, LoadError> {
     let column = |of: fn(&ExchangeRate) -> &str| rates.iter().map(of).collect::<Vec<_>>();
     let (from, to) = (column(|rate| rate.from.code()), column(|rate| rate.to.code()));
     let sources = column(|rate| &rate.source);
@@ -106,7 +102,11 @@ pub async fn in_force(
 ///
 /// # Errors
 /// The database failed.
-pub async fn page(database: &Database, query: &RateQuery, limit: u32) -> Result<Vec<ExchangeRate>, StoreError> {
+pub async fn page(
+    database: &Database,
+    query: &RateQuery,
+    limit: u32,
+) -> Result<Vec<ExchangeRate>, StoreError> {
     let mut session = database.session().await?;
     let transaction = session.begin(Scope::Provider).await?;
     let (from, to) = (query.from.map(Currency::code), query.to.map(Currency::code));

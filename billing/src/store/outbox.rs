@@ -25,6 +25,16 @@ impl Mail {
         Self { kind: "invoice", subject_key, tenant, about }
     }
 
+    /// An invoice is overdue.
+    pub(crate) fn dunning(tenant: TenantId, number: &str, level: u32, about: Value) -> Self {
+        Self { kind: "dunning", subject_key: format!("dunning/{number}/{level}"), tenant, about }
+    }
+
+    /// A wallet is low, empty, or its tenant's instances were stopped.
+    pub(crate) fn wallet(tenant: TenantId, subject_key: String, about: Value) -> Self {
+        Self { kind: "wallet", subject_key, tenant, about }
+    }
+
     /// A threshold of a budget was crossed.
     pub(crate) fn budget(tenant: TenantId, subject_key: String, about: Value) -> Self {
         Self { kind: "budget", subject_key, tenant, about }

@@ -226,7 +226,10 @@ async fn the_oldest_invoice_is_paid_first_and_what_is_left_is_used_by_the_next_o
     let (older, _) = books.invoice(acme, "100", november() - day).await;
     let part = books.pay(&pays(acme, "60", "a")).await;
     assert_eq!((part.unused, books.status(older).await.as_str()), (money("0"), "issued"));
-    assert_eq!(books.balances(acme).await, "cash 60.00 EUR, receivable 90.00 EUR, revenue -120.00 EUR, tax -30.00 EUR");
+    assert_eq!(
+        books.balances(acme).await,
+        "cash 60.00 EUR, receivable 90.00 EUR, revenue -120.00 EUR, tax -30.00 EUR"
+    );
     books.pay(&pays(acme, "40", "b")).await;
     assert_eq!((books.status(older).await.as_str(), books.status(newer).await.as_str()), ("paid", "issued"));
     let more = books.pay(&pays(acme, "75.50", "c")).await;
@@ -234,7 +237,10 @@ async fn the_oldest_invoice_is_paid_first_and_what_is_left_is_used_by_the_next_o
     // The next invoice uses it as soon as it is issued.
     let (next, number) = books.invoice(acme, "20", november()).await;
     assert_eq!(books.status(next).await, "paid");
-    assert_eq!(books.balances(acme).await, "cash 175.50 EUR, credit -5.50 EUR, revenue -136.00 EUR, tax -34.00 EUR");
+    assert_eq!(
+        books.balances(acme).await,
+        "cash 175.50 EUR, credit -5.50 EUR, revenue -136.00 EUR, tax -34.00 EUR"
+    );
     let (found, used) =
         payments::find(&books.database, Scope::Provider, more.payment_id).await.unwrap().unwrap();
     assert_eq!(found.unused, money("5.50"));
@@ -251,7 +257,10 @@ async fn a_named_invoice_is_paid_before_an_older_one() {
     let (newer, number) = books.invoice(acme, "50", november()).await;
     books.pay(&NewPayment { invoice: Some(number), ..pays(acme, "55", "a") }).await;
     assert_eq!((books.status(older).await.as_str(), books.status(newer).await.as_str()), ("issued", "paid"));
-    assert_eq!(books.balances(acme).await, "cash 55.00 EUR, receivable 95.00 EUR, revenue -120.00 EUR, tax -30.00 EUR");
+    assert_eq!(
+        books.balances(acme).await,
+        "cash 55.00 EUR, receivable 95.00 EUR, revenue -120.00 EUR, tax -30.00 EUR"
+    );
     assert_eq!(faults(&books.database).await, Vec::<String>::new());
 }
 
@@ -263,10 +272,14 @@ async fn a_payment_that_bounces_opens_what_it_had_paid_and_is_taken_back_once() 
     let payment = books.pay(&pays(acme, "130", "a")).await;
     let (second, _) = books.invoice(acme, "20", november()).await;
     assert_eq!((books.status(first).await.as_str(), books.status(second).await.as_str()), ("paid", "paid"));
-    let reverse = || payments::reverse(&books.database, payment.payment_id, "account closed", "a test", november());
+    let reverse =
+        || payments::reverse(&books.database, payment.payment_id, "account closed", "a test", november());
     let reversed = reverse().await.unwrap();
     assert_eq!(reversed.reversal.unwrap().reason, "account closed");
-    assert_eq!((books.status(first).await.as_str(), books.status(second).await.as_str()), ("issued", "issued"));
+    assert_eq!(
+        (books.status(first).await.as_str(), books.status(second).await.as_str()),
+        ("issued", "issued")
+    );
     assert_eq!(books.balances(acme).await, "receivable 120.00 EUR, revenue -96.00 EUR, tax -24.00 EUR");
     assert!(matches!(reverse().await.unwrap_err(), PaymentError::Reversed { .. }));
     // What else was paid takes its place.
@@ -337,7 +350,10 @@ async fn the_same_payment_twice_is_one_and_the_same_reference_is_refused() {
     }
     // Another method may use the same words.
     books.pay(&NewPayment { method: "card".to_owned(), ..pays(acme, "1", "RF18 5390 0754") }).await;
-    assert_eq!(books.balances(acme).await, "cash 40.00 EUR, cash 1.00 EUR, receivable 59.00 EUR, revenue -80.00 EUR, tax -20.00 EUR");
+    assert_eq!(
+        books.balances(acme).await,
+        "cash 40.00 EUR, cash 1.00 EUR, receivable 59.00 EUR, revenue -80.00 EUR, tax -20.00 EUR"
+    );
 }
 
 #[tokio::test]
@@ -352,7 +368,8 @@ async fn a_credit_note_pays_its_invoice_and_what_was_paid_already_is_credit() {
     books.credit_note(acme, paid, "30").await;
     assert_eq!(books.balances(acme).await, "cash 30.00 EUR, credit -30.00 EUR");
     // It can be given back, up to the last coin and not beyond.
-    let refund = |amount, reference| NewPayment { kind: PaymentKind::Refund, ..pays(acme, amount, reference) };
+    let refund =
+        |amount, reference| NewPayment { kind: PaymentKind::Refund, ..pays(acme, amount, reference) };
     let error = payments::record(&books.database, &refund("30.01", "b"), november()).await.unwrap_err();
     assert!(error.to_string().starts_with("the tenant has 30.00 EUR"), "{error}");
     let given = books.pay(&refund("30", "b")).await;
@@ -366,7 +383,8 @@ async fn withdraw(books: &Books, tenant: TenantId, invoice: Uuid) {
     let mut session = books.database.session().await.unwrap();
     let transaction = session.begin(Scope::Provider).await.unwrap();
     books::post_void(&transaction, tenant, InvoiceId::from_uuid(invoice), november()).await.unwrap();
-    let settle = "UPDATE invoice SET status = 'void', settled_at = now() WHERE invoice_id = $1 AND status = 'issued'";
+    let settle =
+        "UPDATE invoice SET status = 'void', settled_at = now() WHERE invoice_id = $1 AND status = 'issued'";
     assert_eq!(transaction.execute(settle, &[&invoice]).await.unwrap(), 1);
     transaction.commit().await.unwrap();
 }
@@ -380,7 +398,10 @@ async fn what_was_paid_on_an_invoice_that_is_withdrawn_pays_the_next_one() {
     books.pay(&pays(acme, "40", "a")).await;
     withdraw(&books, acme, withdrawn).await;
     assert_eq!(books.status(next).await, "paid");
-    assert_eq!(books.balances(acme).await, "cash 40.00 EUR, credit -10.00 EUR, revenue -24.00 EUR, tax -6.00 EUR");
+    assert_eq!(
+        books.balances(acme).await,
+        "cash 40.00 EUR, credit -10.00 EUR, revenue -24.00 EUR, tax -6.00 EUR"
+    );
     assert_eq!(faults(&books.database).await, Vec::<String>::new());
 }
 
@@ -466,9 +487,14 @@ async fn nobody_unbalances_the_books_or_changes_what_was_booked_not_even_their_o
                 if role != "RESET ROLE" && trick.contains("replication") {
                     continue;
                 }
-                let sql = format!("BEGIN; {trick}; {role}; SET LOCAL weir.scope = 'provider'; {attack}; COMMIT");
+                let sql =
+                    format!("BEGIN; {trick}; {role}; SET LOCAL weir.scope = 'provider'; {attack}; COMMIT");
                 let outcome = owner.batch_execute(&sql).await;
-                let _ = owner.batch_execute("ROLLBACK; RESET ROLE; RESET session_replication_role; SET weir.scope = 'provider'").await;
+                let _ = owner
+                    .batch_execute(
+                        "ROLLBACK; RESET ROLE; RESET session_replication_role; SET weir.scope = 'provider'",
+                    )
+                    .await;
                 assert_eq!(state(&owner).await, before, "{role} {trick} {attack}");
                 assert!(outcome.is_err(), "{role} {trick} {attack}");
             }
@@ -629,11 +655,13 @@ impl Naive {
                 self.record(books, *amount, payment).await;
             }
             Step::TopUp(amount) => {
-                let payment = NewPayment { kind: PaymentKind::TopUp, ..pays(tenant, &cents(*amount), &reference) };
+                let payment =
+                    NewPayment { kind: PaymentKind::TopUp, ..pays(tenant, &cents(*amount), &reference) };
                 self.record(books, *amount, payment).await;
             }
             Step::Refund(amount) => {
-                let refund = NewPayment { kind: PaymentKind::Refund, ..pays(tenant, &cents(*amount), &reference) };
+                let refund =
+                    NewPayment { kind: PaymentKind::Refund, ..pays(tenant, &cents(*amount), &reference) };
                 match payments::record(&books.database, &refund, november()).await {
                     Ok(_) => self.cash -= i64::from(*amount),
                     Err(PaymentError::NotEnough { .. }) => {}
@@ -687,13 +715,18 @@ impl Naive {
 fn after_whatever_happened_the_books_add_up_and_say_what_a_naive_count_says() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let books = runtime.block_on(Books::new());
-    let mut tenants = 0;
-    let config = ProptestConfig { cases: 40, max_shrink_iters: 60, failure_persistence: None, ..ProptestConfig::default() };
+    let tenants = std::cell::Cell::new(0);
+    let config = ProptestConfig {
+        cases: 40,
+        max_shrink_iters: 60,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
     let mut runner = proptest::test_runner::TestRunner::new(config);
     let outcome = runner.run(&proptest::collection::vec(step(), 1..25), |steps| {
-        tenants += 1;
+        tenants.set(tenants.get() + 1);
         runtime.block_on(async {
-            let tenant = books.tenant(&format!("t{tenants}")).await;
+            let tenant = books.tenant(&format!("t{}", tenants.get())).await;
             let mut naive = Naive::default();
             for (n, step) in steps.iter().enumerate() {
                 naive.take(&books, tenant, step, n).await;
