@@ -120,9 +120,8 @@ fn is_reserved_v6(address: Ipv6Addr) -> bool {
     // Of IPv6, only 2000::/3 is given out; in it, these are not for everybody.
     let [a, b, ..] = address.segments();
     let is_global = (0x2000..0x4000).contains(&a);
-    let is_special = (a == 0x2001 && b < 0x0200) // Teredo, ORCHID and others
-        || (a == 0x2001 && b == 0x0db8) // documentation
-        || (a == 0x3fff && b < 0x1000); // documentation
+    // Teredo, ORCHID and others; two ranges for documentation.
+    let is_special = (a == 0x2001 && (b < 0x0200 || b == 0x0db8)) || (a == 0x3fff && b < 0x1000);
     !is_global || is_special
 }
 

@@ -170,3 +170,23 @@ impl Resolve for Resolver {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_name_leads_to_allowed_addresses_alone() {
+        let resolve = async |allow_private| {
+            let name = "localhost".parse().unwrap();
+            Resolver(Guard { allow_private })
+                .resolve(name)
+                .await
+                .map(Iterator::count)
+                .map_err(|error| error.to_string())
+        };
+        let refused = resolve(false).await.unwrap_err();
+        assert!(refused.contains("localhost leads to a private, local or reserved address"), "{refused}");
+        assert!(0 < resolve(true).await.unwrap());
+    }
+}
