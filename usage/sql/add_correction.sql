@@ -3,3 +3,4 @@ INSERT INTO usage_correction (
     recorded_at
 )
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+ON CONFLICT (correction_id) DO NOTHING

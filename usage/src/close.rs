@@ -106,7 +106,7 @@ async fn gather(
     }
     if !special.is_empty() {
         let whole = Spans::of(pieces, settings.window, None).windows;
-        add_records(&transaction, tenant, &whole, &special, &mut gathered).await?;
+        for_each_record(&transaction, tenant, &whole, &special, |found| gathered.add_one(found)).await?;
     }
     gathered.add_what_was_added();
     if spans.edges.is_empty() {
@@ -170,14 +170,8 @@ impl Gathered<'_> {
     }
 
     /// Adds a record or what was derived like one, unless it is excluded: then it counts nothing, and its time stays known.
-    fn add_one(
-        &mut self,
-        resource: Resource,
-        meter: MeterName,
-        (piece, at): (usize, Timestamp),
-        quantity: u64,
-        coverage: Coverage,
-    ) {
+    fn add_one(&mut self, found: Found) {
+        let Found { piece, resource, meter, at, quantity, coverage } = found;
         let is_excluded = self.effects.excluded_by(&resource, meter, at).is_some();
         self.add(resource, meter, (piece, at), if is_excluded { 0 } else { quantity }, coverage);
     }
@@ -315,13 +309,23 @@ fn add_sum<T>(row: &Row, spans: &[Span<T>], gathered: &mut Gathered<'_>) -> Resu
     Ok(())
 }
 
-/// Record by record, as they come from the database: they are many, and not held.
-async fn add_records(
+/// A record, and which piece it is in.
+pub(crate) struct Found {
+    pub(crate) piece: usize,
+    pub(crate) resource: Resource,
+    pub(crate) meter: MeterName,
+    pub(crate) at: Timestamp,
+    pub(crate) quantity: u64,
+    pub(crate) coverage: Coverage,
+}
+
+/// The records of some resources, one by one, as they come from the database: they are many, and not held.
+pub(crate) async fn for_each_record(
     transaction: &Transaction<'_>,
     tenant: TenantId,
     spans: &[Span<Timestamp>],
-    special: &[Uuid],
-    gathered: &mut Gathered<'_>,
+    resources: &[Uuid],
+    mut found: impl FnMut(Found),
 ) -> Result<(), UsageError> {
     let (Some(start), Some(end)) =
         (spans.iter().map(|span| span.from).min(), spans.iter().map(|span| span.to).max())
@@ -330,15 +334,14 @@ async fn add_records(
     };
     let statement = transaction.prepare_cached(sql!("close_records")).await?;
     let tenant = tenant.uuid();
-    let params: [&(dyn ToSql + Sync); 4] = [&tenant, &special, &start, &end];
-    let rows = transaction.query_raw(&statement, params).await?;
-    let mut rows = std::pin::pin!(rows);
+    let params: [&(dyn ToSql + Sync); 4] = [&tenant, &resources, &start, &end];
+    let mut rows = std::pin::pin!(transaction.query_raw(&statement, params).await?);
     while let Some(row) = rows.try_next().await? {
         let window = derivation::window_of(&row)?;
         let (quantity, coverage) = figures(&row)?;
         for span in spans.iter().filter(|span| span.from <= window.start() && window.end() <= span.to) {
             let (resource, meter) = (records::resource(&row)?, records::meter(&row)?);
-            gathered.add_one(resource, meter, (span.piece, window.start()), quantity, coverage);
+            found(Found { piece: span.piece, resource, meter, at: window.start(), quantity, coverage });
         }
     }
     Ok(())
@@ -357,8 +360,9 @@ async fn add_edges(
     for span in spans {
         let Ok(edge) = Window::new(span.from, span.to) else { continue };
         for found in records::derived(&transaction, tenant, &[edge], settings, now).await? {
-            let at = (span.piece, found.window.start());
-            gathered.add_one(found.resource, found.meter, at, found.quantity, found.coverage);
+            let derivation::Piece { resource, meter, quantity, coverage, .. } = found;
+            let at = found.window.start();
+            gathered.add_one(Found { piece: span.piece, resource, meter, at, quantity, coverage });
         }
     }
     Ok(transaction.commit().await?)

@@ -82,6 +82,8 @@ pub struct Correction {
 /// That a correction does not hold any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Withdrawal {
+    /// Its id.
+    pub id: Uuid,
     /// Why.
     pub reason: String,
     /// Who withdrew it.
@@ -93,6 +95,8 @@ pub struct Withdrawal {
 /// One to be made.
 #[derive(Clone, Copy, Debug)]
 pub struct NewCorrection<'a> {
+    /// Its id to be: making it again is making it once.
+    pub id: Uuid,
     /// Of what.
     pub resource: &'a Resource,
     /// Which meter: one of the resource's kind.
@@ -180,7 +184,7 @@ impl<E: Into<UsageError>> From<E> for CorrectionError {
     }
 }
 
-/// Makes a correction. For the provider.
+/// Makes a correction, or finds the one that was made under its id. For the provider.
 ///
 /// # Errors
 /// See [`CorrectionError`].
@@ -193,9 +197,12 @@ pub async fn correct(
     check(new, settings)?;
     let mut session = db.session().await?;
     let transaction = session.begin(Scope::Provider).await?;
+    let id = new.id;
+    if let Some(made) = find_in(&transaction, id).await? {
+        return Ok(made);
+    }
     let tenant = holder(&transaction, new).await?;
     let (kind, resource, device) = dimensions::parts(new.resource);
-    let id = Uuid::now_v7();
     let quantity = match new.action {
         Action::Add(quantity) => {
             Some(i64::try_from(quantity).map_err(|_| CorrectionError::Quantity(quantity))?)
@@ -224,26 +231,27 @@ pub async fn correct(
     Ok(made)
 }
 
-/// Withdraws a correction: from then on it does nothing, and stays to be seen. For the provider.
+/// Withdraws a correction: from then on it does nothing, and stays to be seen. Under which id, why, and who says so: doing
+/// it again under the same id is doing it once. For the provider.
 ///
 /// # Errors
 /// There is none of that id, it was withdrawn before, the reason or author is refused, or the database fails.
 pub async fn withdraw(
     db: &Database,
     id: Uuid,
-    reason: &str,
-    author: &str,
+    (withdrawal, reason, author): (Uuid, &str, &str),
     now: Timestamp,
 ) -> Result<Correction, CorrectionError> {
     check_words(reason, author)?;
     let mut session = db.session().await?;
     let transaction = session.begin(Scope::Provider).await?;
-    if find_in(&transaction, id).await?.is_none() {
-        return Err(CorrectionError::NoCorrection(id));
+    let found = find_in(&transaction, id).await?.ok_or(CorrectionError::NoCorrection(id))?;
+    if found.withdrawn.as_ref().is_some_and(|done| done.id == withdrawal) {
+        return Ok(found);
     }
     let statement = transaction.prepare_cached(sql!("withdraw_correction")).await?;
     let params: [&(dyn ToSql + Sync); 5] =
-        [&Uuid::now_v7(), &id, &reason.trim(), &author, &metering::micros(now)];
+        [&withdrawal, &id, &reason.trim(), &author, &metering::micros(now)];
     match transaction.execute(&statement, &params).await {
         Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
             return Err(CorrectionError::Withdrawn(id));
@@ -274,7 +282,8 @@ pub async fn list(
     let (tenant, from, to) =
         (tenant.map(TenantId::uuid), span.map(|span| span.start()), span.map(|span| span.end()));
     let limit = limit.clamp(1, LIST_MAX);
-    let params: [&(dyn ToSql + Sync); 6] = [&None::<Uuid>, &tenant, &from, &to, &after, &limit];
+    let params: [&(dyn ToSql + Sync); 7] =
+        [&None::<Uuid>, &tenant, &from, &to, &after, &limit, &None::<&str>];
     let rows = transaction.query(&statement, &params).await?;
     Ok(rows.iter().map(correction).collect::<Result<_, _>>()?)
 }
@@ -287,6 +296,21 @@ pub async fn find(db: &Database, scope: Scope, id: Uuid) -> Result<Option<Correc
     let mut session = db.session().await?;
     let transaction = session.begin(scope).await?;
     find_in(&transaction, id).await
+}
+
+/// Those of one meter that touch a period, at most [`LIST_MAX`].
+pub(crate) async fn of_meter(
+    transaction: &Transaction<'_>,
+    tenant: TenantId,
+    meter: MeterName,
+    period: Window,
+) -> Result<Vec<Correction>, UsageError> {
+    let statement = transaction.prepare_cached(sql!("corrections")).await?;
+    let (tenant, from, to) = (Some(tenant.uuid()), Some(period.start()), Some(period.end()));
+    let none = None::<Uuid>;
+    let meter = Some(meter.as_str());
+    let params: [&(dyn ToSql + Sync); 7] = [&none, &tenant, &from, &to, &none, &LIST_MAX, &meter];
+    transaction.query(&statement, &params).await?.iter().map(correction).collect()
 }
 
 /// What changes a tenant's usage of a period.
@@ -371,7 +395,8 @@ async fn holder(transaction: &Transaction<'_>, new: &NewCorrection<'_>) -> Resul
 async fn find_in(transaction: &Transaction<'_>, id: Uuid) -> Result<Option<Correction>, CorrectionError> {
     let statement = transaction.prepare_cached(sql!("corrections")).await?;
     let (no_id, no_time) = (None::<Uuid>, None::<Timestamp>);
-    let params: [&(dyn ToSql + Sync); 6] = [&Some(id), &no_id, &no_time, &no_time, &no_id, &1_i64];
+    let params: [&(dyn ToSql + Sync); 7] =
+        [&Some(id), &no_id, &no_time, &no_time, &no_id, &1_i64, &None::<&str>];
     let row = transaction.query_opt(&statement, &params).await?;
     Ok(row.as_ref().map(correction).transpose()?)
 }
@@ -397,6 +422,7 @@ fn correction(row: &Row) -> Result<Correction, UsageError> {
     let withdrawn = match withdrawn {
         None => None,
         Some(recorded_at) => Some(Withdrawal {
+            id: row.try_get("withdrawal_id")?,
             reason: row.try_get("withdrawn_reason")?,
             author: row.try_get("withdrawn_author")?,
             recorded_at,

@@ -4,6 +4,7 @@
 //!
 //! It does NOT know prices, and not which names mean anything: a rate card says which values it is for.
 
+mod rules;
 pub(crate) mod timeline;
 
 use jiff::Timestamp;
@@ -14,6 +15,8 @@ use tokio_postgres::Row;
 use crate::error::UsageError;
 use crate::load;
 use timeline::{Said, Timeline};
+
+pub use rules::{Match, Rule, apply_rules};
 
 /// Letters of a name and of a value: what fits into a column of a list and into the key of a line.
 const NAME_MAX: usize = 32;
@@ -178,25 +181,28 @@ pub(crate) async fn is_known(
 }
 
 fn check(new: &NewDimension<'_>) -> Result<(), DimensionError> {
+    check_words(new.name, new.value)?;
+    let is_author = (1..=AUTHOR_MAX).contains(&new.author.chars().count());
+    if is_author { Ok(()) } else { Err(DimensionError::Author) }
+}
+
+fn check_words(name: &str, value: Option<&str>) -> Result<(), DimensionError> {
     let small = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    let is_name = new.name.starts_with(|c: char| c.is_ascii_lowercase())
-        && new.name.len() <= NAME_MAX
-        && new.name.chars().all(|c| small(c) || c == '_');
+    let is_name = name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.len() <= NAME_MAX
+        && name.chars().all(|c| small(c) || c == '_');
     if !is_name {
-        return Err(DimensionError::Name(crate::registry::shown(new.name)));
+        return Err(DimensionError::Name(crate::registry::shown(name)));
     }
-    if let Some(value) = new.value {
-        let is_value = value.starts_with(small)
+    let is_value = |value: &str| {
+        value.starts_with(small)
             && value.len() <= VALUE_MAX
-            && value.chars().all(|c| small(c) || "._-".contains(c));
-        if !is_value {
-            return Err(DimensionError::Value(crate::registry::shown(value)));
-        }
+            && value.chars().all(|c| small(c) || "._-".contains(c))
+    };
+    match value {
+        Some(value) if !is_value(value) => Err(DimensionError::Value(crate::registry::shown(value))),
+        _ => Ok(()),
     }
-    if !(1..=AUTHOR_MAX).contains(&new.author.chars().count()) {
-        return Err(DimensionError::Author);
-    }
-    Ok(())
 }
 
 async fn require(transaction: &Transaction<'_>, resource: &Resource) -> Result<(), DimensionError> {

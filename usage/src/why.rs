@@ -4,6 +4,7 @@
 //!
 //! It does NOT derive in a way of its own: every difference is taken by `metering::derive`. It knows no prices.
 
+mod corrected;
 mod parts;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,8 @@ use crate::error::{UsageError, unsigned};
 use crate::ingest::marks::MarkKind;
 use crate::settings::UsageSettings;
 use crate::{days, derivation, load, ownership, records};
+
+pub use corrected::{CorrectedUsage, corrections_of};
 
 /// The longest window that is explained down to its readings: usage windows have at most an hour, a page of a whole day
 /// can still be read.
@@ -113,8 +116,8 @@ impl PointKind {
     }
 }
 
-/// The resources of which a tenant used a meter within a period: the largest first. Their quantities add up to what
-/// [`crate::records::usage_of`] says of the same period.
+/// The resources of which a tenant used a meter within a period: the largest first. Their quantities, less what
+/// [`corrections_of`] excludes and with what it adds, are what [`crate::close::usage_of_period`] says of the same period.
 ///
 /// # Errors
 /// The database fails.

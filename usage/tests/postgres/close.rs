@@ -203,6 +203,7 @@ async fn say(db: &TestDatabase, id: InstanceId, said: &[Dimension]) {
 async fn correct(db: &TestDatabase, id: InstanceId, changes: &[Change]) {
     for (from, hours, is_disk, added) in changes {
         let new = NewCorrection {
+            id: uuid::Uuid::new_v4(),
             resource: &device(id, *is_disk),
             meter: MeterName::parse(if *is_disk { "disk_read_bytes" } else { "cpu_ns" }).unwrap(),
             window: window(from * 3_600, (from + hours) * 3_600),

@@ -12,6 +12,7 @@ use crate::story::*;
 fn new<'a>(resource: &'a Resource, from: i64, to: i64, action: Action) -> NewCorrection<'a> {
     let meter = MeterName::parse("cpu_ns").unwrap();
     NewCorrection {
+        id: Uuid::new_v4(),
         resource,
         meter,
         window: window(from * 3_600, to * 3_600),
@@ -42,14 +43,18 @@ async fn what_is_excluded_counts_nothing_until_it_is_withdrawn() {
         corrections::correct(&db, &new(&instance, 0, 10, Action::Exclude), settings(), now).await.unwrap();
     assert_eq!(lines(&of(&db, a.id, &pieces).await, "cpu_ns"), ["- 0..5 0", "- 5..10 0"]);
     for correction in [twice, excluded] {
-        let done = corrections::withdraw(&db, correction.id, "a slip", "operator", now).await.unwrap();
+        let done = corrections::withdraw(&db, correction.id, (Uuid::new_v4(), "a slip", "operator"), now)
+            .await
+            .unwrap();
         assert_eq!(done.withdrawn.unwrap().reason, "a slip");
-        let again = corrections::withdraw(&db, correction.id, "a slip", "operator", now).await;
+        let again =
+            corrections::withdraw(&db, correction.id, (Uuid::new_v4(), "a slip", "operator"), now).await;
         assert!(matches!(again, Err(CorrectionError::Withdrawn(id)) if id == correction.id));
     }
     assert_eq!(lines(&of(&db, a.id, &pieces).await, "cpu_ns"), ["- 0..5 5", "- 5..10 5"]);
     assert_eq!(count(&db, Scope::Provider, "usage_record").await, records, "no record was touched");
-    let unknown = corrections::withdraw(&db, Uuid::new_v4(), "a slip", "operator", now).await;
+    let unknown =
+        corrections::withdraw(&db, Uuid::new_v4(), (Uuid::new_v4(), "a slip", "operator"), now).await;
     assert!(matches!(unknown, Err(CorrectionError::NoCorrection(_))));
 
     let of_a = Scope::Tenant(a.id.uuid());
@@ -127,4 +132,40 @@ async fn what_was_corrected_cannot_be_changed_by_anybody() {
     ] {
         assert!(owner.batch_execute(sql).await.is_err(), "{sql}");
     }
+}
+
+#[tokio::test]
+async fn why_a_line_is_less_or_more_than_what_was_read_is_an_entry_of_its_own() {
+    let db = migrations::testing::database().await;
+    let a = tenant(&db, "a").await;
+    let instance = Resource::Instance(hours(&db, "a", 0, 10).await);
+    let (meter, now) = (MeterName::parse("cpu_ns").unwrap(), at(90_000));
+    let scope = Scope::Tenant(a.id.uuid());
+    // It begins and ends within a window.
+    let period = window(1_800, 9 * 3_600 + 1_800);
+    let asked = [
+        new(&instance, 0, 3, Action::Exclude),
+        new(&instance, 2, 4, Action::Exclude),
+        new(&instance, 8, 10, Action::Add(400)),
+        new(&instance, 5, 6, Action::Annotate),
+        new(&instance, 20, 22, Action::Add(7)),
+    ];
+    for (n, asked) in (0..).zip(&asked) {
+        let made = corrections::correct(&db, asked, settings(), at(90_000 + n)).await.unwrap();
+        assert_eq!(corrections::correct(&db, asked, settings(), now).await.unwrap(), made, "once");
+    }
+    let recorded = usage::why::resources_of(&db, scope, a.id, meter, period, settings(), now).await.unwrap();
+    assert_eq!((recorded.len(), recorded[0].quantity), (1, 9));
+    let entries = usage::why::corrections_of(&db, scope, a.id, meter, period, settings(), now).await.unwrap();
+    let mut found: Vec<_> =
+        entries.iter().map(|one| (one.correction.action.as_str(), one.excluded, one.added)).collect();
+    found.sort_unstable();
+    assert_eq!(found, [("add", 0, 300), ("annotate", 0, 0), ("exclude", 1, 0), ("exclude", 3, 0)]);
+    assert_eq!(total(&of(&db, a.id, &[period]).await, "cpu_ns"), 9 - 4 + 300);
+    let b = tenant(&db, "b").await;
+    let other = Scope::Tenant(b.id.uuid());
+    assert_eq!(
+        usage::why::corrections_of(&db, other, a.id, meter, period, settings(), now).await.unwrap(),
+        []
+    );
 }

@@ -2,7 +2,7 @@
 
 use metering::{Resource, VolumeId, WindowLength};
 use migrations::Scope;
-use usage::dimensions::{self, DimensionError, NewDimension};
+use usage::dimensions::{self, DimensionError, Match, NewDimension, Rule};
 use uuid::Uuid;
 
 use crate::close::{hours, lines, of};
@@ -99,4 +99,36 @@ async fn what_was_said_cannot_be_changed_by_anybody() {
     ] {
         assert!(owner.batch_execute(sql).await.is_err(), "{sql}");
     }
+}
+
+#[tokio::test]
+async fn a_rule_gives_a_value_until_it_is_taken_out_and_a_person_goes_before_it() {
+    let db = migrations::testing::database().await;
+    let a = tenant(&db, "a").await;
+    let id = hours(&db, "a", 0, 10).await;
+    let instance = Resource::Instance(id);
+    let rule = |pattern: &str, value: &str| {
+        Rule::new(Match::Instance(pattern.to_owned()), "licence", value).unwrap()
+    };
+    let apply = async |rules: &[Rule], hour: i64| {
+        dimensions::apply_rules(&db, rules, WindowLength::HOUR, at(hour * 3_600 + 60)).await.unwrap()
+    };
+    let node = Rule::new(Match::Node("kvm*".to_owned()), "node_class", "large").unwrap();
+    // Seen for the first time in this hour: from its beginning on. The first rule that matches counts.
+    assert_eq!(apply(&[rule("w*", "windows"), rule("web", "linux"), node], 1).await, 2);
+    assert_eq!(apply(&[rule("w_b", "none"), rule("w*", "windows")], 2).await, 1, "the node's was taken out");
+    assert_eq!(apply(&[rule("w*", "windows")], 3).await, 0);
+    dimensions::set(&db, &licence(&instance, Some("own")), WindowLength::HOUR, at(4 * 3_600)).await.unwrap();
+    assert_eq!(apply(&[rule("w*", "other")], 6).await, 1);
+    dimensions::set(&db, &licence(&instance, None), WindowLength::HOUR, at(7 * 3_600)).await.unwrap();
+    let usage = of(&db, a.id, &[window(0, 10 * 3_600)]).await;
+    let expected = [
+        "- 0..3 licence=windows+node_class=large 3",
+        "- 3..5 licence=windows 2",
+        "- 5..8 licence=own 3",
+        "- 8..10 licence=other 2",
+    ];
+    assert_eq!(lines(&usage, "cpu_ns"), expected);
+    assert!(Rule::new(Match::Pool("x".to_owned()), "Class", "ssd").is_err());
+    assert_eq!(apply(&[], 20).await, 1);
 }
