@@ -12,8 +12,8 @@ pub type Row = [Decimal; 3];
 #[derive(Debug, PartialEq, Eq)]
 pub struct Figures {
     pub lines: Vec<Row>,
-    /// Subtotal, tax, total.
-    pub sums: Row,
+    /// Subtotal, each tax, total.
+    pub sums: Vec<Decimal>,
     /// Quantity and base quantity, by instance and meter.
     pub usage: Vec<(Decimal, u128)>,
 }
@@ -74,12 +74,17 @@ pub fn pdf_figures(text: &str) -> Figures {
         let tail = |n: usize| words.len().checked_sub(n).and_then(|at| decimal(words[at]));
         match part {
             "lines" if cells.len() > 2 => lines.extend(line_of(&words)),
-            "sums" if cells.len() == 2 && sums.len() < 3 => sums.extend(tail(1)),
+            "sums" if cells.len() == 2 => {
+                sums.extend(tail(1));
+                if row.starts_with("Total") {
+                    part = "";
+                }
+            }
             "usage" if cells.len() > 2 => usage.extend(usage_of(&words)),
             _ => {}
         }
     }
-    Figures { lines, sums: sums.try_into().expect("subtotal, tax and total"), usage }
+    Figures { lines, sums, usage }
 }
 
 /// `title quantity unit price amount`; a unit may have two words.
@@ -103,7 +108,7 @@ pub fn html_figures(html: &str) -> Figures {
     let lines = rows(between(html, "<table class=\"lines", "</table>"))
         .map(|row| figures(row).try_into().expect("three figures in a line"))
         .collect();
-    let sums = figures(between(html, "<dl class=\"sums\">", "</dl>")).try_into().expect("three sums");
+    let sums = figures(between(html, "<dl class=\"sums\">", "</dl>"));
     let usage = rows(between(html, "<h2 class=\"appendix\">Usage by instance", "</table>"))
         .map(|row| {
             let figures = figures(row);
@@ -125,11 +130,10 @@ pub fn json_figures(json: &str) -> Figures {
             .iter()
             .map(|line| [text(&line["quantity"]), text(&line["unit_price"]), text(&line["amount"]["amount"])])
             .collect(),
-        sums: [
-            text(&document["subtotal"]["amount"]),
-            text(&document["tax"]["amount"]["amount"]),
-            text(&document["total"]["amount"]),
-        ],
+        sums: std::iter::once(text(&document["subtotal"]["amount"]))
+            .chain(list("taxes").iter().map(|tax| text(&tax["amount"]["amount"])))
+            .chain([text(&document["total"]["amount"])])
+            .collect(),
         usage: list("instances")
             .iter()
             .map(|usage| {
