@@ -52,13 +52,13 @@ CREATE FUNCTION weir_guard_ledger() RETURNS trigger
 AS $$
 DECLARE
     expected integer;
-    found    integer;
+    counted  integer;
     odd      record;
 BEGIN
     SELECT t.entries INTO expected FROM public.ledger_transaction t WHERE t.transaction_id = NEW.transaction_id;
-    SELECT count(*) INTO found FROM public.ledger_entry e WHERE e.transaction_id = NEW.transaction_id;
-    IF expected IS DISTINCT FROM found THEN
-        RAISE EXCEPTION 'ledger transaction % says that it has % entries and has %', NEW.transaction_id, expected, found
+    SELECT count(*) INTO counted FROM public.ledger_entry e WHERE e.transaction_id = NEW.transaction_id;
+    IF expected IS DISTINCT FROM counted THEN
+        RAISE EXCEPTION 'ledger transaction % says that it has % entries and has %', NEW.transaction_id, expected, counted
             USING ERRCODE = 'check_violation';
     END IF;
     SELECT e.currency, sum(e.amount) AS amount INTO odd
