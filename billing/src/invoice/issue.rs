@@ -169,7 +169,15 @@ pub async fn hold(
         waits => waits,
     };
     let is_new = matches!(waits, Standing::Nothing);
-    let document = something(rated, &payer, plan)?;
+    let document = match (something(rated, &payer, plan), &waits) {
+        // What was a draft has come to nothing: its usage went to another tenant, or was a mistake.
+        (Err(nothing @ IssueError::Nothing { .. }), Standing::Waits(before, _)) => {
+            write::discard(&transaction, tenant, before.invoice_id, desk, now).await?;
+            transaction.commit().await?;
+            return Err(nothing);
+        }
+        (document, _) => document?,
+    };
     let id = store(&transaction, &payer, plan, document, waits, (basis, now)).await?.invoice_id;
     if is_new {
         write::note(&transaction, tenant, id, (Action::Drafted, None), desk, now).await?;

@@ -10,9 +10,10 @@
 //! payments ([`crate::books`]). The database enforces the same rules once more.
 
 use jiff::Timestamp;
-use metering::TenantId;
+use metering::{TenantId, Window};
 use migrations::{Database, Scope, Transaction};
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::document::{DocumentKind, InvoiceDocument, InvoiceId, InvoiceStatus};
@@ -64,6 +65,8 @@ pub enum Action {
     Voided,
     /// Another one took its place.
     Replaced,
+    /// It came to nothing before it was issued.
+    Discarded,
 }
 
 /// Who did what and when.
@@ -226,6 +229,39 @@ pub async fn mark_sent(database: &Database, number: &str, now: Timestamp) -> Res
     Ok(0 < sent)
 }
 
+/// What stands for exactly this period.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stands {
+    /// It has no number yet.
+    Waits(InvoiceId, Stage),
+    /// It was issued under this number.
+    Issued(InvoiceId, String),
+}
+
+/// What stands for a tenant and exactly this period, if anything does.
+///
+/// # Errors
+/// The database failed.
+pub async fn standing(
+    database: &Database,
+    tenant: TenantId,
+    period: Window,
+) -> Result<Option<Stands>, StoreError> {
+    let mut session = database.session().await?;
+    let transaction = session.begin(Scope::Provider).await?;
+    let parameters: [&(dyn ToSql + Sync); 3] = [&tenant.uuid(), &period.start(), &period.end()];
+    let Some(row) = transaction.query_opt(invoice_sql::FOR_PERIOD, &parameters).await? else {
+        return Ok(None);
+    };
+    let id = InvoiceId::from_uuid(row.try_get("invoice_id")?);
+    let (status, number): (&str, Option<String>) = (row.try_get("status")?, row.try_get("number")?);
+    Ok(match (number, Stage::parse(status)) {
+        (Some(number), _) => Some(Stands::Issued(id, number)),
+        (None, Some(stage)) => Some(Stands::Waits(id, stage)),
+        (None, None) => return Err(StoreError::unreadable("invoice", &id.to_string(), &status)),
+    })
+}
+
 /// What was done to an invoice, the oldest first.
 ///
 /// # Errors
@@ -283,6 +319,7 @@ impl Action {
             Self::Issued => "issued",
             Self::Voided => "voided",
             Self::Replaced => "replaced",
+            Self::Discarded => "discarded",
         }
     }
 }

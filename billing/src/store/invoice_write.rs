@@ -124,6 +124,19 @@ pub(crate) async fn replace(
     insert_lines(transaction, tenant, document).await
 }
 
+/// Removes a draft.
+pub(crate) async fn discard(
+    transaction: &Transaction<'_>,
+    tenant: TenantId,
+    invoice: InvoiceId,
+    desk: &Desk<'_>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    transaction.execute(invoice_sql::DELETE_LINES, &[&invoice.uuid()]).await?;
+    transaction.execute(invoice_sql::DELETE, &[&invoice.uuid()]).await?;
+    note(transaction, tenant, invoice, (Action::Discarded, None), desk, now).await
+}
+
 pub(crate) async fn set_status(
     transaction: &Transaction<'_>,
     invoice: InvoiceId,

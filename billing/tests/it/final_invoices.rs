@@ -24,7 +24,7 @@ const ATTACKS: &[&str] = &[
     "DELETE FROM invoice_line",
     "UPDATE invoice_line SET amount = 0",
     "UPDATE invoice_line SET key = 'x'",
-    "INSERT INTO invoice_line SELECT tenant_id, invoice_id, 99, 'x', meter, tier, period_start, period_end, base_quantity,
+    "INSERT INTO invoice_line SELECT tenant_id, invoice_id, 99, 'x', meter, kind, period_start, period_end, base_quantity,
          quantity, unit, unit_price, amount FROM invoice_line LIMIT 1",
     "TRUNCATE invoice CASCADE",
     "TRUNCATE invoice_line",
@@ -33,6 +33,20 @@ const ATTACKS: &[&str] = &[
     "UPDATE invoice_series SET last_number = last_number + 2",
     "UPDATE invoice_series SET last_number = last_number - 1",
     "UPDATE invoice_series SET last_number = last_number + 1",
+    "UPDATE invoice SET status = 'review'",
+    "UPDATE invoice SET status = 'approved', settled_at = NULL",
+    "UPDATE invoice SET kind = 'corrected_invoice', corrects_id = invoice_id",
+    "UPDATE invoice SET kind = 'credit_note'",
+    "UPDATE invoice SET due_at = due_at + interval '1 year'",
+    "UPDATE invoice SET sent_at = issued_at - interval '1 day'",
+    "UPDATE invoice SET replaced_by_id = invoice_id",
+    "UPDATE invoice SET replaced_by_id = gen_random_uuid()",
+    "UPDATE invoice SET cutoff_at = now(), rated_at = now(), terms_revision = 7",
+    "UPDATE invoice SET status = 'void', settled_at = issued_at, replaced_by_id = gen_random_uuid()",
+    "UPDATE invoice_event SET actor = 'nobody'",
+    "DELETE FROM invoice_event",
+    "TRUNCATE invoice_event",
+    "UPDATE invoice_series SET kind = 'credit_note', last_number = last_number + 1",
     "DELETE FROM invoice_series",
     "INSERT INTO invoice_series VALUES ('INV-2030', 5)",
     "INSERT INTO invoice_series VALUES ('INV-2030', 1)",
@@ -43,6 +57,10 @@ const ATTACKS: &[&str] = &[
          total, issued_at + interval '2 days', settled_at, document FROM invoice",
     "INSERT INTO invoice SELECT gen_random_uuid(), tenant_id, 'draft', NULL, NULL, NULL, period_start, period_end,
          plan_name, plan_revision, currency, subtotal, tax_rate, tax_amount, total, NULL, NULL, NULL FROM invoice",
+    "INSERT INTO invoice (invoice_id, tenant_id, status, kind, corrects_id, period_start, period_end, plan_name,
+                          plan_revision, currency, subtotal, tax_rate, tax_amount, total)
+         SELECT gen_random_uuid(), tenant_id, 'draft', 'corrected_invoice', invoice_id, period_start, period_end,
+                plan_name, plan_revision, currency, subtotal, tax_rate, tax_amount, total FROM invoice",
     "DELETE FROM tenant WHERE name = 'acme'",
 ];
 
@@ -54,6 +72,7 @@ async fn state(client: &Client) -> String {
                  (SELECT string_agg(i::text, ' ' ORDER BY i.invoice_id) FROM invoice i),
                  (SELECT string_agg(l::text, ' ' ORDER BY l.invoice_id, l.position) FROM invoice_line l),
                  (SELECT string_agg(s::text, ' ' ORDER BY s.series) FROM invoice_series s),
+                 (SELECT string_agg(e::text, ' ' ORDER BY e.event_id) FROM invoice_event e),
                  (SELECT string_agg(p::text, ' ' ORDER BY p.plan_name, p.revision) FROM price_plan p)) AS state",
             &[],
         )
@@ -148,6 +167,9 @@ async fn a_tenant_sees_its_own_invoices_and_no_trace_of_others() {
 
     for scope in [acme, other] {
         for write in [
+            "UPDATE invoice SET sent_at = issued_at",
+            "UPDATE invoice_event SET actor = 'x'",
+            "DELETE FROM invoice_event",
             "UPDATE invoice SET status = 'paid', settled_at = now()",
             "UPDATE invoice_series SET last_number = last_number + 1",
             "DELETE FROM invoice_line",
@@ -159,7 +181,7 @@ async fn a_tenant_sees_its_own_invoices_and_no_trace_of_others() {
         }
         let mut session = world.database.session().await.unwrap();
         let transaction = session.begin(scope).await.unwrap();
-        for table in ["invoice_series", "price_plan"] {
+        for table in ["invoice_series", "price_plan", "invoice_event", "billing_run"] {
             let rows = transaction.query(&format!("SELECT FROM {table}"), &[]).await.unwrap();
             assert!(rows.is_empty(), "{table}");
         }

@@ -6,7 +6,8 @@ use migrations::Scope;
 async fn every_statement_fits_the_schema() {
     let database = migrations::testing::database().await;
     let mut session = database.session().await.unwrap();
-    for (name, sql) in billing::store::sql::ALL {
+    let all = [billing::store::sql::ALL, billing::store::invoice_sql::ALL, billing::books::sql::ALL].concat();
+    for (name, sql) in all {
         let transaction = session.begin(Scope::Provider).await.unwrap();
         let prepared = transaction.prepare_cached(sql).await;
         assert!(prepared.is_ok(), "{name}: {:?}", prepared.err());
@@ -15,16 +16,27 @@ async fn every_statement_fits_the_schema() {
 
 #[test]
 fn no_statement_is_left_out() {
-    let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/sql")).unwrap();
-    let mut files: Vec<String> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
-    files.sort_unstable();
-    let known: Vec<String> = billing::store::sql::ALL.iter().map(|(name, _)| format!("{name}.sql")).collect();
-    assert_eq!(files, known);
+    for (room, known) in [
+        ("", billing::store::sql::ALL),
+        ("invoices", billing::store::invoice_sql::ALL),
+        ("books", billing::books::sql::ALL),
+    ] {
+        let files =
+            std::fs::read_dir(std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/sql")).join(room))
+                .unwrap();
+        let mut files: Vec<String> =
+            files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+        files.retain(|name| name.ends_with(".sql"));
+        files.sort_unstable();
+        let known: Vec<String> = known.iter().map(|(name, _)| format!("{name}.sql")).collect();
+        assert_eq!(files, known, "{room}");
+    }
 }
 
 /// All tables of this crate, as an SQL list.
 const TABLES: &str = "'invoice', 'invoice_line', 'invoice_series', 'price_plan', 'quota', 'instance_hold', 'draft', \
-                      'budget', 'budget_crossing', 'mail_outbox'";
+                      'budget', 'budget_crossing', 'mail_outbox', 'invoice_event', 'billing_run', 'billing_run_item', \
+                      'invoice_recheck'";
 
 #[tokio::test]
 async fn no_float_and_no_row_without_a_tenant_in_the_tables_of_billing() {
@@ -52,7 +64,7 @@ async fn no_float_and_no_row_without_a_tenant_in_the_tables_of_billing() {
         )
         .await
         .unwrap();
-    assert_eq!(rows.len(), 10);
+    assert_eq!(rows.len(), 14);
     for row in rows {
         let name: String = row.get("name");
         assert!(row.get::<_, bool>("forced"), "{name}");
