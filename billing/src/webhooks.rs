@@ -108,9 +108,7 @@ pub async fn emit(
     let now = micros(now);
     let payload = payload(event, tenant, data, now);
     let id = Uuid::now_v7();
-    transaction
-        .execute(sql::WEBHOOK_EMIT, &[&id, &event.as_str(), &tenant.uuid(), &payload, &now])
-        .await?;
+    transaction.execute(sql::WEBHOOK_EMIT, &[&id, &event.as_str(), &tenant.uuid(), &payload, &now]).await?;
     Ok(())
 }
 

@@ -14,6 +14,7 @@ mod mail;
 mod nodes;
 pub mod tenants;
 mod usage;
+mod webhooks;
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -65,6 +66,7 @@ async fn value(parts: &Parts, request: Request) -> Result<Value> {
         Request::Limit(request) => limits::value(parts, request).await,
         Request::Capacity {} => capacity::value(parts).await,
         Request::Mail(request) => mail::value(parts, request).await,
+        Request::Webhook(request) => webhooks::value(parts, request).await,
         Request::Alert(request) => alerts::value(parts, request).await,
         Request::Backup(request) => keeping::backup(parts, request).await,
         Request::Quarantine(request) => keeping::quarantined(parts, request).await,

@@ -69,6 +69,8 @@ pub enum Tag {
     Capacity,
     /// Mail.
     Mail,
+    /// Webhooks.
+    Webhooks,
     /// The API itself.
     Api,
 }
@@ -410,12 +412,13 @@ impl Tag {
                 ("capacity", "Nodes: how full they are, how they are doing, and what is wrong.")
             }
             Self::Mail => ("mail", "What was or is to be sent."),
+            Self::Webhooks => ("webhooks", "Who is told of what happens, as it happens."),
             Self::Api => ("api", "This document."),
         }
     }
 
     /// All of them.
-    pub(super) const ALL: [Tag; 9] = [
+    pub(super) const ALL: [Tag; 10] = [
         Self::Accounts,
         Self::Tenants,
         Self::Limits,
@@ -424,6 +427,7 @@ impl Tag {
         Self::Invoices,
         Self::Capacity,
         Self::Mail,
+        Self::Webhooks,
         Self::Api,
     ];
 }

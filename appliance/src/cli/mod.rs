@@ -16,12 +16,13 @@ use self::args::{
     CreateArguments, DiskCommand, DocumentFormat, InspectCommand, InstanceCommand, InvoiceCommand,
     MailCommand, NicCommand, NodeCommand, NodeTokenCommand, PlanCommand, QuarantineCommand, QuotaCommand,
     ReadingCommand, TenantCommand, TokenCommand, UpArguments, UsageCommand, UserCommand,
+    WebhookCommand,
 };
 use crate::config::{Config, default_data_dir};
 use crate::control::client::Client;
 use crate::control::request::{
     AccountRequest, AlertRequest, BackupRequest, InstanceCreate, LimitRequest, MailRequest, NodeRequest,
-    QuarantineRequest, Request,
+    QuarantineRequest, Request, WebhookRequest,
 };
 use crate::nodes::role;
 use crate::{inspect, period, rate, up};
@@ -121,6 +122,7 @@ fn request(command: Command) -> Result<Request> {
         Command::Token(command) => Request::Account(token(command)),
         Command::Quota(command) => Request::Limit(quota(command)),
         Command::Budget(command) => Request::Limit(budget(command)),
+        Command::Webhook(command) => Request::Webhook(webhook(command)),
         Command::Mail(command) => Request::Mail(mail(command)),
         Command::Capacity(_) => Request::Capacity {},
         Command::Up(_) | Command::Inspect(_) | Command::Rate(_) | Command::Config(_) => {
@@ -198,6 +200,22 @@ fn budget(command: BudgetCommand) -> LimitRequest {
         BudgetCommand::Show { tenant } => LimitRequest::BudgetShow { tenant },
         BudgetCommand::Set { tenant, amount } => LimitRequest::BudgetSet { tenant, amount },
         BudgetCommand::Remove { tenant } => LimitRequest::BudgetRemove { tenant },
+    }
+}
+
+fn webhook(command: WebhookCommand) -> WebhookRequest {
+    match command {
+        WebhookCommand::List { tenant } => WebhookRequest::List { tenant },
+        WebhookCommand::Add { url, tenant, types, description } => {
+            WebhookRequest::Add { url, tenant, types, description }
+        }
+        WebhookCommand::Enable { endpoint } => WebhookRequest::Enable { endpoint, is_enabled: true },
+        WebhookCommand::Disable { endpoint } => WebhookRequest::Enable { endpoint, is_enabled: false },
+        WebhookCommand::Rotate { endpoint } => WebhookRequest::Rotate { endpoint },
+        WebhookCommand::Remove { endpoint } => WebhookRequest::Remove { endpoint },
+        WebhookCommand::Test { endpoint } => WebhookRequest::Test { endpoint },
+        WebhookCommand::Deliveries { endpoint, limit } => WebhookRequest::Deliveries { endpoint, limit },
+        WebhookCommand::Replay { endpoint, event, since } => WebhookRequest::Replay { endpoint, event, since },
     }
 }
 

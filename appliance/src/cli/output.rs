@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
 use crate::control::request::{
-    AccountRequest, AlertRequest, BackupRequest, MailRequest, NodeRequest, QuarantineRequest, Request,
+    AccountRequest, AlertRequest, BackupRequest, MailRequest, NodeRequest, QuarantineRequest, Request, WebhookRequest,
 };
 
 /// A column: its head, the key of its value, and whether it is a number.
@@ -108,6 +108,12 @@ fn table_of(request: &Request) -> Option<(&'static str, &'static [Column], &'sta
         Request::Mail(MailRequest::List {}) => {
             ("mail", &MAIL_COLUMNS, "No mail yet. See whether it works: weir mail test ADDRESS")
         }
+        Request::Webhook(WebhookRequest::List { .. }) => {
+            ("webhooks", &WEBHOOK_COLUMNS, "Nobody is told of anything. Add an endpoint: weir webhook add URL")
+        }
+        Request::Webhook(WebhookRequest::Deliveries { .. }) => {
+            ("deliveries", &DELIVERY_COLUMNS, "Nothing was sent to it yet. See whether it works: weir webhook test ID")
+        }
         Request::Alert(AlertRequest::List { all: false }) => ("alerts", &ALERT_COLUMNS, "Nothing is wrong."),
         Request::Alert(AlertRequest::List { all: true }) => {
             ("alerts", &PAST_ALERT_COLUMNS, "Nothing has been wrong yet.")
@@ -180,6 +186,24 @@ const MAIL_COLUMNS: [Column; 7] = [
     ("TRIED", "attempts", true),
     ("LAST ERROR", "last_error", false),
     ("ID", "mail_id", false),
+];
+
+const WEBHOOK_COLUMNS: [Column; 5] = [
+    ("TENANT", "tenant", false),
+    ("ADDRESS", "url", false),
+    ("EVENTS", "types", false),
+    ("STATE", "state", false),
+    ("ID", "webhook_id", false),
+];
+
+const DELIVERY_COLUMNS: [Column; 7] = [
+    ("SINCE", "created_at", false),
+    ("EVENT", "type", false),
+    ("STATE", "state", false),
+    ("TRIED", "attempts", true),
+    ("STATUS", "status", true),
+    ("ERROR", "error", false),
+    ("EVENT ID", "event_id", false),
 ];
 
 const BACKUP_COLUMNS: [Column; 3] =

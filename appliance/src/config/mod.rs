@@ -6,6 +6,7 @@
 mod images;
 mod mail;
 mod nodes;
+mod webhooks;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 pub use self::images::Image;
 pub use self::mail::Mail;
 pub use self::nodes::Nodes;
+pub use self::webhooks::Webhooks;
 use crate::cli::args::UpArguments;
 
 /// The shortest reading interval: the collector's look takes milliseconds for each instance, in the guest's
@@ -27,6 +29,8 @@ use crate::cli::args::UpArguments;
 const READING_INTERVAL_MIN: Duration = Duration::from_secs(1);
 /// The longest one: a reading must fall into every usage window of an hour.
 const READING_INTERVAL_MAX: Duration = Duration::from_secs(3_600);
+/// The longest grace period: two months would be open at once.
+const GRACE_MAX: Duration = Duration::from_secs(27 * 24 * 3_600);
 /// The file that is looked for in the data directory, and the one for the whole machine.
 const FILE_NAME: &str = "weir.toml";
 const MACHINE_FILE: &str = "/etc/weir/weir.toml";
@@ -51,6 +55,8 @@ pub struct Config {
     pub mail: Mail,
     /// Further nodes.
     pub nodes: Nodes,
+    /// Events that others are told of.
+    pub webhooks: Webhooks,
     /// Figures for Prometheus.
     pub metrics: Metrics,
     /// What is logged.
@@ -120,9 +126,17 @@ pub struct Metering {
 }
 
 /// `[billing]`
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Billing {
+    /// How long after a month late readings still flow into its draft; then it is put up for review.
+    pub grace: Text<Duration>,
+    /// Whether what is put up for review is approved and issued at once, without anybody looking at it.
+    pub auto_issue: bool,
+    /// How invoices are numbered: `INV` makes `INV-2026-000001`.
+    pub series: String,
+    /// How credit notes are numbered, apart from invoices.
+    pub credit_note_series: String,
     /// Who issues the invoices.
     pub seller: Seller,
 }
@@ -208,6 +222,19 @@ impl Default for Collector {
 impl Default for Metering {
     fn default() -> Self {
         Self { window: Text(Duration::from_secs(3_600)) }
+    }
+}
+
+impl Default for Billing {
+    fn default() -> Self {
+        Self {
+            // A node that is cut off for a day delivers what it has read afterwards.
+            grace: Text(Duration::from_secs(24 * 3_600)),
+            auto_issue: false,
+            series: "INV".to_owned(),
+            credit_note_series: "CN".to_owned(),
+            seller: Seller::default(),
+        }
     }
 }
 
@@ -337,6 +364,11 @@ impl Config {
         if self.database.pool_size < 4 || 500 < self.database.pool_size {
             bail!("database.pool_size is {}; it must be from 4 to 500", self.database.pool_size);
         }
+        billing::Series::new(&self.billing.series, &self.billing.credit_note_series)
+            .context("billing.series and billing.credit_note_series are not right")?;
+        if GRACE_MAX < self.billing.grace.0 {
+            bail!("billing.grace is {:?}; it must be at most {GRACE_MAX:?}, such as \"24h\"", self.billing.grace.0);
+        }
         if self.billing.seller.name.trim().is_empty() {
             bail!("billing.seller.name is empty; invoices need the name of who issues them");
         }
@@ -457,6 +489,10 @@ mod tests {
             ("[server]\nlisten = \"nowhere\"", vec!["server.listen"]),
             ("[database]\npool_size = 0", vec!["database.pool_size", "4"]),
             ("[billing.seller]\nname = \" \"", vec!["billing.seller.name"]),
+            ("[billing]\nseries = \"inv\"", vec!["billing.series", "such as INV"]),
+            ("[billing]\nseries = \"CN\"", vec!["billing.credit_note_series", "CN"]),
+            ("[billing]\ngrace = \"100d\"", vec!["grace"]),
+            ("[billing]\ngrace = \"2000h\"", vec!["billing.grace", "24h"]),
             ("[server]\npublic_url = \"weir\"", vec!["server.public_url", "https://"]),
             ("[mail]\nhost = \"mx\"", vec!["mail.from"]),
             ("[mail]\nhost = \"mx\"\nfrom = \"a@b.example\"\nusername = \"u\"", vec!["mail.password_file"]),

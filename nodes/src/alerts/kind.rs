@@ -21,16 +21,19 @@ pub enum Kind {
     NodeCopied,
     /// A machine that may not report any more still tries.
     NodeBarred,
+    /// Nothing is sent to a webhook endpoint any more, because it failed for too long.
+    WebhookDisabled,
 }
 
 /// Those that the control plane finds out by itself.
-const OWN: [Kind; 6] = [
+const OWN: [Kind; 7] = [
     Kind::NodeSilent,
     Kind::ClockWrong,
     Kind::CertificateEnding,
     Kind::QuarantineGrew,
     Kind::NodeCopied,
     Kind::NodeBarred,
+    Kind::WebhookDisabled,
 ];
 
 /// What is said of a kind.
@@ -52,6 +55,7 @@ impl Kind {
             Self::QuarantineGrew => "quarantine_grew",
             Self::NodeCopied => "node_copied",
             Self::NodeBarred => "node_barred",
+            Self::WebhookDisabled => "webhook_disabled",
         }
     }
 
@@ -132,6 +136,12 @@ impl Kind {
                 meaning: "Nothing of it is taken in or billed. It keeps its readings.",
                 remedy: "Stop Weir on that machine. If it is to be metered again, let it join anew: weir node token \
                          create here, then weir node join there.",
+            },
+            Self::WebhookDisabled => Words {
+                title: "A webhook endpoint was disabled",
+                meaning: "Nothing changes on any bill. Whoever relies on the events there does not hear of invoices and payments.",
+                remedy: "weir webhook deliveries shows what it answered. When it works again: weir webhook enable, then weir \
+                         webhook replay for what was missed; events are kept for 30 days.",
             },
         }
     }

@@ -10,6 +10,7 @@ mod limits;
 mod mail;
 mod tenants;
 mod usage;
+mod webhooks;
 mod why;
 
 use ::usage::UsageError;
@@ -36,6 +37,7 @@ pub fn operations() -> Vec<Operation> {
         capacity::operations(),
         alerts::operations(),
         mail::operations(),
+        webhooks::operations(),
         api::operations(),
     ]
     .concat()

@@ -10,6 +10,7 @@ pub mod limits;
 pub mod mail;
 pub mod tenants;
 pub mod usage;
+pub mod webhooks;
 
 use jiff::Timestamp;
 use metering::Window;

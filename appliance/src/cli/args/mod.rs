@@ -5,6 +5,7 @@ mod alerts;
 mod keeping;
 mod limits;
 mod nodes;
+mod webhooks;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ pub use self::alerts::{AlertCommand, InspectCommand};
 pub use self::keeping::{BackupCommand, QuarantineCommand};
 pub use self::limits::{BudgetCommand, CapacityArguments, MailCommand, QuotaCommand};
 pub use self::nodes::{JoinArguments, NodeCommand, NodeTokenCommand, RunArguments};
+pub use self::webhooks::WebhookCommand;
 
 /// Meters every KVM instance, rates the usage and bills it.
 ///
@@ -89,6 +91,9 @@ pub enum Command {
     /// What tenants expect to spend in a month
     #[command(subcommand)]
     Budget(BudgetCommand),
+    /// Who is told of what happens, as it happens
+    #[command(subcommand)]
+    Webhook(WebhookCommand),
     /// Mail that Weir sends
     #[command(subcommand)]
     Mail(MailCommand),

@@ -5,6 +5,7 @@ mod alerts;
 mod keeping;
 mod limits;
 mod nodes;
+mod webhooks;
 
 use std::path::PathBuf;
 
@@ -16,6 +17,7 @@ pub use self::alerts::AlertRequest;
 pub use self::keeping::{BackupRequest, QuarantineRequest};
 pub use self::limits::{LimitRequest, MailRequest};
 pub use self::nodes::NodeRequest;
+pub use self::webhooks::WebhookRequest;
 use crate::cli::args::DocumentFormat;
 
 /// A request. Names are as typed; the server checks them.
@@ -72,6 +74,8 @@ pub enum Request {
     Mail(MailRequest),
     /// Alerts.
     Alert(AlertRequest),
+    /// Webhook endpoints.
+    Webhook(WebhookRequest),
     /// Backups.
     Backup(BackupRequest),
     /// Refused readings.

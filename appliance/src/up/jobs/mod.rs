@@ -4,6 +4,7 @@
 mod alerts;
 mod housekeeping;
 mod mail;
+mod webhooks;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +46,7 @@ impl Jobs {
             tokio::spawn(housekeeping::sweep(Arc::clone(parts), stop.clone())),
             tokio::spawn(alerts::look(Arc::clone(parts), stop.clone())),
             tokio::spawn(mail::deliver(Arc::clone(parts), smtp, stop.clone())),
+            tokio::spawn(webhooks::deliver(Arc::clone(parts), stop.clone())),
         ];
         let source = parts.spool().await;
         let spool = source.as_ref().map(|(spool, _)| spool.clone());
