@@ -4,6 +4,7 @@ mod cluster;
 mod fleet;
 mod ingest;
 mod pages;
+mod rating;
 mod report;
 mod spool;
 
@@ -61,6 +62,7 @@ enum Section {
     Pages,
     Collector,
     Spool,
+    Rating,
 }
 
 fn main() -> ExitCode {
@@ -100,6 +102,10 @@ fn run(arguments: &Arguments) -> Result<()> {
     if is_wanted(Section::Spool) {
         eprintln!("spool: 50 instances, looks made durable on the disk of the temporary directory");
         spool::measure(&mut report)?;
+    }
+    if is_wanted(Section::Rating) {
+        eprintln!("rating: one core, nothing but arithmetic");
+        rating::measure(&mut report);
     }
     report.write(&arguments.output)?;
     println!("{}", report.table());

@@ -1,6 +1,6 @@
 //! The JSON of drafts, to the last byte: it is an interface.
 
-use billing::{PricePlan, period, simulate, usage_file};
+use billing::{DocumentKind, InvoiceDocument, LineKind, PricePlan, TaxCode, period, simulate, usage_file};
 
 const PLAN: &str = r#"name = "small"
 currency = "EUR"
@@ -43,4 +43,27 @@ fn a_simulation_gives_the_same_json_each_time() {
     let mut reversed = usage;
     reversed.reverse();
     assert_eq!(simulate(&plan, &reversed, &[], october).unwrap(), document);
+}
+
+/// A document as releases before 0.5 wrote it.
+const BEFORE: &str = include_str!("document-0.4.json");
+
+#[test]
+fn a_document_that_an_earlier_release_stored_reads_as_it_was_meant() {
+    let document: InvoiceDocument = serde_json::from_str(BEFORE).unwrap();
+    assert_eq!(document.kind, DocumentKind::Invoice);
+    assert_eq!(document.due_on, None);
+    let kinds: Vec<LineKind> = document.lines.iter().map(|line| line.kind).collect();
+    assert_eq!(kinds, [LineKind::Included, LineKind::Standard, LineKind::Standard, LineKind::Standard]);
+    for line in &document.lines {
+        assert!(line.meter.is_some() && line.card.is_empty() && !line.is_gross);
+        assert_eq!((line.tax_code, line.tax_rate), (TaxCode::Standard, None));
+    }
+    assert_eq!(document.taxes.len(), 1);
+    assert_eq!(document.taxes[0].base, document.subtotal);
+    let total = document.subtotal.checked_add(document.tax_total().unwrap()).unwrap();
+    assert_eq!(total, document.total);
+    // What is written today says the same.
+    let today = serde_json::to_string_pretty(&document).unwrap();
+    assert_eq!(serde_json::from_str::<InvoiceDocument>(&today).unwrap(), document);
 }

@@ -2,7 +2,9 @@
 
 mod books;
 mod budgets;
+mod cases;
 mod common;
+mod documented;
 mod documents;
 mod drafts;
 mod final_invoices;

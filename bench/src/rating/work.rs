@@ -1,0 +1,140 @@
+//! What is rated, and how long it takes beside a bare multiply-and-add of the same decimals. It needs nothing but billing, so
+//! that a small program can measure it alone (`billing/examples/rating_speed.rs`).
+
+use std::fmt::Write;
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use billing::{PricePlan, RatingInput, Taxation, period, rate};
+use jiff::tz::TimeZone;
+use metering::{
+    Coverage, Dimensions, InstanceId, Resource, ResourceKind, UsageRecord, VolumeId, Window, catalog,
+};
+use rust_decimal::Decimal;
+use uuid::Uuid;
+
+/// A plan, a month, and what one tenant used in it.
+pub struct Work {
+    plan: PricePlan,
+    usage: Vec<UsageRecord>,
+    period: Window,
+    taxation: Taxation,
+}
+
+/// Nanoseconds for each line, of one round.
+#[derive(Clone, Copy, Debug)]
+pub struct Round {
+    /// A multiplication and an addition.
+    pub bare_ns: f64,
+    /// Rating as a whole, from usage to sums and taxes.
+    pub rated_ns: f64,
+}
+
+impl Work {
+    /// Every meter is sold in four graduated tiers, and used into the last of them by so many instances together.
+    pub fn new(instances: u32) -> Self {
+        let mut text = "name = \"speed\"\ncurrency = \"EUR\"\ntime_zone = \"UTC\"\n[tax]\nname = \"VAT\"\nrate = \"0.19\"\n\
+                        [[version]]\nfrom = \"2026-01-01\"\n"
+            .to_owned();
+        for (number, meter) in catalog().iter().enumerate() {
+            let price = |tier: usize| format!("0.0{}{}7", 9 - tier * 2, number % 10);
+            // Writing to a string cannot fail.
+            let _ = writeln!(
+                text,
+                "[[version.rate_card]]\nmeter = \"{}\"\ngraduated = [\n{{ up_to = \"10\", unit_price = \"{}\" }},\n\
+                 {{ up_to = \"50.5\", unit_price = \"{}\" }},\n{{ up_to = \"250\", unit_price = \"{}\" }},\n\
+                 {{ unit_price = \"{}\" }}]",
+                meter.name,
+                price(0),
+                price(1),
+                price(2),
+                price(3)
+            );
+        }
+        let plan = PricePlan::parse("speed.toml", text.as_bytes()).expect("the plan above is right");
+        let period = period::month("2026-10", &TimeZone::UTC).expect("October is a month");
+        let taxation = plan.tax().map_or_else(|| Taxation::by_class(Vec::new()), Taxation::fixed);
+        let usage = (1..=instances).flat_map(|instance| records(instance, instances, period)).collect();
+        Self { plan, usage, period, taxation }
+    }
+
+    /// Lines of one rating.
+    ///
+    /// # Panics
+    /// What was made above cannot be rated.
+    pub fn lines(&self) -> usize {
+        self.decimals().len()
+    }
+
+    /// Both in turn, each for about `length`.
+    ///
+    /// # Panics
+    /// What was made above cannot be rated.
+    pub fn round(&self, length: Duration) -> Round {
+        let decimals = self.decimals();
+        let lines = decimals.len() as f64;
+        let bare = each(length, || {
+            let mut sum = Decimal::ZERO;
+            for (quantity, unit_price) in black_box(&decimals) {
+                sum += *quantity * *unit_price;
+            }
+            black_box(sum);
+        });
+        let rated = each(length, || {
+            black_box(rate(&black_box(self.input())).expect("what was made above can be rated"));
+        });
+        Round { bare_ns: bare / lines, rated_ns: rated / lines }
+    }
+
+    fn input(&self) -> RatingInput<'_> {
+        RatingInput {
+            plan: &self.plan,
+            usage: &self.usage,
+            samples: &[],
+            period: self.period,
+            exchange: None,
+            taxation: &self.taxation,
+        }
+    }
+
+    /// What the lines multiply.
+    fn decimals(&self) -> Vec<(Decimal, Decimal)> {
+        let rating = rate(&self.input()).expect("what was made above can be rated");
+        rating.lines.iter().map(|line| (line.quantity, line.unit_price)).collect()
+    }
+}
+
+/// Nanoseconds of one call.
+fn each(length: Duration, mut work: impl FnMut()) -> f64 {
+    // Looking at the clock costs as much as a line: only every so often.
+    const CALLS: u32 = 200;
+    let (begin, mut calls) = (Instant::now(), 0.0);
+    while begin.elapsed() < length {
+        for _ in 0..CALLS {
+            work();
+        }
+        calls += f64::from(CALLS);
+    }
+    begin.elapsed().as_nanos() as f64 / calls
+}
+
+/// What one instance and its volume used in a month: 300 units and a bit for all together.
+fn records(instance: u32, instances: u32, window: Window) -> impl Iterator<Item = UsageRecord> {
+    let id = Uuid::from_u128(u128::from(instance));
+    let coverage = Coverage { measured_us: window.microseconds().unsigned_abs(), ..Coverage::default() };
+    catalog().iter().enumerate().map(move |(number, meter)| UsageRecord {
+        resource: match meter.resource {
+            ResourceKind::Instance => Resource::Instance(InstanceId::from_uuid(id)),
+            ResourceKind::Disk => Resource::Disk(InstanceId::from_uuid(id), "vda".to_owned()),
+            ResourceKind::Nic => Resource::Nic(InstanceId::from_uuid(id), "52:54:00:00:00:01".to_owned()),
+            ResourceKind::Volume => Resource::Volume(VolumeId::from_uuid(id)),
+        },
+        resource_name: format!("instance-{instance}"),
+        meter: meter.id(),
+        window,
+        quantity: meter.priced_unit.base_units / u64::from(instances) * (301 + number as u64)
+            + u64::from(instance) * 7_919,
+        coverage,
+        dimensions: Dimensions::default(),
+    })
+}
