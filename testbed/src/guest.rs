@@ -45,6 +45,8 @@ pub struct GuestSpec {
     pub name: String,
     /// Virtual CPUs.
     pub vcpus: u32,
+    /// How many it may have later; no more unless said otherwise.
+    pub max_vcpus: Option<u32>,
     /// Memory, MiB. The kernel needs about 100 to unpack itself.
     pub memory_mib: u64,
     /// Disks, in order.
@@ -82,6 +84,7 @@ impl GuestSpec {
         Self {
             name: name.to_owned(),
             vcpus: 1,
+            max_vcpus: None,
             memory_mib: 128,
             disks: Vec::new(),
             networks: Vec::new(),
@@ -145,7 +148,7 @@ impl GuestSpec {
             .child(element("uuid").text(&guest.uuid))
             .children(metadata)
             .child(element("memory").with("unit", "MiB").text(self.memory_mib))
-            .child(element("vcpu").text(self.vcpus))
+            .child(element("vcpu").with("current", self.vcpus).text(self.max_vcpus.unwrap_or(self.vcpus)))
             .child(os)
             // ACPI is what plugs devices in and out while the guest runs.
             .child(element("features").child(element("acpi")))

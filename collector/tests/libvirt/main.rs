@@ -7,4 +7,5 @@ mod own_libvirtd;
 mod power;
 mod real_guests;
 mod resets;
+mod resize;
 mod support;

@@ -120,7 +120,11 @@ impl Plan {
             graduated: graduated
                 .map(|card| (card.meter.clone(), card.graduated.iter().map(|tier| tier.unit_price).collect()))
                 .collect(),
-            discount: version.discount.iter().map(|discount| discount.percentage / Decimal::ONE_HUNDRED).sum(),
+            discount: version
+                .discount
+                .iter()
+                .map(|discount| discount.percentage / Decimal::ONE_HUNDRED)
+                .sum(),
         })
     }
 }
