@@ -3,16 +3,25 @@
 //!
 //! Columns, in any order: `resource` (`instance`, `disk`, `nic`, `volume`), `instance_id` (the volume's id for a
 //! volume), `name`, `device` (of a disk or NIC), `meter`, `window_start`, `window_end` (RFC 3339), `quantity` (a
-//! whole number of the meter's base unit). All of each window counts as measured.
+//! whole number of the meter's base unit), and as many `dim:NAME` as prices depend on (`dim:network`; an empty field: the
+//! usage has no such dimension). All of each window counts as measured.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use csv::StringRecord;
 use jiff::Timestamp;
-use metering::{Coverage, Dimensions, InstanceId, MeterName, Resource, ResourceKind, UsageRecord, VolumeId, Window};
+use metering::{
+    Coverage, Dimensions, InstanceId, MeterName, Resource, ResourceKind, Sample, UsageRecord, VolumeId,
+    Window,
+};
 
-/// The columns.
+use crate::plan::{MAX_DIMENSIONS, PriceModel, PricePlan};
+
+/// How the name of a column begins that holds a dimension.
+const DIMENSION: &str = "dim:";
+
+/// The columns that every file has.
 pub const COLUMNS: [&str; 8] =
     ["resource", "instance_id", "name", "device", "meter", "window_start", "window_end", "quantity"];
 
@@ -34,7 +43,13 @@ pub struct UsageFileErrors {
 }
 
 /// Where each column stands.
-type Places = [usize; COLUMNS.len()];
+struct Places {
+    fixed: [usize; COLUMNS.len()],
+    dimensions: Vec<(usize, String)>,
+}
+
+/// Dimensions that were read already: thousands of rows share them.
+type Known = BTreeMap<BTreeMap<String, String>, Dimensions>;
 
 /// Reads usage. `file` is only a name for the messages.
 ///
@@ -61,11 +76,12 @@ pub fn parse(file: &str, bytes: &[u8]) -> Result<Vec<UsageRecord>, UsageFileErro
     };
     let mut records = Vec::new();
     let mut lines = Vec::new();
+    let mut known = Known::new();
     for row in reader.records() {
         match row {
             Ok(row) => {
                 let line = row.position().map_or(0, csv::Position::line);
-                match record(&row, &places) {
+                match record(&row, &places, &mut known) {
                     Ok(record) => {
                         records.push(record);
                         lines.push(line);
@@ -78,6 +94,16 @@ pub fn parse(file: &str, bytes: &[u8]) -> Result<Vec<UsageRecord>, UsageFileErro
     }
     check_overlaps(&records, &lines, &mut problems);
     problems.finish(file, records)
+}
+
+/// Samples for the percentile prices of `plan`, one from each row of their meters: such rows are as short as the interval.
+#[must_use]
+pub fn samples(usage: &[UsageRecord], plan: &PricePlan) -> Vec<Sample> {
+    let cards = plan.versions().iter().flat_map(|version| version.rate_cards());
+    let rates = cards.filter(|card| matches!(card.price, PriceModel::Percentile { .. }));
+    let meters: BTreeSet<MeterName> = rates.map(|card| card.meter).collect();
+    let rows = usage.iter().filter(|row| meters.contains(&row.meter));
+    rows.map(|row| Sample { meter: row.meter, window: row.window, quantity: row.quantity }).collect()
 }
 
 impl fmt::Display for UsageFileErrors {
@@ -119,12 +145,25 @@ impl Problems {
 }
 
 fn places(header: &StringRecord) -> Result<Places, String> {
-    let expected = || format!("the first line must name the columns {}", COLUMNS.join(","));
-    if let Some(extra) = header.iter().find(|name| !COLUMNS.contains(name)) {
-        return Err(format!("there is no column {}; {}", shown(extra), expected()));
+    let expected = || {
+        format!("the first line must name the columns {}, and may name {DIMENSION}NAME", COLUMNS.join(","))
+    };
+    let mut dimensions: Vec<(usize, String)> = Vec::new();
+    for (n, column) in header.iter().enumerate() {
+        if let Some(name) = column.strip_prefix(DIMENSION) {
+            if name.is_empty() || dimensions.iter().any(|(_, other)| other == name) {
+                return Err(format!("the column {} has no name of its own; {}", shown(column), expected()));
+            }
+            dimensions.push((n, name.to_owned()));
+        } else if !COLUMNS.contains(&column) {
+            return Err(format!("there is no column {}; {}", shown(column), expected()));
+        }
     }
-    let mut places = Places::default();
-    for (place, column) in places.iter_mut().zip(COLUMNS) {
+    if MAX_DIMENSIONS < dimensions.len() {
+        return Err(format!("there are {} dimensions; keep at most {MAX_DIMENSIONS}", dimensions.len()));
+    }
+    let mut fixed = [0; COLUMNS.len()];
+    for (place, column) in fixed.iter_mut().zip(COLUMNS) {
         let mut found = header.iter().enumerate().filter(|(_, name)| *name == column);
         match (found.next(), found.next()) {
             (Some((n, _)), None) => *place = n,
@@ -134,19 +173,19 @@ fn places(header: &StringRecord) -> Result<Places, String> {
             }
         }
     }
-    Ok(places)
+    Ok(Places { fixed, dimensions })
 }
 
-fn record(row: &StringRecord, places: &Places) -> Result<UsageRecord, String> {
-    if row.len() != COLUMNS.len() {
+fn record(row: &StringRecord, places: &Places, known: &mut Known) -> Result<UsageRecord, String> {
+    let columns = COLUMNS.len() + places.dimensions.len();
+    if row.len() != columns {
         return Err(format!(
-            "there are {} fields, but {} columns; put a field with a comma in it in double quotes",
-            row.len(),
-            COLUMNS.len()
+            "there are {} fields, but {columns} columns; put a field with a comma in it in double quotes",
+            row.len()
         ));
     }
     // The places come from a header of as many fields.
-    let [kind, id, name, device, meter, start, end, quantity] = places.map(|place| &row[place]);
+    let [kind, id, name, device, meter, start, end, quantity] = places.fixed.map(|place| &row[place]);
     let kind = ResourceKind::parse(kind)
         .ok_or_else(|| format!("resource {} is none of instance, disk, nic, volume", shown(kind)))?;
     let meter = MeterName::parse(meter).map_err(|error| error.to_string())?;
@@ -167,8 +206,14 @@ fn record(row: &StringRecord, places: &Places) -> Result<UsageRecord, String> {
         window,
         quantity,
         coverage: Coverage { measured_us: window.microseconds().unsigned_abs(), ..Coverage::default() },
-        dimensions: Dimensions::default(),
+        dimensions: dimensions(row, places, known),
     })
+}
+
+fn dimensions(row: &StringRecord, places: &Places, known: &mut Known) -> Dimensions {
+    let named = places.dimensions.iter().map(|(place, name)| (name.clone(), row[*place].to_owned()));
+    let all: BTreeMap<String, String> = named.filter(|(_, value)| !value.is_empty()).collect();
+    known.entry(all).or_insert_with_key(|all| Dimensions::new(all.clone())).clone()
 }
 
 fn resource(kind: ResourceKind, id: &str, device: &str) -> Result<Resource, String> {
@@ -266,6 +311,35 @@ mod tests {
             (instance("cpu_ns", "1"), "6 fields, but 8 columns"),
             (format!("instance,{ID},{},,cpu_ns,{HOUR},{}", "n".repeat(10_000), "9".repeat(10_000)), "whole"),
         ]);
+    }
+
+    #[test]
+    fn a_row_has_the_dimensions_that_are_not_empty() {
+        let header = format!("dim:network,{},dim:node_class\n", HEADER.trim_end());
+        let row = |network: &str, class: &str, hour: u8| {
+            let hour = format!("2026-10-01T0{hour}:00:00Z,2026-10-01T0{}:00:00Z", hour + 1);
+            format!("{network},instance,{ID},web,,cpu_ns,{hour},1,{class}\n")
+        };
+        let text = header.clone() + &row("internet", "", 0) + &row("", "", 1) + &row("internal", "large", 2);
+        let records = parse("u.csv", text.as_bytes()).unwrap();
+        let told: Vec<String> =
+            records.iter().map(|r| format!("{:?}", r.dimensions.iter().collect::<Vec<_>>())).collect();
+        assert_eq!(
+            told,
+            [
+                "[(\"network\", \"internet\")]",
+                "[]",
+                "[(\"network\", \"internal\"), (\"node_class\", \"large\")]"
+            ]
+        );
+        for (header, expected) in [
+            (format!("dim:,{HEADER}"), "no name of its own"),
+            (format!("dim:a,dim:a,{HEADER}"), "no name of its own"),
+            (format!("dim:a,dim:b,dim:c,dim:d,dim:e,dim:f,dim:g,dim:h,dim:i,{HEADER}"), "keep at most 8"),
+        ] {
+            let error = parse("u.csv", header.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 pub(crate) mod card;
 pub(crate) mod check;
 mod cuts;
+pub mod diff;
 mod extras;
 mod fields;
 mod number;

@@ -66,7 +66,11 @@ pub async fn get(
         return Ok(None);
     };
     let terms = read(&tenant.to_string(), row.try_get("content")?)?;
-    Ok(Some(StoredTerms { terms, revision: row.try_get("revision")?, applied_at: row.try_get("applied_at")? }))
+    Ok(Some(StoredTerms {
+        terms,
+        revision: row.try_get("revision")?,
+        applied_at: row.try_get("applied_at")?,
+    }))
 }
 
 /// The terms of all tenants that are billed by `plan`, by the tenants' names.
