@@ -6,6 +6,7 @@
 mod accounts;
 mod alerts;
 mod capacity;
+mod corrections;
 mod instances;
 mod invoices;
 mod keeping;
@@ -78,6 +79,8 @@ async fn value(parts: &Parts, request: Request) -> Result<Value> {
         Request::InspectNode {} => parts.inspect().await,
         Request::ReadingTake {} => usage::take_reading(parts).await,
         Request::ReadingShow { instance, from, to } => usage::readings(parts, &instance, from, to).await,
+        Request::Correction(request) => corrections::value(parts, request).await,
+        Request::Dimension(request) => corrections::dimensions(parts, request).await,
         Request::UsageShow { tenant, from, to } => usage::show(parts, tenant.as_deref(), from, to).await,
         Request::InvoiceIssue { period, tenant, wait_seconds, preview } => {
             let asked = invoices::Asked { period, tenant, wait_seconds, preview };

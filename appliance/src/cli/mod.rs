@@ -117,6 +117,8 @@ fn request(command: Command) -> Result<Request> {
         Command::Usage(UsageCommand::Show { tenant, span }) => {
             Request::UsageShow { tenant, from: span.from, to: span.to }
         }
+        Command::Usage(UsageCommand::Correct(command)) => Request::Correction(command.request()),
+        Command::Dimension(command) => Request::Dimension(command.request()),
         Command::Invoice(command) => invoice(command)?,
         Command::User(command) => Request::Account(user(command)?),
         Command::Token(command) => Request::Account(token(command)),

@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
 use crate::control::request::{
-    AccountRequest, AlertRequest, BackupRequest, MailRequest, NodeRequest, QuarantineRequest, Request, WebhookRequest,
+    AccountRequest, AlertRequest, BackupRequest, CorrectionRequest, DimensionRequest, MailRequest, NodeRequest, QuarantineRequest, Request, WebhookRequest,
 };
 
 /// A column: its head, the key of its value, and whether it is a number.
@@ -146,10 +146,37 @@ fn table_of(request: &Request) -> Option<(&'static str, &'static [Column], &'sta
             &INVOICE_COLUMNS,
             "No invoices yet. Issue last month's: weir invoice issue --period YYYY-MM",
         ),
+        Request::Correction(CorrectionRequest::List { .. }) => {
+            ("corrections", &CORRECTION_COLUMNS, "No usage was corrected.")
+        }
+        Request::Dimension(DimensionRequest::List { .. }) => {
+            ("dimensions", &DIMENSION_COLUMNS, "Nothing was said of it yet. Say it: weir dimension set")
+        }
         Request::UsageShow { .. } => ("records", &USAGE_COLUMNS, "No usage in that time."),
         _ => return None,
     })
 }
+
+const CORRECTION_COLUMNS: [Column; 9] = [
+    ("ID", "correction_id", false),
+    ("WHAT", "action", false),
+    ("METER", "meter", false),
+    ("OF", "resource_id", false),
+    ("DEVICE", "device", false),
+    ("FROM", "from", false),
+    ("TO", "to", false),
+    ("REASON", "reason", false),
+    ("WITHDRAWN", "withdrawn_at", false),
+];
+
+const DIMENSION_COLUMNS: [Column; 6] = [
+    ("DEVICE", "device", false),
+    ("NAME", "name", false),
+    ("VALUE", "value", false),
+    ("FROM", "valid_from", false),
+    ("BY", "author", false),
+    ("SAID", "recorded_at", false),
+];
 
 const TENANT_COLUMNS: [Column; 6] = [
     ("NAME", "name", false),

@@ -3,6 +3,7 @@
 //! Everything has a default, so that `weir up` needs none of them. It does not say what the settings do to
 //! the parts of Weir; [`crate::up`] hands them over.
 
+mod dimensions;
 mod images;
 mod mail;
 mod nodes;
@@ -18,6 +19,7 @@ use config::{Environment, File, FileFormat};
 use metering::WindowLength;
 use serde::{Deserialize, Serialize};
 
+pub use self::dimensions::DimensionRule;
 pub use self::images::Image;
 pub use self::mail::Mail;
 pub use self::nodes::Nodes;
@@ -123,6 +125,9 @@ pub struct Collector {
 pub struct Metering {
     /// How long usage windows are.
     pub window: Text<Duration>,
+    /// What gives resources dimensions by itself; the first that fits counts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dimensions: Vec<DimensionRule>,
 }
 
 /// `[billing]`
@@ -221,7 +226,7 @@ impl Default for Collector {
 
 impl Default for Metering {
     fn default() -> Self {
-        Self { window: Text(Duration::from_secs(3_600)) }
+        Self { window: Text(Duration::from_secs(3_600)), dimensions: Vec::new() }
     }
 }
 
@@ -377,6 +382,9 @@ impl Config {
             && !url.starts_with("http://")
         {
             bail!("server.public_url is {url:?}; write it like \"https://weir.example.com\"");
+        }
+        for rule in &self.metering.dimensions {
+            rule.rule()?;
         }
         for (name, image) in &self.compute.images {
             image.check(name)?;

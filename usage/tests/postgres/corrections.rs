@@ -12,7 +12,7 @@ use crate::story::*;
 fn new<'a>(resource: &'a Resource, from: i64, to: i64, action: Action) -> NewCorrection<'a> {
     let meter = MeterName::parse("cpu_ns").unwrap();
     NewCorrection {
-        id: Uuid::new_v4(),
+        id: Uuid::now_v7(),
         resource,
         meter,
         window: window(from * 3_600, to * 3_600),

@@ -4,6 +4,7 @@ mod accounts;
 mod alerts;
 mod api;
 mod capacity;
+mod corrections;
 mod instances;
 mod invoices;
 mod limits;
@@ -32,6 +33,7 @@ pub fn operations() -> Vec<Operation> {
         limits::operations(),
         instances::operations(),
         usage::operations(),
+        corrections::operations(),
         invoices::operations(),
         why::operations(),
         capacity::operations(),

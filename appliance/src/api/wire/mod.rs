@@ -4,6 +4,7 @@
 pub mod accounts;
 pub mod alerts;
 pub mod capacity;
+pub mod corrections;
 pub mod instances;
 pub mod invoices;
 pub mod limits;

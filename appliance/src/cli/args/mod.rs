@@ -2,6 +2,7 @@
 
 mod accounts;
 mod alerts;
+mod corrections;
 mod keeping;
 mod limits;
 mod nodes;
@@ -15,6 +16,7 @@ use jiff::Timestamp;
 
 pub use self::accounts::{Role, TokenCommand, UserCommand};
 pub use self::alerts::{AlertCommand, InspectCommand};
+pub use self::corrections::{CorrectCommand, DimensionCommand};
 pub use self::keeping::{BackupCommand, QuarantineCommand};
 pub use self::limits::{BudgetCommand, CapacityArguments, MailCommand, QuotaCommand};
 pub use self::nodes::{JoinArguments, NodeCommand, NodeTokenCommand, RunArguments};
@@ -82,6 +84,9 @@ pub enum Command {
     /// What was used
     #[command(subcommand)]
     Usage(UsageCommand),
+    /// What prices may depend on beside the meter
+    #[command(subcommand)]
+    Dimension(DimensionCommand),
     /// What is owed
     #[command(subcommand)]
     Invoice(InvoiceCommand),
@@ -347,6 +352,9 @@ pub enum ReadingCommand {
 /// `weir usage …`
 #[derive(Debug, Subcommand)]
 pub enum UsageCommand {
+    /// Say what is wrong with recorded usage: records stay, invoices heed it
+    #[command(subcommand)]
+    Correct(CorrectCommand),
     /// What a tenant used, to the last unit
     Show {
         /// Whose [default: what nobody has been assigned to]

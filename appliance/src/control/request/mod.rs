@@ -2,6 +2,7 @@
 
 mod accounts;
 mod alerts;
+mod corrections;
 mod keeping;
 mod limits;
 mod nodes;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::accounts::{AccountRequest, Password};
 pub use self::alerts::AlertRequest;
+pub use self::corrections::{CorrectionRequest, DimensionRequest};
 pub use self::keeping::{BackupRequest, QuarantineRequest};
 pub use self::limits::{LimitRequest, MailRequest};
 pub use self::nodes::NodeRequest;
@@ -180,6 +182,10 @@ pub enum Request {
         /// Up to.
         to: Timestamp,
     },
+    /// Corrections of usage.
+    Correction(CorrectionRequest),
+    /// Dimensions.
+    Dimension(DimensionRequest),
     /// Issues invoices, or shows what they would be.
     InvoiceIssue {
         /// When.

@@ -2,6 +2,7 @@
 //! modules below do.
 
 mod alerts;
+mod dimensions;
 mod housekeeping;
 mod mail;
 mod webhooks;
@@ -44,6 +45,7 @@ impl Jobs {
             tokio::spawn(housekeeping::count(Arc::clone(parts), stop.clone())),
             tokio::spawn(housekeeping::roll_up(Arc::clone(parts), stop.clone())),
             tokio::spawn(housekeeping::sweep(Arc::clone(parts), stop.clone())),
+            tokio::spawn(dimensions::apply(Arc::clone(parts), stop.clone())),
             tokio::spawn(alerts::look(Arc::clone(parts), stop.clone())),
             tokio::spawn(mail::deliver(Arc::clone(parts), smtp, stop.clone())),
             tokio::spawn(webhooks::deliver(Arc::clone(parts), stop.clone())),

@@ -1,0 +1,44 @@
+//! `[[metering.dimensions]]`: rules that give resources what prices may depend on.
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+use usage::dimensions::{Match, Rule};
+
+/// One rule: exactly one of `pool`, `node` and `instance` says for what it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DimensionRule {
+    /// The dimension, such as `storage_class`.
+    pub name: String,
+    /// Its value, such as `ssd`.
+    pub value: String,
+    /// For volumes in storage pools of this name; `*` stands for any characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
+    /// For instances on nodes of this name, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// For instances of this name, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
+}
+
+impl DimensionRule {
+    /// As usage takes it.
+    ///
+    /// # Errors
+    /// It names nothing or several things, or a word is refused.
+    pub fn rule(&self) -> Result<Rule> {
+        let applies_to = match (&self.pool, &self.node, &self.instance) {
+            (Some(pool), None, None) => Match::Pool(pool.clone()),
+            (None, Some(node), None) => Match::Node(node.clone()),
+            (None, None, Some(instance)) => Match::Instance(instance.clone()),
+            _ => bail!(
+                "the rule in metering.dimensions for {}={} must have exactly one of pool, node and instance",
+                self.name,
+                self.value
+            ),
+        };
+        Rule::new(applies_to, &self.name, &self.value).context("a rule in metering.dimensions is not right")
+    }
+}
