@@ -15,6 +15,7 @@ mod plan_errors;
 mod plan_models;
 mod plan_properties;
 mod quotas;
+mod rating_models;
 mod rating_properties;
 mod rating_tables;
 mod runs;
