@@ -442,7 +442,9 @@ const ATTACKS: &[&str] = &[
     "INSERT INTO ledger_entry SELECT transaction_id, (SELECT tenant_id FROM tenant WHERE name = 'other'), 7, account, detail,
          item_id, currency, amount FROM ledger_entry LIMIT 1",
     "INSERT INTO ledger_entry SELECT transaction_id, tenant_id, 7, account, detail, item_id, currency, 'NaN' FROM ledger_entry LIMIT 1",
-    "SET weir.scope = ''; INSERT INTO ledger_entry SELECT transaction_id, tenant_id, 8, 'wallet', '', NULL, 'EUR', 5 FROM ledger_entry",
+    // Whoever checks at the end sees nothing: what cannot be seen does not add up.
+    "INSERT INTO ledger_entry SELECT transaction_id, tenant_id, 8, 'wallet', '', NULL, 'EUR', 5 FROM ledger_transaction LIMIT 1;
+     SET LOCAL weir.scope = ''",
 ];
 
 /// All rows of the books, as text.
@@ -482,23 +484,36 @@ async fn nobody_unbalances_the_books_or_changes_what_was_booked_not_even_their_o
         .unwrap();
     let before = state(&owner).await;
     for role in ["RESET ROLE", "SET ROLE weir_app"] {
-        for trick in ["", "SET session_replication_role = replica", "SET CONSTRAINTS ALL IMMEDIATE"] {
+        for trick in ["", "SET CONSTRAINTS ALL IMMEDIATE"] {
             for attack in ATTACKS {
-                if role != "RESET ROLE" && trick.contains("replication") {
-                    continue;
-                }
                 let sql =
                     format!("BEGIN; {trick}; {role}; SET LOCAL weir.scope = 'provider'; {attack}; COMMIT");
                 let outcome = owner.batch_execute(&sql).await;
-                let _ = owner
-                    .batch_execute(
-                        "ROLLBACK; RESET ROLE; RESET session_replication_role; SET weir.scope = 'provider'",
-                    )
-                    .await;
+                let _ = owner.batch_execute("ROLLBACK; RESET ROLE").await;
                 assert_eq!(state(&owner).await, before, "{role} {trick} {attack}");
                 assert!(outcome.is_err(), "{role} {trick} {attack}");
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn the_guards_of_the_books_stand_in_replica_mode_too() {
+    let books = Books::new().await;
+    let owner = books.database.owner_client().await;
+    let rows = owner
+        .query(
+            "SELECT c.relname || '.' || t.tgname AS name, t.tgenabled = 'A' AS always
+             FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+             WHERE NOT t.tgisinternal AND c.relname IN ('ledger_transaction', 'ledger_entry', 'payment',
+                                                        'payment_reversal', 'tax_table', 'exchange_rate')",
+            &[],
+        )
+        .await
+        .unwrap();
+    assert_eq!(rows.len(), 14);
+    for row in rows {
+        assert!(row.get::<_, bool>("always"), "{}", row.get::<_, String>("name"));
     }
 }
 
@@ -717,7 +732,7 @@ fn after_whatever_happened_the_books_add_up_and_say_what_a_naive_count_says() {
     let books = runtime.block_on(Books::new());
     let tenants = std::cell::Cell::new(0);
     let config = ProptestConfig {
-        cases: 40,
+        cases: 24,
         max_shrink_iters: 60,
         failure_persistence: None,
         ..ProptestConfig::default()
