@@ -20,4 +20,6 @@ mod rating_properties;
 mod rating_tables;
 mod runs;
 mod statements;
+mod taxes;
 mod terms;
+mod wallets;
