@@ -8,3 +8,4 @@ ON CONFLICT (node_id) DO UPDATE SET
     last_heard_at = EXCLUDED.last_heard_at,
     clock_error_us = COALESCE(EXCLUDED.clock_error_us, node.clock_error_us),
     clock_error_at = COALESCE(EXCLUDED.clock_error_at, node.clock_error_at)
+RETURNING last_seq

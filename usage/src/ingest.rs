@@ -11,11 +11,13 @@ mod heads;
 mod judge;
 mod known;
 pub(crate) mod marks;
+mod order;
 mod partitions;
 mod payload;
 mod rates;
 mod screen;
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -144,11 +146,17 @@ impl Ingestor {
             }
             return Ok(ingested);
         }
-        facts::write_node(&transaction, arrival, screened).await?;
+        let newest = facts::write_node(&transaction, arrival, screened).await?;
         let known = known::lock(&transaction, batch, screened).await?;
         let processors = batch.readings.node.as_ref().map(|node| node.cpus);
         let node_id = batch.node_id.uuid();
-        let mut judged = screened.clone();
+        // What lies in quarantine because of its clock keeps its instants: they are put right when it is released.
+        let is_ordered = newest == batch.seq && clock.beyond().is_none();
+        let upright = if is_ordered { order::upright(batch, &known) } else { Cow::Borrowed(batch) };
+        let mut judged = match &upright {
+            Cow::Borrowed(_) => screened.clone(),
+            Cow::Owned(upright) => screen::screen(upright, received_at, clock, self.settings.days_max),
+        };
         Judge::new(node_id, &known, &self.settings.rates, batch.collected_boot, processors)
             .judge(&mut judged);
         write(&transaction, arrival, &judged, &known, self.settings.window).await?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use metering::{Batch, Epoch, InstanceFacts, InstanceReading, VolumeFacts, VolumeReading};
+use metering::{Batch, BatchSeq, Epoch, InstanceFacts, InstanceReading, VolumeFacts, VolumeReading};
 use migrations::Transaction;
 use uuid::Uuid;
 
@@ -13,7 +13,7 @@ use super::known::{self, Known, KnownInstance, KnownVolume};
 use super::marks::Marks;
 use super::screen::Screened;
 use super::{Arrival, EARLIEST, clean, storable};
-use crate::error::UsageError;
+use crate::error::{UsageError, unsigned};
 use crate::ownership;
 
 /// What a batch tells about an instance.
@@ -70,12 +70,12 @@ pub(super) fn begins(observed_at: Timestamp, epoch: Epoch) -> Timestamp {
     epoch.born_at.map_or(just_before, |born_at| born_at.min(just_before))
 }
 
-/// Writes what a batch tells about its node.
+/// Writes what a batch tells about its node. Gives the newest batch that is known of it, this one included.
 pub(super) async fn write_node(
     transaction: &Transaction<'_>,
     arrival: &Arrival<'_>,
     screened: &Screened<'_>,
-) -> Result<(), UsageError> {
+) -> Result<BatchSeq, UsageError> {
     let Arrival { batch, received_at, clock } = arrival;
     let clock_error_us = clock.at_delivery.and_then(|error| i64::try_from(error.as_micros()).ok());
     let last_observed_at = (screened.instances.iter().map(|r| r.observed_at))
@@ -84,8 +84,8 @@ pub(super) async fn write_node(
         .max();
     let seq = i64::try_from(batch.seq.0).unwrap_or(i64::MAX);
     let statement = transaction.prepare_cached(sql!("put_node")).await?;
-    transaction
-        .execute(
+    let row = transaction
+        .query_one(
             &statement,
             &[
                 &batch.node_id.uuid(),
@@ -98,7 +98,7 @@ pub(super) async fn write_node(
             ],
         )
         .await?;
-    Ok(())
+    Ok(BatchSeq(unsigned("node", "last_seq", row.try_get("last_seq")?)?))
 }
 
 fn seen_instances<'a>(
