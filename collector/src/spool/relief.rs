@@ -162,10 +162,9 @@ impl Core {
         let (before, after): (Vec<u64>, Vec<u64>) = ids.into_iter().partition(|id| *id < self.thin_from);
         for id in after.into_iter().chain(before) {
             let pairs = self.foldable(id);
-            if pairs.is_empty() {
+            if pairs.is_empty() || !self.fold_segment(id, &pairs)? {
                 continue;
             }
-            self.fold_segment(id, &pairs)?;
             self.thin_from = id + 1;
             return Ok(true);
         }
@@ -192,8 +191,9 @@ impl Core {
         pairs
     }
 
-    /// Writes a segment's batches anew, folded, and removes it. Acknowledged ones in it go.
-    fn fold_segment(&mut self, id: u64, pairs: &[(u64, u64)]) -> io::Result<()> {
+    /// Writes a segment's batches anew, folded, and removes it. Acknowledged ones in it go. False: nothing of it could be folded
+    /// or can go, and it stays as it is.
+    fn fold_segment(&mut self, id: u64, pairs: &[(u64, u64)]) -> io::Result<bool> {
         let (mut folded, mut gone) = (BTreeMap::new(), BTreeSet::new());
         for (older, newer) in pairs {
             if let Some(wire) = self.folded(*older, *newer) {
@@ -201,8 +201,12 @@ impl Core {
                 folded.insert(*newer, wire);
             }
         }
+        let entries = self.index.in_segment(id);
+        if gone.is_empty() && entries.iter().all(|(seq, _)| self.position.cursor < *seq) {
+            return Ok(false);
+        }
         let (mut moved, mut dropped_until) = (Vec::new(), self.position.dropped_until);
-        for (seq, entry) in self.index.in_segment(id) {
+        for (seq, entry) in entries {
             if seq <= self.position.cursor {
                 dropped_until = dropped_until.max(seq);
             } else if !gone.contains(&seq) {
@@ -220,7 +224,7 @@ impl Core {
             self.notify(NoticeKind::SpoolThinned, false, detail.to_owned());
         }
         tracing::warn!(segment = id, folded = gone.len(), "every second batch was folded into the next one");
-        self.remove_segment(id)
+        self.remove_segment(id).map(|()| true)
     }
 
     /// Appends a batch anew, as it is or as `wire`. `None`: it cannot be read.

@@ -46,6 +46,7 @@ pub fn observe(node_id: NodeId, state: &mut State, observation: &Observation) ->
     let mut outcome = Outcome::default();
     let was_set_back =
         state.last_observation.is_some_and(|last| last.boot_id == now.boot_id && now.wall <= last.wall);
+    state.date_by(now);
     if was_set_back {
         instance::repeat_baselines(state, now, &mut outcome);
     }

@@ -378,8 +378,9 @@ pub(super) fn end(
 ) {
     tell_silence(look, &mut run, false, outcome);
     let last_read = track.last_read;
-    // Since its last reading, or since its birth if there was none.
-    let since = last_read.map(|read| read.wall).max(run.epoch.born_at);
+    // Since its last reading, or since its birth if there was none and the clock was not wrong then.
+    let born_at = run.epoch.born_at.filter(|born_at| *born_at <= look.now.wall);
+    let since = last_read.map(|read| read.wall).max(born_at);
     let of_kernel = end.map(|end| Mark { boot_id: look.now.boot_id, wall: end.at.wall, boot: end.at.boot });
     let Some(at) = heard.map(|heard| heard.at).or(of_kernel) else {
         // Nobody knows when, nor what it did until then. When the node has lost its power: before it had it again.

@@ -227,6 +227,24 @@ impl State {
         }
     }
 
+    /// Dates all that is remembered by the wall clock as it is at `now`.
+    pub fn date_by(&mut self, now: Mark) {
+        let date = |mark: &mut Mark| *mark = mark.dated_by(now);
+        for mark in [&mut self.last_look, &mut self.last_observation, &mut self.last_volumes] {
+            mark.iter_mut().for_each(date);
+        }
+        for track in self.instances.values_mut() {
+            track.last_read.iter_mut().chain(&mut track.told_until).for_each(date);
+            if let Some(run) = &mut track.run {
+                date(&mut run.held_until);
+                run.unread_since.iter_mut().for_each(date);
+                run.early.iter_mut().flatten().for_each(|switch| date(&mut switch.at));
+            }
+        }
+        self.volumes.values_mut().for_each(|volume| date(&mut volume.held_until));
+        self.later.iter_mut().for_each(|(_, heard)| date(&mut heard.at));
+    }
+
     /// Where the known volumes lie, by pool and name.
     #[must_use]
     pub fn volume_paths(&self) -> BTreeMap<(String, String), PathBuf> {
@@ -257,6 +275,21 @@ impl Mark {
     pub fn after(self, time: Duration) -> Mark {
         let wall = micros(self.wall.checked_add(time).unwrap_or(Timestamp::MAX));
         Mark { boot_id: self.boot_id, wall, boot: self.boot.saturating_add(time) }
+    }
+
+    /// The same instant by the wall clock as it is at `now`, if that was set meanwhile. What a look tells is dated by one
+    /// clock, whatever showed when it was heard: whoever judges that clock judges all of it.
+    #[must_use]
+    pub fn dated_by(self, now: Mark) -> Mark {
+        if self.boot_id != now.boot_id {
+            return self;
+        }
+        let dated = match now.boot.checked_sub(self.boot) {
+            Some(ago) => now.before(ago),
+            None => now.after(self.boot.saturating_sub(now.boot)),
+        };
+        let step = self.wall.duration_until(dated.wall);
+        if CLOCK_STEP_MIN <= step.abs() { Mark { wall: dated.wall, ..self } } else { self }
     }
 
     /// The instant `time` before, on both clocks.

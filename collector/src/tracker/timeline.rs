@@ -9,6 +9,7 @@ use metering::InstanceId;
 use serde::{Deserialize, Serialize};
 
 use super::state::{Mark, State, Switch};
+use crate::clock::Moment;
 use crate::observation::{End, Observation, What};
 
 /// Something heard of an instance.
@@ -86,10 +87,10 @@ impl Timeline {
     /// Takes what an earlier look left for this one, too.
     pub fn of(state: &mut State, now: Mark, observation: &Observation) -> Self {
         let mut heard: BTreeMap<InstanceId, Vec<Heard>> = BTreeMap::new();
-        let fresh = observation.events.iter().map(|event| {
-            let at = Mark { boot_id: now.boot_id, wall: event.at.wall, boot: event.at.boot };
-            (event.instance_id, Heard { what: event.what, at })
-        });
+        let fresh = observation
+            .events
+            .iter()
+            .map(|event| (event.instance_id, Heard { what: event.what, at: dated(now, event.at) }));
         for (instance_id, one) in std::mem::take(&mut state.later).into_iter().chain(fresh) {
             if one.at.boot_id == now.boot_id {
                 let all = heard.entry(instance_id).or_default();
@@ -103,7 +104,8 @@ impl Timeline {
         }
         let mut ends: BTreeMap<InstanceId, Vec<End>> = BTreeMap::new();
         for end in &observation.ends {
-            ends.entry(end.instance_id).or_default().push(end.clone());
+            let at = Moment { wall: dated(now, end.at).wall, ..end.at };
+            ends.entry(end.instance_id).or_default().push(End { at, ..end.clone() });
         }
         Self { heard, ends }
     }
@@ -127,6 +129,11 @@ impl Timeline {
             .into_iter()
             .collect()
     }
+}
+
+/// When something was noticed, by the clock of the look that tells it.
+fn dated(now: Mark, at: Moment) -> Mark {
+    Mark { boot_id: now.boot_id, wall: at.wall, boot: at.boot }.dated_by(now)
 }
 
 impl Story {

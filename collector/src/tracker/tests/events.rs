@@ -319,3 +319,33 @@ fn a_clock_that_is_set_back_before_an_adopted_guests_first_reading_loses_nothing
         Billed { cpu_ns: 20, running_s: 40, vcpu_s: 40, written: 20, received: 20, ..Billed::default() },
     );
 }
+
+#[test]
+fn what_happened_while_the_clock_was_wrong_is_dated_by_the_look_that_tells_it() {
+    for jump in [7_200, -7_200, 365 * 86_400, 30, -30] {
+        let wrong = |look: Look| Look { wall_jump_s: jump, ..look };
+        let looks = [
+            nothing(90),
+            look(110, run(1, 1).nic("vnet1", 10).started(100)),
+            wrong(look(120, run(1, 2).nic("vnet1", 20))),
+            // It ended before the clock was set right, and another life began.
+            Look {
+                heard_jump_s: jump,
+                ..look(130, run(2, 1).nic("vnet2", 5).started(126))
+                    .heard(125, What::Stopped)
+                    .heard(126, What::Started)
+                    .end(1, 125, Some(9), Some(77))
+            },
+            look(140, run(2, 2).nic("vnet2", 7)),
+        ];
+        let told = outcomes(&looks);
+        let readings = &told[3].readings;
+        let seconds = |at: Timestamp| at.duration_since(nothing(0).moment().wall).as_secs();
+        let instances: Vec<i64> = readings.instances.iter().map(|one| seconds(one.observed_at)).collect();
+        let nics: Vec<i64> = readings.nics.iter().map(|one| seconds(one.observed_at)).collect();
+        assert_eq!((instances, nics), (vec![125, 125, 130], vec![125, 130]), "{jump}");
+        let born_at = readings.instances[2].epoch.born_at.map(seconds);
+        assert_eq!(born_at, Some(126), "{jump}");
+        assert_eq!(billed(&told).received, 77 + 7, "{jump}");
+    }
+}

@@ -29,6 +29,8 @@ const GIB: u64 = 1 << 30;
 struct Look {
     at: u64,
     wall_jump_s: i64,
+    /// How far the wall clock was off from the look's when things were heard.
+    heard_jump_s: i64,
     kernel_life: u8,
     collector_forgot: bool,
     hypervisor_away: bool,
@@ -79,6 +81,7 @@ fn look(at: u64, guest: Guest) -> Look {
     Look {
         at,
         wall_jump_s: 0,
+        heard_jump_s: 0,
         kernel_life: 1,
         collector_forgot: false,
         hypervisor_away: false,
@@ -179,7 +182,7 @@ impl Look {
             created_at: created.map(|at| Look { at, ..self.clone() }.moment().wall),
             instance_id: None,
         });
-        let at = |at| Look { at, ..self.clone() }.moment();
+        let at = |at| Look { at, wall_jump_s: self.wall_jump_s + self.heard_jump_s, ..self.clone() }.moment();
         let heard =
             |&(second, what): &(u64, What)| HypervisorEvent { instance_id: guest_id(), what, at: at(second) };
         let end = |&(run_id, second, cpu_ns, received): &(u32, u64, Option<u64>, Option<u64>)| End {
