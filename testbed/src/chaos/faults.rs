@@ -91,6 +91,14 @@ impl Fault {
         }
     }
 
+    /// What its name does not say.
+    pub(super) fn by_how_much(&self) -> String {
+        match self {
+            Self::ShiftClock { seconds } => format!(" by {seconds:+} s"),
+            _ => String::new(),
+        }
+    }
+
     pub(super) const fn target(&self) -> Target {
         match self {
             Self::KillNode | Self::StopNode | Self::ShiftClock { .. } => Target::Node,

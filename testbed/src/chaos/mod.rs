@@ -62,6 +62,9 @@ pub fn run(options: &Options, interrupt: &Interrupt) -> Result<bool> {
     match outcome {
         Ok(verdict) => {
             campaign.print(&verdict);
+            if !verdict.problems.is_empty() {
+                campaign.world.keep()?;
+            }
             Ok(verdict.problems.is_empty())
         }
         Err(error) => {
@@ -142,7 +145,7 @@ impl<'a> Campaign<'a> {
         if !fault.inject(&mut self.world, &self.workers)? {
             return Ok(());
         }
-        self.say(&format!("{fault}, for {} ms", lasts.as_millis()));
+        self.say(&format!("{fault}{}, for {} ms", fault.by_how_much(), lasts.as_millis()));
         self.log.push(fault);
         self.active.push(Active { fault, heal_at: Instant::now() + lasts });
         Ok(())

@@ -58,6 +58,7 @@ pub(super) struct World {
     pub(super) disk: FullDisk,
     restarts: u64,
     from: Timestamp,
+    is_kept: bool,
 }
 
 impl Process {
@@ -118,6 +119,7 @@ impl World {
             disk,
             restarts: 0,
             from: Timestamp::now(),
+            is_kept: false,
         };
         fs::write(world.data().join("weir.toml"), world.configuration())?;
         world.shift_clock(0)?;
@@ -241,6 +243,18 @@ impl World {
         finish_command(command)
     }
 
+    /// Leaves the logs and a copy of the database behind, for whoever has to find out what went wrong. Gives where.
+    pub(super) fn keep(&mut self) -> Result<PathBuf> {
+        self.is_kept = true;
+        let password = fs::read_to_string(self.data().join("secrets/postgres-postgres"))
+            .context("cannot read the cluster's password")?;
+        let mut command = Command::new("pg_dump");
+        command.args(["-U", "postgres", "-d", "weir", "-h"]).arg(self.data().join("run")).arg("-f");
+        command.arg(self.home.join("weir.sql")).env("PGPASSWORD", password.trim());
+        finish_command(command)?;
+        Ok(self.home.clone())
+    }
+
     /// The ends of both logs.
     pub(super) fn log_tails(&self) -> String {
         let tail = |name: &str| {
@@ -321,7 +335,9 @@ impl Drop for World {
         let _ = self.signal_postgres(Signal::INT);
         let is_over = || (!matches!(self.signal_postgres(Signal::CONT), Ok(true))).then_some(());
         let _ = wait_for(Duration::from_secs(15), is_over);
-        if std::thread::panicking() {
+        if self.is_kept || std::thread::panicking() {
+            // What is in the database lies beside it.
+            let _ = fs::remove_dir_all(self.data());
             eprintln!("testbed: the logs stay in {}", self.home.display());
             return;
         }
