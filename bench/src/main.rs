@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod close;
 mod cluster;
 mod fleet;
 mod ingest;
@@ -17,6 +18,13 @@ use clap::{Parser, ValueEnum};
 use crate::pages::Size;
 use crate::report::Report;
 
+/// Instances that the pages are measured with, when nobody says how many.
+const PAGES_INSTANCES: u32 = 1_000;
+/// Instances of which a month is closed, when nobody says how many.
+const CLOSE_INSTANCES: [u32; 2] = [1_000, 10_000];
+/// ... and when the disk has room for it.
+const CLOSE_LARGE: u32 = 50_000;
+
 /// Measures what Weir costs, each figure beside the limit of the same run, and judges none.
 #[derive(Debug, Parser)]
 #[command(version)]
@@ -30,9 +38,12 @@ struct Arguments {
     /// Tenants that the pages are measured with
     #[arg(long, default_value_t = 20)]
     tenants: u32,
-    /// Instances of all of them together
-    #[arg(long, default_value_t = 1_000)]
-    instances: u32,
+    /// Instances of all of them together [default: 1,000; of a month close: 1,000, then 10,000]
+    #[arg(long)]
+    instances: Option<u32>,
+    /// Close a month of 50,000 instances, too: 100 GB of disk are written
+    #[arg(long)]
+    large: bool,
     /// Days of their usage
     #[arg(long, default_value_t = 60)]
     days: u32,
@@ -63,6 +74,7 @@ enum Section {
     Collector,
     Spool,
     Rating,
+    Close,
 }
 
 fn main() -> ExitCode {
@@ -83,10 +95,11 @@ fn run(arguments: &Arguments) -> Result<()> {
         ingest::measure(&mut report)?;
     }
     if is_wanted(Section::Pages) {
-        eprintln!("pages: {} instances, {} days of usage", arguments.instances, arguments.days);
+        let instances = arguments.instances.unwrap_or(PAGES_INSTANCES);
+        eprintln!("pages: {instances} instances, {} days of usage", arguments.days);
         let size = Size {
             tenants: arguments.tenants,
-            instances: arguments.instances,
+            instances,
             days: arguments.days,
             reading_days: arguments.reading_days,
             rounds: arguments.rounds,
@@ -106,6 +119,12 @@ fn run(arguments: &Arguments) -> Result<()> {
     if is_wanted(Section::Rating) {
         eprintln!("rating: one core, nothing but arithmetic");
         rating::measure(&mut report);
+    }
+    if is_wanted(Section::Close) {
+        eprintln!("close: a month of six meters, 744 hours, 20 instances a tenant");
+        let mut sizes = arguments.instances.map_or_else(|| CLOSE_INSTANCES.to_vec(), |only| vec![only]);
+        sizes.extend(arguments.large.then_some(CLOSE_LARGE));
+        close::measure(&sizes, &mut report)?;
     }
     report.write(&arguments.output)?;
     println!("{}", report.table());

@@ -28,6 +28,7 @@ use self::figures::{Page, Times};
 use self::replay::Replay;
 use self::site::Site;
 use self::tour::Stop;
+pub use self::world::usage_settings;
 use crate::cluster::Cluster;
 use crate::report::Report;
 
@@ -87,7 +88,7 @@ async fn measure_on(cluster: &Cluster, size: Size, explain: Option<&Path>) -> Re
         settle(&superuser).await?;
     }
     let people = world::people(&database, now).await?;
-    let portal = Portal { secure_cookies: false, usage: world::usage_settings() };
+    let portal = Portal { secure_cookies: false, usage: usage_settings() };
     // A pool of its own: the other one has connections that know other statements.
     let site = Site::serve(Database::connect(url, PoolLimits::default()).await?, portal)?;
     let stops = tour::stops(&site, &people).await?;

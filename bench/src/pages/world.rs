@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use accounts::{Role, UserName, sessions, users};
 use anyhow::{Context, Result};
 use billing::{
-    Buyer, Currency, InvoiceId, IssueError, Money, Party, PricePlan, budget, drafts, issue, period, plans,
-    quota,
+    Basis, Bill, Buyer, Currency, Desk, InvoiceId, IssueError, Money, Party, PricePlan, Series, Taxation,
+    budget, drafts, issue, period, plans, quota,
 };
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Span, Timestamp};
@@ -145,7 +145,21 @@ async fn invoice(
     let month = month(tenant, now, months_ago)?;
     let pieces = month.split_at(&plan.cuts(month));
     let usage = records::usage_of(database, tenant.id, &pieces, usage_settings(), now).await?;
-    match issue(database, tenant.id, plan, &usage, month, &seller(), now).await {
+    let (seller, series) = (seller(), Series::default());
+    let taxation = plan.tax().map(Taxation::fixed).context("the plan has no tax")?;
+    let bill = Bill {
+        invoice_id: InvoiceId::new(),
+        seller: &seller,
+        buyer: buyer(tenant),
+        plan,
+        usage: &usage,
+        samples: &[],
+        period: month,
+        exchange: None,
+        taxation: &taxation,
+    };
+    let desk = Desk { actor: "bench", series: &series };
+    match issue(database, tenant.id, bill, Basis::default(), &desk, now).await {
         Ok(_) => Ok(true),
         Err(IssueError::Nothing { .. }) => Ok(false),
         Err(error) => Err(error.into()),
@@ -157,14 +171,17 @@ async fn rate(database: &Database, tenant: &Tenant, plan: &PricePlan, now: Times
     let month = month(tenant, now, 0)?;
     let pieces = month.split_at(&plan.cuts(month));
     let usage = records::usage_of(database, tenant.id, &pieces, usage_settings(), now).await?;
-    let buyer = Buyer {
+    let document = billing::draft(InvoiceId::new(), &seller(), buyer(tenant), plan, &usage, month)?;
+    drafts::put(database, tenant.id, &document, now).await?;
+    Ok(())
+}
+
+fn buyer(tenant: &Tenant) -> Buyer {
+    Buyer {
         tenant: tenant.name.clone(),
         party: Party { name: tenant.display_name.clone(), ..Party::default() },
         time_zone: tenant.time_zone.clone(),
-    };
-    let document = billing::draft(InvoiceId::new(), &seller(), buyer, plan, &usage, month)?;
-    drafts::put(database, tenant.id, &document, now).await?;
-    Ok(())
+    }
 }
 
 async fn limit(database: &Database, tenant: &Tenant, now: Timestamp) -> Result<()> {
@@ -176,7 +193,7 @@ async fn limit(database: &Database, tenant: &Tenant, now: Timestamp) -> Result<(
 }
 
 fn seller() -> Party {
-    Party { name: "Seller".to_owned(), address: vec!["1 Sample Street".to_owned()], tax_number: None }
+    Party { name: "Seller".to_owned(), address: vec!["1 Sample Street".to_owned()], ..Party::default() }
 }
 
 /// Makes a user.
