@@ -13,6 +13,7 @@ mod keeping;
 mod limits;
 mod mail;
 mod nodes;
+pub mod plans;
 pub mod tenants;
 mod usage;
 mod webhooks;
@@ -75,6 +76,8 @@ async fn value(parts: &Parts, request: Request) -> Result<Value> {
             tenants::apply_plan(parts, &file, &text, rewrites_past).await
         }
         Request::PlanList {} => tenants::plans(parts).await,
+        Request::Plan(request) => plans::value(parts, request).await,
+        Request::Terms(request) => plans::of_terms(parts, request).await,
         Request::Node(request) => nodes::value(parts, request).await,
         Request::InspectNode {} => parts.inspect().await,
         Request::ReadingTake {} => usage::take_reading(parts).await,

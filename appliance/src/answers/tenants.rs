@@ -42,7 +42,8 @@ pub async fn create(parts: &Parts, new: New) -> Result<Value> {
 /// Bills a tenant by another plan.
 pub async fn set_plan(parts: &Parts, name: &str, plan: &str) -> Result<Value> {
     let tenant = registry::find_tenant(&parts.database, Scope::Provider, name).await?;
-    find_plan(parts, plan).await?;
+    let new = find_plan(parts, plan).await?;
+    super::plans::check_change(parts, tenant.id, &new).await?;
     registry::set_plan(&parts.database, tenant.id, Some(plan)).await?;
     Ok(json!({ "message": format!("Tenant {} is billed by {plan} from its next invoice on.", tenant.name) }))
 }
@@ -113,6 +114,7 @@ pub async fn apply_plan(parts: &Parts, file: &str, text: &str, rewrites_past: bo
     if !rewrites_past && let Some(old) = plans::get(&parts.database, plan.name()).await? {
         refuse_new_past(file, &old, &plan, Timestamp::now())?;
     }
+    super::plans::check_tenants(parts, &plan).await?;
     let applied = plans::apply(&parts.database, &plan, Timestamp::now()).await?;
     let message = match applied {
         plans::Applied::New { revision } => {

@@ -6,6 +6,7 @@
 pub mod args;
 mod output;
 mod password;
+mod plans;
 
 use std::path::{Path, PathBuf};
 
@@ -15,14 +16,14 @@ use self::args::{
     AlertCommand, Arguments, BackupCommand, BudgetCommand, CapacityArguments, Command, ConfigCommand,
     CreateArguments, DiskCommand, DocumentFormat, InspectCommand, InstanceCommand, InvoiceCommand,
     MailCommand, NicCommand, NodeCommand, NodeTokenCommand, PlanCommand, QuarantineCommand, QuotaCommand,
-    ReadingCommand, TenantCommand, TokenCommand, UpArguments, UsageCommand, UserCommand,
+    ReadingCommand, TenantCommand, TermsCommand, TokenCommand, UpArguments, UsageCommand, UserCommand,
     WebhookCommand,
 };
 use crate::config::{Config, default_data_dir};
 use crate::control::client::Client;
 use crate::control::request::{
-    AccountRequest, AlertRequest, BackupRequest, InstanceCreate, LimitRequest, MailRequest, NodeRequest,
-    QuarantineRequest, Request, WebhookRequest,
+    AccountRequest, AlertRequest, BackupRequest, InstanceCreate, LimitRequest, MailRequest, NodeRequest, PlanRequest,
+    QuarantineRequest, Request, TermsRequest, WebhookRequest,
 };
 use crate::nodes::role;
 use crate::{inspect, period, rate, up};
@@ -45,6 +46,8 @@ pub fn run(arguments: Arguments) -> Result<()> {
         Command::Config(ConfigCommand::Check(flags)) => check_config(&data_dir, &flags),
         Command::Config(ConfigCommand::Show(flags)) => show_config(&data_dir, &flags, json),
         Command::Plan(PlanCommand::Validate { file }) => rate::validate_plan(&file, json),
+        Command::Plan(PlanCommand::Diff { old, new }) => plans::compare(&data_dir, &old, &new, json),
+        Command::Plan(PlanCommand::Simulate(arguments)) => plans::simulate(&data_dir, arguments, json),
         Command::Invoice(InvoiceCommand::Show { number, format, output }) => {
             let request = Request::InvoiceShow { number, format };
             let bytes = runtime()?.block_on(async { Client::new(&data_dir)?.ask_bytes(&request).await })?;
@@ -97,7 +100,9 @@ fn request(command: Command) -> Result<Request> {
             let text = rate::read_plan(&file)?;
             Request::PlanApply { file: file.display().to_string(), text, rewrites_past: rewrite_past }
         }
+        Command::Plan(PlanCommand::Show { name }) => Request::Plan(PlanRequest::Show { name }),
         Command::Plan(_) => Request::PlanList {},
+        Command::Terms(command) => Request::Terms(terms(command)?),
         Command::Instance(command) => instance(command)?,
         Command::Node(command) => Request::Node(node(command)?),
         Command::Alert(AlertCommand::List { all }) => Request::Alert(AlertRequest::List { all }),
@@ -130,6 +135,16 @@ fn request(command: Command) -> Result<Request> {
         Command::Up(_) | Command::Inspect(_) | Command::Rate(_) | Command::Config(_) => {
             anyhow::bail!("this command needs no running Weir")
         }
+    })
+}
+
+fn terms(command: TermsCommand) -> Result<TermsRequest> {
+    Ok(match command {
+        TermsCommand::Apply { tenant, file } => {
+            let text = rate::read_terms(&file)?;
+            TermsRequest::Apply { tenant, file: file.display().to_string(), text }
+        }
+        TermsCommand::Show { tenant, plan } => TermsRequest::Show { tenant, with_plan: plan },
     })
 }
 

@@ -30,6 +30,15 @@ impl PricePlan {
         cuts.into_iter().filter(|at| period.start() < *at).collect()
     }
 
+    /// The plan as if the prices of `day` had held since `from`; `None` when the plan has none on that day. Days that are
+    /// written out (of a trial, of a fee that falls due once) stay.
+    #[must_use]
+    pub fn as_if(&self, day: Date, from: Timestamp) -> Option<Self> {
+        let version = self.versions.iter().rev().find(|version| version.from <= day)?;
+        let from = self.zone.to_datetime(from).date();
+        self.with_versions(vec![(from, version.terms.clone())])
+    }
+
     /// When a version's trial ends, if it has one: the beginning of the day in the plan's zone.
     #[must_use]
     pub fn trial_end(&self, version: &PlanVersion) -> Option<Timestamp> {

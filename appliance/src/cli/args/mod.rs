@@ -6,6 +6,7 @@ mod corrections;
 mod keeping;
 mod limits;
 mod nodes;
+mod plans;
 mod webhooks;
 
 use std::net::SocketAddr;
@@ -20,6 +21,7 @@ pub use self::corrections::{CorrectCommand, DimensionCommand};
 pub use self::keeping::{BackupCommand, QuarantineCommand};
 pub use self::limits::{BudgetCommand, CapacityArguments, MailCommand, QuotaCommand};
 pub use self::nodes::{JoinArguments, NodeCommand, NodeTokenCommand, RunArguments};
+pub use self::plans::{PlanCommand, RateArguments, SimulateArguments, TermsCommand, Treatment};
 pub use self::webhooks::WebhookCommand;
 
 /// Meters every KVM instance, rates the usage and bills it.
@@ -60,6 +62,9 @@ pub enum Command {
     /// What things cost
     #[command(subcommand)]
     Plan(PlanCommand),
+    /// What a single tenant pays otherwise than its plan says
+    #[command(subcommand)]
+    Terms(TermsCommand),
     /// Guests: make them, run them, say whose they are
     #[command(subcommand)]
     Instance(InstanceCommand),
@@ -184,26 +189,6 @@ pub enum TenantCommand {
         email: Option<String>,
     },
     /// All tenants
-    List,
-}
-
-/// `weir plan …`
-#[derive(Debug, Subcommand)]
-pub enum PlanCommand {
-    /// Check a plan file; nothing is stored
-    Validate {
-        /// A TOML file
-        file: PathBuf,
-    },
-    /// Check a plan file and store it
-    Apply {
-        /// A TOML file
-        file: PathBuf,
-        /// Let it change what time that has begun costs
-        #[arg(long)]
-        rewrite_past: bool,
-    },
-    /// All plans
     List,
 }
 
@@ -445,23 +430,6 @@ pub enum DocumentFormat {
     Html,
     /// For programs.
     Json,
-}
-
-/// `weir rate`
-#[derive(Debug, Args)]
-pub struct RateArguments {
-    /// A plan file (TOML)
-    #[arg(long, value_name = "FILE")]
-    pub plan: PathBuf,
-    /// A usage file (CSV): resource,instance_id,name,device,meter,window_start,window_end,quantity
-    #[arg(long, value_name = "FILE")]
-    pub usage: PathBuf,
-    /// Which time; a month is one of the plan's time zone
-    #[command(flatten)]
-    pub period: PeriodArguments,
-    /// Also write the draft as a document, by its ending: .pdf, .html or .json
-    #[arg(long, short, value_name = "FILE")]
-    pub output: Option<PathBuf>,
 }
 
 /// `weir config …`

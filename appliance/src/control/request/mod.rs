@@ -6,6 +6,7 @@ mod corrections;
 mod keeping;
 mod limits;
 mod nodes;
+mod plans;
 mod webhooks;
 
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ pub use self::corrections::{CorrectionRequest, DimensionRequest};
 pub use self::keeping::{BackupRequest, QuarantineRequest};
 pub use self::limits::{LimitRequest, MailRequest};
 pub use self::nodes::NodeRequest;
+pub use self::plans::{PlanRequest, TermsRequest};
 pub use self::webhooks::WebhookRequest;
 use crate::cli::args::DocumentFormat;
 
@@ -99,6 +101,10 @@ pub enum Request {
     },
     /// All plans.
     PlanList {},
+    /// Plans that are looked at before they hold.
+    Plan(PlanRequest),
+    /// Tenants' own terms.
+    Terms(TermsRequest),
     /// Makes an instance.
     InstanceCreate(InstanceCreate),
     /// Starts one.

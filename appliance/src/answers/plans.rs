@@ -1,0 +1,239 @@
+//! Price plans that are looked at before they hold, and tenants' own terms.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use billing::plan::diff::diff;
+use billing::store::terms;
+use billing::terms::TenantTerms;
+use billing::{InvoiceDocument, Money, PricePlan, account, drafts, plans};
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use metering::{TenantId, Window};
+use migrations::Scope;
+use serde_json::{Value, json};
+use usage::registry::{self, Tenant};
+
+use super::tenants::find_plan;
+use crate::control::request::{PeriodRequest, PlanRequest, TermsRequest};
+use crate::invoicing::{self, Prices, Tables};
+use crate::parts::Parts;
+use crate::period;
+
+/// Does what is asked of plans.
+pub async fn value(parts: &Parts, request: PlanRequest) -> Result<Value> {
+    match request {
+        PlanRequest::Show { name } => {
+            let plan = find_plan(parts, &name).await?;
+            Ok(json!({ "message": plan.source(), "name": plan.name(), "text": plan.source() }))
+        }
+        PlanRequest::Tenants { file, text } => {
+            let plan = PricePlan::parse(&file, text.as_bytes())?;
+            let names: Vec<_> = billed_by(parts, plan.name()).await?.into_iter().map(|t| t.name).collect();
+            Ok(json!({ "tenants": names, "message": format!("{} tenant(s)", names.len()) }))
+        }
+        PlanRequest::Simulate { file, text, period, tenant, as_of } => {
+            let plan = PricePlan::parse(&file, text.as_bytes())?;
+            simulate(parts, plan, &period, &tenant, as_of.as_deref()).await
+        }
+    }
+}
+
+/// Does what is asked of terms.
+pub async fn of_terms(parts: &Parts, request: TermsRequest) -> Result<Value> {
+    match request {
+        TermsRequest::Apply { tenant, file, text } => apply_terms(parts, &tenant, &file, &text).await,
+        TermsRequest::Show { tenant, with_plan } => show_terms(parts, &tenant, with_plan).await,
+    }
+}
+
+/// Refuses a plan that is to take over from another one in the middle of a period that runs in another currency: a draft
+/// has one currency.
+///
+/// # Errors
+/// It is so; the error says what to do instead.
+async fn check_currency(parts: &Parts, tenant: TenantId, plan: &PricePlan) -> Result<()> {
+    let own = account::get(&parts.database, Scope::Provider, tenant).await?.terms.currency;
+    let currency = own.unwrap_or(plan.currency());
+    let scope = Scope::Tenant(tenant.uuid());
+    let running = drafts::list(&parts.database, scope, Timestamp::now()).await?;
+    let Some(draft) = running.iter().find(|draft| draft.total.currency() != currency) else { return Ok(()) };
+    bail!(
+        "plan {} is in {}, and the running period of {} ({}) has come to {} so far; a period has one currency. Change it \
+         when that period is over and invoiced, or let the tenant go on paying in {}: weir tenant set-billing {} \
+         --currency {}",
+        plan.name(),
+        plan.currency(),
+        draft.tenant,
+        draft.period,
+        draft.total,
+        draft.total.currency(),
+        draft.tenant,
+        draft.total.currency()
+    )
+}
+
+/// Refuses a plan for a tenant that it does not go with: with its terms, or with the currency of its running period.
+///
+/// # Errors
+/// It is so.
+pub async fn check_change(parts: &Parts, tenant: TenantId, plan: &PricePlan) -> Result<()> {
+    if let Some(stored) = terms::get(&parts.database, Scope::Provider, tenant).await? {
+        plan.for_tenant(&stored.terms)?;
+    }
+    check_currency(parts, tenant, plan).await
+}
+
+/// Refuses a new revision of a plan that does not go with the tenants that it bills: with their terms, or with the currency
+/// of their running periods.
+///
+/// # Errors
+/// It is so; the first that it does not go with is named.
+pub async fn check_tenants(parts: &Parts, plan: &PricePlan) -> Result<()> {
+    for (tenant, terms) in terms::of_plan(&parts.database, plan.name()).await? {
+        plan.for_tenant(&terms).with_context(|| {
+            format!("tenant {tenant} has terms of its own (weir terms show {tenant}), which this plan breaks")
+        })?;
+    }
+    let old = plans::get(&parts.database, plan.name()).await?;
+    if old.is_some_and(|old| old.currency() != plan.currency()) {
+        for tenant in billed_by(parts, plan.name()).await? {
+            check_currency(parts, tenant.id, plan).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn apply_terms(parts: &Parts, tenant: &str, file: &str, text: &str) -> Result<Value> {
+    let tenant = registry::find_tenant(&parts.database, Scope::Provider, tenant).await?;
+    let own = TenantTerms::parse(file, text.as_bytes())?;
+    let Some(plan) = &tenant.plan_name else {
+        bail!(
+            "tenant {0} has no price plan that terms could change; give it one: weir tenant set-plan {0} PLAN",
+            tenant.name
+        );
+    };
+    find_plan(parts, plan).await?.for_tenant(&own)?;
+    let applied = terms::apply(&parts.database, tenant.id, &own, Timestamp::now()).await?;
+    let (revision, how) = match applied {
+        plans::Applied::New { revision } => (revision, "were stored"),
+        plans::Applied::Unchanged { revision } => (revision, "are stored already"),
+    };
+    let message = format!("The terms of {} {how} as revision {revision}.", tenant.name);
+    Ok(json!({ "message": message, "tenant": tenant.name, "revision": revision, "days": own.days() }))
+}
+
+async fn show_terms(parts: &Parts, tenant: &str, with_plan: bool) -> Result<Value> {
+    let tenant = registry::find_tenant(&parts.database, Scope::Provider, tenant).await?;
+    let stored = terms::get(&parts.database, Scope::Provider, tenant.id).await?;
+    let text = stored.as_ref().map_or("", |stored| stored.terms.source());
+    let effective = match (&tenant.plan_name, with_plan) {
+        (Some(plan), true) => {
+            let own = stored.as_ref().map(|stored| stored.terms.clone()).unwrap_or_default();
+            Some(find_plan(parts, plan).await?.for_tenant(&own)?.to_toml())
+        }
+        _ => None,
+    };
+    let message = match (&effective, &stored) {
+        (Some(effective), _) => effective.clone(),
+        (None, Some(_)) if !text.trim().is_empty() => text.to_owned(),
+        (None, _) => format!("{} pays what its plan says.", tenant.name),
+    };
+    Ok(json!({
+        "message": message,
+        "tenant": tenant.name,
+        "revision": stored.as_ref().map(|stored| stored.revision),
+        "applied_at": stored.as_ref().map(|stored| stored.applied_at),
+        "text": text,
+        "plan": tenant.plan_name,
+        "effective": effective,
+    }))
+}
+
+/// The tenants that a plan of this name bills; of a new name, all that are billed at all.
+async fn billed_by(parts: &Parts, name: &str) -> Result<Vec<Tenant>> {
+    let tenants = registry::tenants(&parts.database, Scope::Provider).await?;
+    let mut billed: Vec<Tenant> = tenants
+        .into_iter()
+        .filter(|tenant| tenant.id != TenantId::UNASSIGNED && tenant.plan_name.is_some())
+        .collect();
+    if billed.iter().any(|tenant| tenant.plan_name.as_deref() == Some(name)) {
+        billed.retain(|tenant| tenant.plan_name.as_deref() == Some(name));
+    }
+    Ok(billed)
+}
+
+async fn simulate(
+    parts: &Parts,
+    plan: PricePlan,
+    asked: &PeriodRequest,
+    tenant: &str,
+    as_of: Option<&str>,
+) -> Result<Value> {
+    let tenant = registry::find_tenant(&parts.database, Scope::Provider, tenant).await?;
+    let zone =
+        TimeZone::get(&tenant.time_zone).context("the tenant's time zone is not known to this machine")?;
+    let window = period::window(asked, &zone)?;
+    let (plan, version) = as_if(plan, window, as_of)?;
+    let tables = Tables::read(parts).await?;
+    let old = match &tenant.plan_name {
+        Some(name) => {
+            let plan = Arc::new(find_plan(parts, name).await?);
+            Some(rated(parts, &tables, &tenant, plan, window).await?)
+        }
+        None => None,
+    };
+    let new = rated(parts, &tables, &tenant, Arc::new(plan.clone()), window).await?;
+    let old_total = old.as_ref().map(|old| old.total).filter(|old| old.currency() == new.total.currency());
+    let difference =
+        old_total.and_then(|old| Money::exact(new.total.amount() - old.amount(), old.currency()).ok());
+    let changes = match &tenant.plan_name {
+        Some(name) => diff(&find_plan(parts, name).await?, &plan).len(),
+        None => 0,
+    };
+    Ok(json!({
+        "tenant": tenant.name,
+        "period": window,
+        "plan": plan.name(),
+        "version": version,
+        "old_total": old.as_ref().map(|old| old.total),
+        "new_total": new.total,
+        "difference": difference,
+        "changes": changes,
+        "old_lines": old.as_ref().map(|old| old.lines.len()),
+        "new_lines": new.lines.len(),
+    }))
+}
+
+/// The plan as it is to be tried: prices of a day for all of the period, when that is meant.
+fn as_if(plan: PricePlan, period: Window, as_of: Option<&str>) -> Result<(PricePlan, Option<Date>)> {
+    let day = match as_of {
+        Some(text) => Some(
+            text.parse::<Date>().with_context(|| format!("{text:?} is no day; write --as-of 2026-11-01"))?,
+        ),
+        // Prices that begin after the period are what somebody wants to see: it is last month that is rated.
+        None => plan
+            .versions()
+            .last()
+            .filter(|last| period.end() <= last.starts_at())
+            .map(billing::PlanVersion::from),
+    };
+    let Some(day) = day else { return Ok((plan, None)) };
+    let tried = plan.as_if(day, period.start()).with_context(|| {
+        format!("plan {} has no prices on {day}: its first version starts later", plan.name())
+    })?;
+    Ok((tried, Some(day)))
+}
+
+async fn rated(
+    parts: &Parts,
+    tables: &Tables,
+    tenant: &Tenant,
+    plan: Arc<PricePlan>,
+    period: Window,
+) -> Result<InvoiceDocument> {
+    let prices = Prices::of(parts, tenant.id, plan).await?;
+    let bill = invoicing::bill_of(parts, tables, tenant.clone(), prices, period).await?;
+    invoicing::preview(&bill)
+}
