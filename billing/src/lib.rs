@@ -6,6 +6,7 @@ pub mod budget;
 pub mod country;
 pub mod exchange;
 pub mod invoice;
+pub mod limits;
 pub mod money;
 pub mod period;
 pub mod plan;

@@ -87,3 +87,88 @@ CREATE TABLE idempotency_key (
 );
 CREATE INDEX idempotency_key_created_at ON idempotency_key (created_at);
 SELECT weir_enforce_tenant('idempotency_key');
+
+-- ---------------------------------------------------------------------------------------------------------------
+-- Allowances: so much of a meter, or of money, in a calendar month of the tenant, with thresholds on what was consumed and on
+-- what will have been by its end. A tenant sets its own, which notify; those of the provider may act, and are not the tenant's
+-- to change.
+
+-- One that was removed keeps its row, so that revisions never come back: crossings and mail are known by them.
+CREATE TABLE allowance (
+    tenant_id  uuid        NOT NULL REFERENCES tenant (tenant_id),
+    name       text        NOT NULL CHECK (name ~ '^[a-z0-9][a-z0-9-]{0,62}$'),
+    owner      text        NOT NULL CHECK (owner IN ('tenant', 'provider')),
+    meter      text        NULL,  -- NULL: money
+    quantity   numeric     NULL CHECK (0 < quantity),  -- in the meter's priced unit
+    amount     numeric     NULL CHECK (0 < amount),  -- with tax
+    currency   text        NULL CHECK (currency ~ '^[A-Z]{3}$'),
+    thresholds text[]      NOT NULL CHECK (cardinality(thresholds) BETWEEN 1 AND 16),  -- such as 'actual/100/stop'
+    revision   bigint      NOT NULL DEFAULT 1 CHECK (0 < revision),
+    changed_at timestamptz NOT NULL,
+    removed_at timestamptz NULL,
+    PRIMARY KEY (tenant_id, name),
+    CHECK (num_nulls(meter, quantity) IN (0, 2) AND num_nulls(amount, currency) IN (0, 2)),
+    CHECK (num_nonnulls(meter, amount) = 1),
+    CHECK (owner = 'provider' OR array_to_string(thresholds, ' ') !~ '/(suspend|stop)')
+);
+SELECT weir_enforce_tenant_read('allowance');
+CREATE POLICY weir_own_rows ON allowance TO weir_app
+    USING (owner = 'tenant' AND tenant_id = (SELECT weir_tenant_id()))
+    WITH CHECK (owner = 'tenant' AND tenant_id = (SELECT weir_tenant_id()));
+
+-- Each threshold is crossed once in a month; an allowance that is changed begins anew.
+CREATE TABLE allowance_crossing (
+    tenant_id    uuid        NOT NULL,
+    name         text        NOT NULL,
+    revision     bigint      NOT NULL,
+    period_start timestamptz NOT NULL,
+    basis        text        NOT NULL CHECK (basis IN ('actual', 'forecast')),
+    percent      integer     NOT NULL CHECK (0 < percent),
+    action       text        NOT NULL CHECK (action IN ('notify', 'suspend', 'stop')),
+    consumed     numeric     NOT NULL,  -- or forecast, then
+    allowed      numeric     NOT NULL,
+    unit         text        NOT NULL,
+    crossed_at   timestamptz NOT NULL,
+    PRIMARY KEY (tenant_id, name, revision, period_start, basis, percent),
+    FOREIGN KEY (tenant_id, name) REFERENCES allowance (tenant_id, name)
+);
+CREATE INDEX allowance_crossing_period_start ON allowance_crossing (tenant_id, period_start);
+SELECT weir_enforce_tenant_read('allowance_crossing');
+
+-- What is done about a crossing, until the month is over or the allowance is changed.
+CREATE TABLE limit_action (
+    action_id     uuid        PRIMARY KEY,
+    tenant_id     uuid        NOT NULL,
+    name          text        NOT NULL,
+    revision      bigint      NOT NULL,
+    basis         text        NOT NULL,
+    percent       integer     NOT NULL,
+    action        text        NOT NULL CHECK (action IN ('suspend', 'stop')),
+    period_start  timestamptz NOT NULL,
+    period_end    timestamptz NOT NULL CHECK (period_start < period_end),
+    since         timestamptz NOT NULL,
+    ended_at      timestamptz NULL,
+    ended_because text        NULL,
+    CHECK ((ended_at IS NULL) = (ended_because IS NULL)),
+    FOREIGN KEY (tenant_id, name, revision, period_start, basis, percent)
+        REFERENCES allowance_crossing (tenant_id, name, revision, period_start, basis, percent)
+);
+CREATE INDEX limit_action_open ON limit_action (tenant_id) WHERE ended_at IS NULL;
+SELECT weir_enforce_tenant_read('limit_action');
+
+-- Which instances it was done to: those are resumed when it ends, and no others.
+CREATE TABLE limit_action_instance (
+    action_id   uuid        NOT NULL REFERENCES limit_action (action_id),
+    instance_id uuid        NOT NULL,
+    tenant_id   uuid        NOT NULL REFERENCES tenant (tenant_id),
+    done_at     timestamptz NOT NULL,
+    undone_at   timestamptz NULL,
+    PRIMARY KEY (action_id, instance_id)
+);
+CREATE INDEX limit_action_instance_done ON limit_action_instance (action_id) WHERE undone_at IS NULL;
+SELECT weir_enforce_tenant_read('limit_action_instance');
+
+ALTER TABLE mail_outbox
+    DROP CONSTRAINT mail_outbox_kind_check,
+    ADD CONSTRAINT mail_outbox_kind_check
+        CHECK (kind IN ('invoice', 'budget', 'alert', 'test', 'dunning', 'wallet', 'allowance'));

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use metering::{TenantId, Window, micros};
 use migrations::{Database, Scope, Transaction};
 use rust_decimal::Decimal;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
@@ -18,6 +18,7 @@ use super::quotas::read_revision;
 use super::sql;
 use crate::budget::{Budget, Crossing, NoteError, SetError, crossed};
 use crate::money::{Currency, Money};
+use crate::webhooks::{self, EventType};
 
 /// The budget of `tenant`, if there is one that `scope` may see.
 ///
@@ -141,6 +142,8 @@ pub async fn note(
         if insert(&transaction, &crossing).await? {
             let mail = mail(&crossing, &tenant_name, period);
             outbox::put(&transaction, &mail, now).await?;
+            let about = about(&crossing, &tenant_name, period);
+            webhooks::emit(&transaction, EventType::BudgetCrossed, tenant, &about, now).await?;
             crossings.push(crossing);
         }
     }
@@ -226,10 +229,15 @@ async fn insert(transaction: &Transaction<'_>, crossing: &Crossing) -> Result<bo
 }
 
 fn mail(crossing: &Crossing, tenant_name: &str, period: Window) -> Mail {
-    let Crossing { tenant_id, period_start, budget_revision, threshold_percent, amount, spent, .. } =
-        *crossing;
+    let Crossing { tenant_id, period_start, budget_revision, threshold_percent, .. } = *crossing;
     let subject_key = format!("budget/{tenant_id}/{period_start}/{budget_revision}/{threshold_percent}");
-    let about = json!({
+    Mail::budget(tenant_id, subject_key, about(crossing, tenant_name, period))
+}
+
+/// The facts of a crossing, for its letter and its event.
+fn about(crossing: &Crossing, tenant_name: &str, period: Window) -> Value {
+    let Crossing { period_start, threshold_percent, amount, spent, .. } = *crossing;
+    json!({
         "tenant": tenant_name,
         "period_start": period_start.to_string(),
         "period_end": period.end().to_string(),
@@ -237,8 +245,7 @@ fn mail(crossing: &Crossing, tenant_name: &str, period: Window) -> Mail {
         "budget": amount.amount().to_string(),
         "spent": spent.amount().to_string(),
         "currency": amount.currency().code(),
-    });
-    Mail::budget(tenant_id, subject_key, about)
+    })
 }
 
 /// A tenant that is not there, or is another one than the scope's, is the same to whoever asks.

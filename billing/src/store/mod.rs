@@ -54,6 +54,7 @@ fails_like_the_store!(
     crate::invoice::correct::CorrectError,
     crate::invoice::issue::IssueError,
     crate::invoice::lifecycle::StepError,
+    crate::limits::allowances::SetError,
     crate::quota::QuotaError,
     crate::quota::SetError
 );

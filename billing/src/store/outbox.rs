@@ -35,6 +35,11 @@ impl Mail {
         Self { kind: "wallet", subject_key, tenant, about }
     }
 
+    /// A threshold of an allowance was crossed.
+    pub(crate) fn allowance(tenant: TenantId, subject_key: String, about: Value) -> Self {
+        Self { kind: "allowance", subject_key, tenant, about }
+    }
+
     /// A threshold of a budget was crossed.
     pub(crate) fn budget(tenant: TenantId, subject_key: String, about: Value) -> Self {
         Self { kind: "budget", subject_key, tenant, about }

@@ -6,7 +6,7 @@ use migrations::Scope;
 async fn every_statement_fits_the_schema() {
     let database = migrations::testing::database().await;
     let mut session = database.session().await.unwrap();
-    let all = [billing::store::sql::ALL, billing::store::invoice_sql::ALL, billing::books::sql::ALL].concat();
+    let all = [billing::store::sql::ALL, billing::store::invoice_sql::ALL, billing::books::sql::ALL, billing::limits::sql::ALL].concat();
     for (name, sql) in all {
         let transaction = session.begin(Scope::Provider).await.unwrap();
         let prepared = transaction.prepare_cached(sql).await;
@@ -20,6 +20,7 @@ fn no_statement_is_left_out() {
         ("", billing::store::sql::ALL),
         ("invoices", billing::store::invoice_sql::ALL),
         ("books", billing::books::sql::ALL),
+        ("limits", billing::limits::sql::ALL),
     ] {
         let files =
             std::fs::read_dir(std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/sql")).join(room))
@@ -36,7 +37,8 @@ fn no_statement_is_left_out() {
 /// All tables of this crate, as an SQL list.
 const TABLES: &str = "'invoice', 'invoice_line', 'invoice_series', 'price_plan', 'quota', 'instance_hold', 'draft', \
                       'budget', 'budget_crossing', 'mail_outbox', 'invoice_event', 'billing_run', 'billing_run_item', \
-                      'invoice_recheck'";
+                      'invoice_recheck', 'allowance', 'allowance_crossing', 'limit_action', 'limit_action_instance', \
+                      'webhook_event', 'webhook_endpoint', 'webhook_delivery'";
 
 #[tokio::test]
 async fn no_float_and_no_row_without_a_tenant_in_the_tables_of_billing() {
@@ -64,7 +66,7 @@ async fn no_float_and_no_row_without_a_tenant_in_the_tables_of_billing() {
         )
         .await
         .unwrap();
-    assert_eq!(rows.len(), 14);
+    assert_eq!(rows.len(), 21);
     for row in rows {
         let name: String = row.get("name");
         assert!(row.get::<_, bool>("forced"), "{name}");

@@ -1,0 +1,2 @@
+INSERT INTO limit_action (action_id, tenant_id, name, revision, basis, percent, action, period_start, period_end, since)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)

@@ -1,0 +1,5 @@
+SELECT name, owner, meter, quantity, amount, currency, thresholds, revision, changed_at
+FROM allowance
+WHERE tenant_id = $1 AND removed_at IS NULL
+ORDER BY name
+LIMIT $2

@@ -1,0 +1,3 @@
+SELECT name
+FROM tenant
+WHERE tenant_id = $1
