@@ -9,7 +9,8 @@ use testbed::guest::{DiskSpec, Guest, GuestSpec};
 use testbed::network::Network;
 use testbed::orders::{MIB, Order, Orders};
 
-use crate::support::{LIMIT, Truth, URI, Watch, id, instances, last_nic, tap, threads_and_ended};
+use crate::kernel_truth::{Truth, tap};
+use crate::support::{LIMIT, URI, Watch, id, instances, last_nic, threads_and_ended};
 
 /// So seldom that no reading but those of events is taken.
 const NEVER: Duration = Duration::from_secs(3_600);
