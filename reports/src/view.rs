@@ -27,7 +27,7 @@ const ADDRESS_ROWS_MAX: usize = 8;
 /// Longest title of a line: two rows of its column.
 const TITLE_MAX: usize = 90;
 /// Longest sentence of why a line is what it is.
-const WHY_MAX: usize = 240;
+const WHY_MAX: usize = 400;
 /// Longest name of an instance: one row of the appendix.
 const INSTANCE_NAME_MAX: usize = 64;
 /// Longest number of an invoice: it stands in the head of every page.
@@ -304,7 +304,8 @@ fn sums(document: &InvoiceDocument) -> (Vec<Sum>, Sum) {
         let name = shown_or(&tax.name, SHORT_MAX, "Tax");
         Sum { label: format!("{name} {percent} on {}", amount(tax.base).text), amount: amount(tax.amount) }
     }));
-    (sums, Sum { label: "Total".to_owned(), amount: amount(document.total) })
+    let label = if document.kind == DocumentKind::CreditNote { "Total credit" } else { "Total" };
+    (sums, Sum { label: label.to_owned(), amount: amount(document.total) })
 }
 
 fn whole_completeness(document: &InvoiceDocument) -> String {

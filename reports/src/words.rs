@@ -25,7 +25,11 @@ pub fn remarks(document: &InvoiceDocument) -> Vec<String> {
     let mut remarks: Vec<String> = Vec::new();
     let reason = document.reason.as_deref().map(|reason| format!("Reason: {reason}"));
     let untaxed = document.taxes.iter().filter_map(|tax| tax.reason.clone());
-    for remark in reason.into_iter().chain(untaxed).chain(document.notes.iter().cloned()) {
+    let converted = document.lines.iter().find_map(|line| line.conversion.as_ref()).map(|found| {
+        let (from, to) = (found.from.code(), document.currency.code());
+        format!("The plan's unit prices are in {from}, all amounts in {to}, at the exchange rate above.")
+    });
+    for remark in reason.into_iter().chain(converted).chain(untaxed).chain(document.notes.iter().cloned()) {
         if !remark.trim().is_empty() && !remarks.contains(&remark) {
             remarks.push(remark);
         }

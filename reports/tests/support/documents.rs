@@ -1,6 +1,9 @@
 //! Invoices that are hard to render, made from billing's samples.
 
-use billing::{Currency, InvoiceDocument, InvoiceLine, InvoiceStatus, Money, Party};
+use billing::{
+    Bill, Buyer, Currency, DocumentKind, DocumentRef, ExchangeRate, InvoiceDocument, InvoiceLine,
+    InvoiceStatus, Money, Party, PricePlan,
+};
 use metering::InstanceId;
 use rust_decimal::Decimal;
 
@@ -16,7 +19,136 @@ pub fn all() -> Vec<(&'static str, InvoiceDocument)> {
         ("void", void()),
         ("yen", in_currency("JPY")),
         ("dinar", in_currency("BHD")),
+        ("rich", rich()),
+        ("credit", credit_note()),
     ]
+}
+
+/// A plan with everything that makes lines look different.
+const RICH_PLAN: &str = r#"
+name = "business"
+currency = "EUR"
+time_zone = "Europe/Zurich"
+[tax]
+name = "VAT"
+rate = "0.081"
+[[version]]
+from = "2026-01-01"
+[[version.rate_card]]
+meter = "vcpu_ms"
+unit_price = "0.012"
+time_of_use = [{ name = "night", from = "22:00", to = "06:00", unit_price = "0.006" }]
+[[version.rate_card]]
+meter = "memory_kib_s"
+unit_price = "0.004"
+[[version.rate_card]]
+name = "internal"
+title = "Network, internal"
+meter = "net_tx_bytes"
+only = { network = ["internal"] }
+unit_price = "0"
+[[version.rate_card]]
+name = "internet"
+meter = "net_tx_bytes"
+included = "100"
+graduated = [
+    { up_to = "500", unit_price = "0.02" },
+    { up_to = "2000", unit_price = "0.015" },
+    { unit_price = "0.01" },
+]
+[[version.commitment]]
+name = "reserved"
+title = "Reserved memory"
+card = "memory_kib_s"
+quantity = "4000"
+unit_price = "0.0025"
+unused = "true_up"
+[[version.fee]]
+name = "support"
+title = "Support, business hours"
+amount = "49.00"
+[[version.fee]]
+name = "managed"
+title = "Managed service"
+percentage = "10"
+[[version.discount]]
+name = "loyal"
+title = "Loyalty discount, 5 %"
+percentage = "5"
+"#;
+
+/// Hours of one instance with a NIC on each network: day and night, tiers, a commitment, fees, a discount, another currency.
+pub fn rich() -> InvoiceDocument {
+    let mut usage =
+        String::from("resource,instance_id,name,device,meter,window_start,window_end,quantity,dim:network\n");
+    let id = "00000000-0000-7000-8000-000000000001";
+    let windows =
+        [("2026-09-30T22:00:00Z", "2026-10-01T04:00:00Z"), ("2026-10-01T04:00:00Z", "2026-10-01T20:00:00Z")];
+    for (from, to) in windows {
+        let vcpus = if from.starts_with("2026-09") { 43_200_000_u64 } else { 115_200_000 };
+        usage += &format!("instance,{id},web,,vcpu_ms,{from},{to},{vcpus}\n");
+        usage += &format!("instance,{id},web,,memory_kib_s,{from},{to},{}\n", 5_000_000_000_000_u64);
+        usage += &format!(
+            "nic,{id},web,52:54:00:00:00:01,net_tx_bytes,{from},{to},{},internet\n",
+            1_700_000_000_000_u64
+        );
+        usage += &format!(
+            "nic,{id},web,52:54:00:00:00:02,net_tx_bytes,{from},{to},{},internal\n",
+            90_000_000_000_u64
+        );
+    }
+    let usage: String = usage
+        .lines()
+        .map(|row| row.to_owned() + if row.matches(',').count() < 8 { ",\n" } else { "\n" })
+        .collect();
+    let usage = billing::usage_file::parse("usage.csv", usage.as_bytes()).expect("the usage is right");
+    let plan = PricePlan::parse("plan.toml", RICH_PLAN.as_bytes()).expect("the plan is right");
+    let period = billing::period::month("2026-10", plan.time_zone()).expect("a month");
+    let exchange = ExchangeRate {
+        from: plan.currency(),
+        to: Currency::parse("CHF").expect("a currency"),
+        rate: "0.9312".parse().expect("a decimal"),
+        valid_from: "2026-10-30".parse().expect("a day"),
+        source: "ECB".to_owned(),
+    };
+    let sample = InvoiceDocument::sample();
+    let taxation = billing::Taxation::fixed(plan.tax().expect("the plan has a tax"));
+    let bill = Bill {
+        invoice_id: sample.invoice_id,
+        seller: &sample.seller,
+        buyer: Buyer {
+            tenant: sample.tenant.clone(),
+            party: sample.buyer.clone(),
+            time_zone: "Europe/Zurich".to_owned(),
+        },
+        plan: &plan,
+        usage: &usage,
+        samples: &[],
+        period,
+        exchange: Some(&exchange),
+        taxation: &taxation,
+    };
+    let mut document = bill.draft().expect("it can be rated");
+    document.number = Some("INV-2026-000043".to_owned());
+    document.status = InvoiceStatus::Issued;
+    document.issued_at = Some(period.end());
+    document.due_on = Some("2026-11-15".parse().expect("a day"));
+    document
+}
+
+/// The same, taken back.
+pub fn credit_note() -> InvoiceDocument {
+    let mut document = rich();
+    document.corrects = Some(DocumentRef {
+        number: document.number.replace("CN-2026-000001".to_owned()).expect("it has one"),
+        invoice_id: document.invoice_id,
+        issued_at: document.issued_at,
+    });
+    document.kind = DocumentKind::CreditNote;
+    document.due_on = None;
+    document.reason = Some("Readings of 14 October came in late.".to_owned());
+    document.notes = vec!["Reverse charge: the buyer owes the tax.".to_owned()];
+    document
 }
 
 /// 60 lines and 40 instances with ten meters each: several pages.
