@@ -1,17 +1,27 @@
-//! From a period to an invoice: waits for readings, derives usage, cuts the period at price changes, and lets
-//! billing rate and issue. The steps are other crates'; the order is this one's.
+//! From a period to an invoice: waits for readings, derives usage, cuts the period where prices or taxes change, finds the
+//! prices, taxes and exchange rates that hold for the tenant, and lets billing rate and issue. The steps are other crates';
+//! the order is this one's. Whole months of all tenants are [`crate::billing_run`]'s matter.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use billing::{Buyer, InvoiceDocument, IssueError, Issued, Party, PricePlan, draft, issue};
+use billing::account::{self, BillingAccount};
+use billing::store::tax_tables::{self, TableInForce};
+use billing::store::{exchange_rates, terms};
+use billing::{
+    Basis, Bill as Bills, Buyer, Desk, ExchangeRate, InvoiceDocument, IssueError, Issued, Party, PriceModel,
+    PricePlan, Series, Taxation, issue,
+};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use metering::{TenantId, UsageRecord, Window};
+use metering::{Sample, TenantId, UsageRecord, Window, WindowLength};
 use migrations::Scope;
+use tokio::sync::Mutex;
 use usage::readings::Behind;
 use usage::registry::Tenant;
-use usage::{derivation, readings, records, registry};
+use usage::{derivation, readings, registry};
 
 use crate::answers::tenants::find_plan;
 use crate::control::request::PeriodRequest;
@@ -40,54 +50,170 @@ pub async fn tenants(parts: &Parts, only: Option<&str>) -> Result<Vec<Tenant>> {
     Ok(tenants)
 }
 
+/// What many bills have in common, read once: plans by name, and the tax table.
+pub struct Tables {
+    plans: Mutex<BTreeMap<String, Arc<PricePlan>>>,
+    taxes: Option<TableInForce>,
+}
+
+impl Tables {
+    /// As they are now.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn read(parts: &Parts) -> Result<Self> {
+        let taxes = tax_tables::get(&parts.database).await?;
+        Ok(Self { plans: Mutex::new(BTreeMap::new()), taxes })
+    }
+
+    async fn plan(&self, parts: &Parts, name: &str) -> Result<Arc<PricePlan>> {
+        let mut plans = self.plans.lock().await;
+        if let Some(plan) = plans.get(name) {
+            return Ok(Arc::clone(plan));
+        }
+        let plan = Arc::new(find_plan(parts, name).await?);
+        plans.insert(name.to_owned(), Arc::clone(&plan));
+        Ok(plan)
+    }
+}
+
 /// What a tenant is to be billed for: everything that rating needs.
 pub struct Bill {
     tenant: Tenant,
-    plan: PricePlan,
+    account: BillingAccount,
+    /// With the tenant's own terms worked in.
+    plan: Arc<PricePlan>,
+    basis: Basis,
+    taxation: Taxation,
+    exchange: Option<ExchangeRate>,
+    seller: Party,
     period: Window,
     usage: Vec<UsageRecord>,
+    samples: Vec<Sample>,
 }
 
-/// Gathers a tenant's bill of a period.
+/// The prices that hold for a tenant: the plan's, with its own terms worked in.
+pub struct Prices {
+    plan: Arc<PricePlan>,
+    terms_revision: Option<i32>,
+}
+
+impl Prices {
+    /// These.
+    #[must_use]
+    pub const fn given(plan: Arc<PricePlan>, terms_revision: Option<i32>) -> Self {
+        Self { plan, terms_revision }
+    }
+
+    /// Of a plan, for a tenant.
+    ///
+    /// # Errors
+    /// The terms do not fit the plan.
+    pub async fn of(parts: &Parts, tenant: TenantId, plan: Arc<PricePlan>) -> Result<Self> {
+        let Some(stored) = terms::get(&parts.database, Scope::Provider, tenant).await? else {
+            return Ok(Self { plan, terms_revision: None });
+        };
+        let plan = Arc::new(plan.for_tenant(&stored.terms)?);
+        Ok(Self { plan, terms_revision: Some(stored.revision) })
+    }
+}
+
+/// Gathers a tenant's bill of a period, under the plan in force.
 ///
 /// # Errors
-/// The tenant has no plan, or the period is none.
-pub async fn gather(parts: &Parts, tenant: Tenant, asked: &PeriodRequest) -> Result<Bill> {
-    let (_, plan, period, pieces) = cut(parts, &tenant, asked).await?;
-    let usage = records::usage_of(&parts.database, tenant.id, &pieces, parts.usage, Timestamp::now()).await?;
-    Ok(Bill { tenant, plan, period, usage })
-}
-
-/// The same for a month that still runs: from the sums by day, which is a hundredth of the work.
-///
-/// # Errors
-/// The tenant has no plan, or the period is none.
-pub async fn gather_running(parts: &Parts, tenant: Tenant, month: &str) -> Result<Bill> {
-    let asked = PeriodRequest::Month(month.to_owned());
-    let (zone, plan, period, pieces) = cut(parts, &tenant, &asked).await?;
-    let now = Timestamp::now();
-    let usage = records::usage_by_days(&parts.database, tenant.id, &zone, &pieces, parts.usage, now).await?;
-    Ok(Bill { tenant, plan, period, usage })
-}
-
-/// The period, and its pieces between changes of prices.
-async fn cut(
-    parts: &Parts,
-    tenant: &Tenant,
-    asked: &PeriodRequest,
-) -> Result<(TimeZone, PricePlan, Window, Vec<Window>)> {
-    let (zone, period) = period_of(tenant, asked)?;
+/// The tenant has no plan, the period is none, or there is no tax or exchange rate for it.
+pub async fn gather(parts: &Parts, tables: &Tables, tenant: Tenant, asked: &PeriodRequest) -> Result<Bill> {
+    let (zone, period) = period_of(&tenant, asked)?;
     let Some(plan_name) = &tenant.plan_name else {
         bail!("tenant {0} has no price plan; give it one: weir tenant set-plan {0} PLAN", tenant.name);
     };
-    let plan = find_plan(parts, plan_name).await?;
-    let cuts = plan.cuts(period);
+    let prices = Prices::of(parts, tenant.id, tables.plan(parts, plan_name).await?).await?;
     if matches!(asked, PeriodRequest::Month(_)) {
         // A custom period may cut windows: its edges are derived from the readings. A month never should.
+        let cuts = prices.plan.cuts(period);
         billing::period::check_aligned(period, &cuts, &zone, parts.usage.window)?;
     }
+    bill_of(parts, tables, tenant, prices, period).await
+}
+
+/// The same under prices that are given.
+///
+/// # Errors
+/// There is no tax or exchange rate for it.
+pub async fn bill_of(
+    parts: &Parts,
+    tables: &Tables,
+    tenant: Tenant,
+    prices: Prices,
+    period: Window,
+) -> Result<Bill> {
+    let rated_at = Timestamp::now();
+    let Prices { plan, terms_revision } = prices;
+    let account = account::get(&parts.database, Scope::Provider, tenant.id).await?;
+    let table = tables.taxes.as_ref().map(|taxes| &taxes.table);
+    let taxation = Taxation::resolve(table, &plan, &account, period, plan.time_zone())?;
+    let exchange = exchange(parts, &plan, &account, period).await?;
+    let mut cuts = plan.cuts(period);
+    cuts.extend(taxation.cuts(period));
+    cuts.sort_unstable();
+    cuts.dedup();
     let pieces = period.split_at(&cuts);
-    Ok((zone, plan, period, pieces))
+    let usage = usage::usage_of_period(&parts.database, tenant.id, &pieces, parts.usage, rated_at).await?;
+    let samples = samples(parts, &tenant, &plan, period, rated_at).await?;
+    let seller = seller(parts, tables);
+    let basis = Basis { terms_revision, rated_at: Some(rated_at), cutoff_at: cutoff(parts, period) };
+    Ok(Bill { tenant, account, plan, basis, taxation, exchange, seller, period, usage, samples })
+}
+
+/// The rate at which the plan's prices become the tenant's currency: the one of the period's last day, so that rating again
+/// finds the same one.
+async fn exchange(
+    parts: &Parts,
+    plan: &PricePlan,
+    account: &BillingAccount,
+    period: Window,
+) -> Result<Option<ExchangeRate>> {
+    let Some(currency) = account.terms.currency.filter(|currency| *currency != plan.currency()) else {
+        return Ok(None);
+    };
+    let last = period.end().to_zoned(plan.time_zone().clone()).date();
+    let last = if last == period.start().to_zoned(plan.time_zone().clone()).date() {
+        last
+    } else {
+        last.yesterday()?
+    };
+    let mut session = parts.database.session().await?;
+    let transaction = session.begin(Scope::Provider).await?;
+    Ok(Some(exchange_rates::in_force(&transaction, plan.currency(), currency, last).await??))
+}
+
+/// What was used in each interval, for the cards whose price looks at rates.
+async fn samples(
+    parts: &Parts,
+    tenant: &Tenant,
+    plan: &PricePlan,
+    period: Window,
+    now: Timestamp,
+) -> Result<Vec<Sample>> {
+    let mut wanted = std::collections::BTreeSet::new();
+    for piece in period.split_at(&plan.cuts(period)) {
+        let Some(version) = plan.version_at(piece.start()) else { continue };
+        for card in version.rate_cards() {
+            if let PriceModel::Percentile { interval_s, .. } = card.price {
+                wanted.insert((card.meter, interval_s));
+            }
+        }
+    }
+    let mut all = Vec::new();
+    for (meter, interval_s) in wanted {
+        let interval = WindowLength::new(Duration::from_secs(interval_s.into()))?;
+        let until = Window::new(period.start(), now.clamp(period.start(), period.end()));
+        let Ok(until) = until else { continue };
+        all.extend(
+            usage::samples(&parts.database, tenant.id, meter, until, interval, parts.usage, now).await?,
+        );
+    }
+    Ok(all)
 }
 
 /// What became of a bill.
@@ -98,17 +224,84 @@ pub enum Outcome {
     Nothing(String),
 }
 
+impl Bill {
+    /// As billing takes it.
+    #[must_use]
+    pub fn for_billing(&self) -> Bills<'_> {
+        let buyer = Buyer {
+            tenant: self.tenant.name.clone(),
+            party: Party {
+                name: self.tenant.display_name.clone(),
+                address: self.tenant.address.clone(),
+                country: self.account.terms.country.map(|country| country.code().to_owned()),
+                tax_number: self.tenant.tax_number.clone(),
+            },
+            time_zone: self.tenant.time_zone.clone(),
+        };
+        Bills {
+            invoice_id: billing::InvoiceId::new(),
+            seller: &self.seller,
+            buyer,
+            plan: &self.plan,
+            usage: &self.usage,
+            samples: &self.samples,
+            period: self.period,
+            exchange: self.exchange.as_ref(),
+            taxation: &self.taxation,
+        }
+    }
+
+    /// Why there is nothing to invoice whatever the plan says: fees, too, are for those who use something, or whose billing
+    /// account says since when they are billed.
+    #[must_use]
+    pub fn is_for_nobody(&self) -> Option<String> {
+        let zone = self.plan.time_zone();
+        let (name, period) = (&self.tenant.name, self.period);
+        match self.account.terms.starts_on {
+            None if self.usage.is_empty() => Some(format!(
+                "tenant {name} used nothing in {period}, and its billing account does not say since when it is billed"
+            )),
+            Some(day) if day.to_zoned(zone.clone()).is_ok_and(|start| period.end() <= start.timestamp()) => {
+                Some(format!("tenant {name} is billed from {day} on"))
+            }
+            _ => None,
+        }
+    }
+
+    /// What it stands on.
+    #[must_use]
+    pub const fn basis(&self) -> Basis {
+        self.basis
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub const fn tenant(&self) -> &Tenant {
+        &self.tenant
+    }
+}
+
+/// How invoices are numbered here.
+///
+/// # Errors
+/// The setting is not right, which the start has checked.
+pub fn series(parts: &Parts) -> Result<Series> {
+    let billing = &parts.config.billing;
+    Ok(Series::new(&billing.series, &billing.credit_note_series)?)
+}
+
 /// Issues it, or finds that it was issued before.
 ///
 /// # Errors
 /// See [`billing::IssueError`].
-pub async fn issue_bill(parts: &Parts, bill: &Bill) -> Result<Outcome> {
-    let seller = seller(parts);
+pub async fn issue_bill(parts: &Parts, bill: &Bill, actor: &str) -> Result<Outcome> {
+    let series = series(parts)?;
+    let desk = Desk { actor, series: &series };
     let mut tries = 0;
     loop {
         tries += 1;
         let (tenant, now) = (bill.tenant.id, Timestamp::now());
-        match issue(&parts.database, tenant, &bill.plan, &bill.usage, bill.period, &seller, now).await {
+        match issue(&parts.database, tenant, bill.for_billing(), bill.basis, &desk, now).await {
             Err(error) if error.is_transient() && tries < ISSUE_TRIES => {
                 tokio::time::sleep(LOOK * tries).await
             }
@@ -122,19 +315,14 @@ pub async fn issue_bill(parts: &Parts, bill: &Bill) -> Result<Outcome> {
 ///
 /// # Errors
 /// The usage cannot be rated.
-pub fn preview(parts: &Parts, bill: &Bill) -> Result<InvoiceDocument> {
-    let buyer = Buyer {
-        tenant: bill.tenant.name.clone(),
-        party: Party {
-            name: bill.tenant.display_name.clone(),
-            address: bill.tenant.address.clone(),
-            country: None,
-            tax_number: bill.tenant.tax_number.clone(),
-        },
-        time_zone: bill.tenant.time_zone.clone(),
-    };
-    let id = billing::InvoiceId::new();
-    Ok(draft(id, &seller(parts), buyer, &bill.plan, &bill.usage, bill.period)?)
+pub fn preview(bill: &Bill) -> Result<InvoiceDocument> {
+    Ok(bill.for_billing().draft()?)
+}
+
+/// When the grace period of `period` is over: until then late readings flow in by themselves.
+#[must_use]
+pub fn cutoff(parts: &Parts, period: Window) -> Option<Timestamp> {
+    period.end().checked_add(parts.config.billing.grace.0).ok()
 }
 
 /// Waits until every node that was not removed has reported past the period's end (and is given up on after `wait`), then
@@ -213,19 +401,22 @@ pub fn end_of(tenant: &Tenant, asked: &PeriodRequest) -> Result<Timestamp> {
 }
 
 /// The tenant's zone, and the period in it.
-fn period_of(tenant: &Tenant, asked: &PeriodRequest) -> Result<(TimeZone, Window)> {
+///
+/// # Errors
+/// The period is none.
+pub fn period_of(tenant: &Tenant, asked: &PeriodRequest) -> Result<(TimeZone, Window)> {
     let zone =
         TimeZone::get(&tenant.time_zone).context("the tenant's time zone is not known to this machine")?;
     let period = period::window(asked, &zone)?;
     Ok((zone, period))
 }
 
-fn seller(parts: &Parts) -> Party {
+fn seller(parts: &Parts, tables: &Tables) -> Party {
     let seller = &parts.config.billing.seller;
     Party {
         name: seller.name.clone(),
         address: seller.address.clone(),
-        country: None,
+        country: tables.taxes.as_ref().map(|taxes| taxes.table.seller().country.code().to_owned()),
         tax_number: seller.tax_number.clone(),
     }
 }

@@ -2,6 +2,7 @@
 
 mod answers;
 mod api;
+mod billing_run;
 mod causes;
 mod cli;
 mod config;
@@ -15,6 +16,7 @@ mod nodes;
 mod parts;
 mod period;
 mod rate;
+mod rerating;
 mod spending;
 mod up;
 

@@ -35,6 +35,8 @@ pub struct Parts {
     pub ingested: Arc<Notify>,
     /// Rung when mail has become due.
     pub mail_due: Arc<Notify>,
+    /// Rung when a billing run was asked for.
+    pub billing_due: Arc<Notify>,
     /// What this node is called.
     pub node_name: String,
     /// Where further nodes are let in; `None`: nowhere.
@@ -77,6 +79,7 @@ impl Parts {
             usage: UsageSettings { window, tolerance: interval * TOLERANCE_INTERVALS / TOLERANCE_DIVISOR },
             ingested: Arc::new(Notify::new()),
             mail_due: Arc::new(Notify::new()),
+            billing_due: Arc::new(Notify::new()),
             node_name,
             door,
             reader,

@@ -10,11 +10,9 @@ use metering::Window;
 use tracing::{error, info, warn};
 use usage::registry::Tenant;
 
-use crate::invoicing;
+use crate::control::request::PeriodRequest;
+use crate::invoicing::{self, Tables};
 use crate::parts::Parts;
-
-/// A month that has just ended is rated on for so long: its last readings come in, and they may cross a budget.
-const AFTER_THE_MONTH: SignedDuration = SignedDuration::from_hours(24);
 
 /// The month of the tenant's zone in which `now` lies.
 ///
@@ -31,29 +29,38 @@ pub fn running_month(tenant: &Tenant, now: Timestamp) -> Result<Window> {
 /// # Errors
 /// The tenants could not be read.
 pub async fn rate_running_months(parts: &Parts, now: Timestamp) -> Result<()> {
+    let tables = Tables::read(parts).await?;
     for tenant in invoicing::tenants(parts, None).await? {
         let name = tenant.name.clone();
-        if let Err(failure) = rate_months_of(parts, tenant, now).await {
+        if let Err(failure) = rate_months_of(parts, &tables, tenant, now).await {
             error!(tenant = %name, "the running month was not rated: {failure:#}");
         }
     }
     Ok(())
 }
 
-async fn rate_months_of(parts: &Parts, tenant: Tenant, now: Timestamp) -> Result<()> {
+/// A month that has ended is rated on until its grace period is over: its last readings come in, and they may cross a budget.
+async fn rate_months_of(parts: &Parts, tables: &Tables, tenant: Tenant, now: Timestamp) -> Result<()> {
     let zone = TimeZone::get(&tenant.time_zone)?;
     let running = month_name(&zone, now);
-    let before = month_name(&zone, now.saturating_sub(AFTER_THE_MONTH)?);
+    let grace = SignedDuration::try_from(parts.config.billing.grace.0)?;
+    let before = month_name(&zone, now.saturating_sub(grace)?);
     if before != running {
-        rate_month(parts, tenant.clone(), &before, now).await?;
+        rate_month(parts, tables, tenant.clone(), &before, now).await?;
     }
-    rate_month(parts, tenant, &running, now).await
+    rate_month(parts, tables, tenant, &running, now).await
 }
 
-async fn rate_month(parts: &Parts, tenant: Tenant, month: &str, now: Timestamp) -> Result<()> {
+async fn rate_month(
+    parts: &Parts,
+    tables: &Tables,
+    tenant: Tenant,
+    month: &str,
+    now: Timestamp,
+) -> Result<()> {
     let (tenant_id, name) = (tenant.id, tenant.name.clone());
-    let bill = invoicing::gather_running(parts, tenant, month).await?;
-    let document = invoicing::preview(parts, &bill)?;
+    let bill = invoicing::gather(parts, tables, tenant, &PeriodRequest::Month(month.to_owned())).await?;
+    let document = invoicing::preview(&bill)?;
     drafts::put(&parts.database, tenant_id, &document, now).await?;
     let noted = budget::note(&parts.database, tenant_id, document.service_period, document.total, now).await;
     match noted {
@@ -73,6 +80,6 @@ async fn rate_month(parts: &Parts, tenant: Tenant, month: &str, now: Timestamp) 
 }
 
 /// `2026-11`
-fn month_name(zone: &TimeZone, at: Timestamp) -> String {
+pub fn month_name(zone: &TimeZone, at: Timestamp) -> String {
     at.to_zoned(zone.clone()).strftime("%Y-%m").to_string()
 }

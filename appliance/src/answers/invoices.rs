@@ -12,9 +12,12 @@ use super::{Answer, tenants};
 use crate::cli::args::DocumentFormat;
 use crate::config::Seller;
 use crate::control::request::PeriodRequest;
-use crate::invoicing::Outcome;
+use crate::invoicing::{Outcome, Tables};
 use crate::parts::Parts;
 use crate::{documents, invoicing};
+
+/// The actor of what is done on the control channel: whoever may use it is the operator of the machine.
+pub const COMMAND_LINE: &str = "command line";
 
 /// What is to be invoiced.
 pub struct Asked {
@@ -29,9 +32,10 @@ pub async fn issue(parts: &Parts, asked: &Asked) -> Result<Value> {
     let payers = invoicing::tenants(parts, asked.tenant.as_deref()).await?;
     let wait = Duration::from_secs(asked.wait_seconds);
     let (mut documents, mut notes, mut failures) = (Vec::new(), Vec::new(), Vec::new());
+    let tables = Tables::read(parts).await?;
     for tenant in payers {
         let name = tenant.name.clone();
-        match one(parts, tenant, asked, wait).await {
+        match one(parts, &tables, tenant, asked, wait).await {
             Ok((document, note)) => {
                 documents.extend(document.as_ref().map(document_value).transpose()?);
                 notes.extend(note);
@@ -89,6 +93,7 @@ pub async fn show(parts: &Parts, number: &str, format: DocumentFormat) -> Result
 /// One tenant's invoice, and a note if there is something to say about it.
 async fn one(
     parts: &Parts,
+    tables: &Tables,
     tenant: Tenant,
     asked: &Asked,
     wait: Duration,
@@ -96,11 +101,11 @@ async fn one(
     if !asked.preview {
         invoicing::settle_usage(parts, invoicing::end_of(&tenant, &asked.period)?, wait).await?;
     }
-    let bill = invoicing::gather(parts, tenant, &asked.period).await?;
+    let bill = invoicing::gather(parts, tables, tenant, &asked.period).await?;
     if asked.preview {
-        return Ok((Some(invoicing::preview(parts, &bill)?), None));
+        return Ok((Some(invoicing::preview(&bill)?), None));
     }
-    let issued = match invoicing::issue_bill(parts, &bill).await? {
+    let issued = match invoicing::issue_bill(parts, &bill, COMMAND_LINE).await? {
         Outcome::Issued(issued) => issued,
         Outcome::Nothing(why) => return Ok((None, Some(why))),
     };

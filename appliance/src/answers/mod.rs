@@ -5,6 +5,8 @@
 
 mod accounts;
 mod alerts;
+mod billing;
+mod books;
 mod capacity;
 mod corrections;
 mod instances;
@@ -65,6 +67,7 @@ async fn value(parts: &Parts, request: Request) -> Result<Value> {
         Request::TenantSetEmail { name, email } => tenants::set_email(parts, &name, email.as_deref()).await,
         Request::TenantList {} => tenants::list(parts).await,
         Request::Account(request) => accounts::value(parts, request).await,
+        Request::Books(request) => books::value(parts, request).await,
         Request::Limit(request) => limits::value(parts, request).await,
         Request::Capacity {} => capacity::value(parts).await,
         Request::Mail(request) => mail::value(parts, request).await,
@@ -89,6 +92,7 @@ async fn value(parts: &Parts, request: Request) -> Result<Value> {
             let asked = invoices::Asked { period, tenant, wait_seconds, preview };
             invoices::issue(parts, &asked).await
         }
+        Request::Billing(request) => billing::value(parts, request).await,
         Request::InvoiceList { tenant } => invoices::list(parts, tenant.as_deref()).await,
         Request::InvoiceShow { .. } | Request::CapacityPdf {} => anyhow::bail!("a document is not JSON"),
         other => instances::value(parts, other).await,

@@ -4,7 +4,9 @@
 //! validate`, `config` and `bench` work by themselves.
 
 pub mod args;
+mod books;
 mod output;
+mod running;
 mod password;
 mod plans;
 
@@ -13,7 +15,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use self::args::{
-    AlertCommand, Arguments, BackupCommand, BudgetCommand, CapacityArguments, Command, ConfigCommand,
+    AlertCommand, Arguments, BackupCommand, BillingCommand, ChosenArguments, BudgetCommand, CapacityArguments, Command, ConfigCommand,
     CreateArguments, DiskCommand, DocumentFormat, InspectCommand, InstanceCommand, InvoiceCommand,
     MailCommand, NicCommand, NodeCommand, NodeTokenCommand, PlanCommand, QuarantineCommand, QuotaCommand,
     ReadingCommand, TenantCommand, TermsCommand, TokenCommand, UpArguments, UsageCommand, UserCommand,
@@ -22,7 +24,7 @@ use self::args::{
 use crate::config::{Config, default_data_dir};
 use crate::control::client::Client;
 use crate::control::request::{
-    AccountRequest, AlertRequest, BackupRequest, InstanceCreate, LimitRequest, MailRequest, NodeRequest, PlanRequest,
+    AccountRequest, AlertRequest, BackupRequest, BillingRequest, Chosen, InstanceCreate, LimitRequest, MailRequest, NodeRequest, PlanRequest,
     QuarantineRequest, Request, TermsRequest, WebhookRequest,
 };
 use crate::nodes::role;
@@ -46,6 +48,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
         Command::Config(ConfigCommand::Check(flags)) => check_config(&data_dir, &flags),
         Command::Config(ConfigCommand::Show(flags)) => show_config(&data_dir, &flags, json),
         Command::Plan(PlanCommand::Validate { file }) => rate::validate_plan(&file, json),
+        Command::Tax(TaxCommand::Validate { file }) => books::validate_tax(&file, json),
         Command::Plan(PlanCommand::Diff { old, new }) => plans::compare(&data_dir, &old, &new, json),
         Command::Plan(PlanCommand::Simulate(arguments)) => plans::simulate(&data_dir, arguments, json),
         Command::Invoice(InvoiceCommand::Show { number, format, output }) => {
@@ -57,6 +60,16 @@ pub fn run(arguments: Arguments) -> Result<()> {
             let request = Request::CapacityPdf {};
             let bytes = runtime()?.block_on(async { Client::new(&data_dir)?.ask_bytes(&request).await })?;
             output::document(&bytes, true, Some(&path))
+        }
+        Command::Billing(BillingCommand::Run { period, approve, issue, early, tenant, detach }) => {
+            let goal = match (approve, issue) {
+                (_, true) => "issued",
+                (true, false) => "approved",
+                (false, false) => "review",
+            };
+            let request = BillingRequest::Run { period, goal: goal.to_owned(), early, tenant };
+            let client = Client::new(&data_dir)?;
+            runtime()?.block_on(running::run(&client, request, detach, json))
         }
         Command::Inspect(InspectCommand::Node) => runtime()?.block_on(inspect::run(&data_dir, json)),
         command => {
@@ -125,8 +138,15 @@ fn request(command: Command) -> Result<Request> {
         Command::Usage(UsageCommand::Correct(command)) => Request::Correction(command.request()),
         Command::Dimension(command) => Request::Dimension(command.request()),
         Command::Invoice(command) => invoice(command)?,
+        Command::Billing(command) => Request::Billing(billing(command)?),
         Command::User(command) => Request::Account(user(command)?),
         Command::Token(command) => Request::Account(token(command)),
+        Command::Payment(command) => Request::Books(books::payment(command)),
+        Command::Wallet(command) => Request::Books(books::wallet(command)),
+        Command::Statement(arguments) => Request::Books(books::statement(arguments)),
+        Command::Dunning(command) => Request::Books(books::dunning(command)),
+        Command::Tax(command) => Request::Books(books::tax(command)?),
+        Command::Exchange(command) => Request::Books(books::exchange(command)?),
         Command::Quota(command) => Request::Limit(quota(command)),
         Command::Budget(command) => Request::Limit(budget(command)),
         Command::Webhook(command) => Request::Webhook(webhook(command)),
@@ -158,6 +178,7 @@ fn tenant(command: TenantCommand) -> Request {
             Request::TenantSetParty { name, address, tax_number }
         }
         TenantCommand::SetEmail { name, email } => Request::TenantSetEmail { name, email },
+        TenantCommand::SetBilling(arguments) => Request::Books(books::billing(arguments)),
         TenantCommand::List => Request::TenantList {},
     }
 }
@@ -300,6 +321,29 @@ fn invoice(command: InvoiceCommand) -> Result<Request> {
         }
         InvoiceCommand::List { tenant } => Request::InvoiceList { tenant },
         InvoiceCommand::Show { number, format, .. } => Request::InvoiceShow { number, format },
+        InvoiceCommand::Rerate { number, reason, .. } => {
+            Request::Billing(BillingRequest::Rerate { number, reason })
+        }
+        InvoiceCommand::Void { number, reason } => Request::Billing(BillingRequest::Void { number, reason }),
+        InvoiceCommand::Sent { number } => Request::Billing(BillingRequest::Sent { number }),
+        InvoiceCommand::History { number } => Request::Billing(BillingRequest::History { number }),
+    })
+}
+
+fn billing(command: BillingCommand) -> Result<BillingRequest> {
+    let chosen = |chosen: ChosenArguments| Chosen { period: chosen.period, tenant: chosen.tenant };
+    Ok(match command {
+        BillingCommand::Run { .. } => anyhow::bail!("a run is followed until it ends"),
+        BillingCommand::Status { run } => BillingRequest::Status { run_id: run },
+        BillingCommand::List => BillingRequest::Runs {},
+        BillingCommand::Review { period, tenant } => BillingRequest::Review { period, tenant },
+        BillingCommand::Approve(arguments) => BillingRequest::Approve(chosen(arguments)),
+        BillingCommand::Issue(arguments) => BillingRequest::Issue(chosen(arguments)),
+        BillingCommand::SendBack(arguments) => BillingRequest::SendBack(chosen(arguments)),
+        BillingCommand::Rerate(ChosenArguments { period, tenant }) => {
+            BillingRequest::RerateMonth { period, tenant }
+        }
+        BillingCommand::Late => BillingRequest::Late {},
     })
 }
 

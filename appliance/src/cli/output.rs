@@ -1,5 +1,7 @@
 //! What people see: tables on standard output, progress on standard error; with `--json` the answer as it is.
 
+mod billing;
+
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::time::Duration;
@@ -10,12 +12,13 @@ use comfy_table::{CellAlignment, ContentArrangement, Table};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
+use super::books;
 use crate::control::request::{
     AccountRequest, AlertRequest, BackupRequest, CorrectionRequest, DimensionRequest, MailRequest, NodeRequest, QuarantineRequest, Request, WebhookRequest,
 };
 
 /// A column: its head, the key of its value, and whether it is a number.
-type Column = (&'static str, &'static str, bool);
+pub(super) type Column = (&'static str, &'static str, bool);
 
 /// Says what is going on while a request takes its time.
 pub struct Working(Option<ProgressBar>);
@@ -29,6 +32,7 @@ impl Working {
             Request::InstanceStop { .. } => "stopping, after a last reading",
             Request::InstanceDelete { .. } => "deleting, after a last reading",
             Request::DiskRemove { .. } | Request::NicRemove { .. } => "unplugging, after a last reading",
+            Request::Billing(_) => "rating",
             Request::InvoiceIssue { .. } => "waiting for readings, deriving usage, rating",
             _ => return Self(None),
         };
@@ -85,6 +89,8 @@ fn in_words(request: &Request, answer: &Value) -> String {
     match request {
         Request::Status {} | Request::Node(NodeRequest::Show { .. }) => status(answer),
         Request::InvoiceIssue { .. } => issued(answer),
+        Request::Books(request) => books::in_words(request, answer),
+        Request::Billing(request) => billing::in_words(request, answer),
         Request::ReadingShow { .. } => serde_json::to_string_pretty(answer).unwrap_or_default(),
         _ => match table_of(request) {
             Some((key, columns, when_empty)) => list(&answer[key], columns, when_empty),
@@ -348,7 +354,7 @@ fn status(answer: &Value) -> String {
 }
 
 /// A table of a JSON array, or a sentence when it is empty.
-fn list(rows: &Value, columns: &[Column], when_empty: &str) -> String {
+pub(super) fn list(rows: &Value, columns: &[Column], when_empty: &str) -> String {
     let rows = rows.as_array().map_or(&[][..], Vec::as_slice);
     if rows.is_empty() {
         return when_empty.to_owned();

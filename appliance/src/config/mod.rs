@@ -3,6 +3,7 @@
 //! Everything has a default, so that `weir up` needs none of them. It does not say what the settings do to
 //! the parts of Weir; [`crate::up`] hands them over.
 
+mod books;
 mod dimensions;
 mod images;
 mod mail;
@@ -20,6 +21,7 @@ use metering::WindowLength;
 use serde::{Deserialize, Serialize};
 
 pub use self::dimensions::DimensionRule;
+pub use self::books::DunningLevel;
 pub use self::images::Image;
 pub use self::mail::Mail;
 pub use self::nodes::Nodes;
@@ -142,8 +144,13 @@ pub struct Billing {
     pub series: String,
     /// How credit notes are numbered, apart from invoices.
     pub credit_note_series: String,
+    /// How long a prepaid tenant with nothing left goes on before its instances are stopped.
+    pub wallet_grace: Text<Duration>,
     /// Who issues the invoices.
     pub seller: Seller,
+    /// Letters about what is overdue, in order. Without any, none goes out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dunning: Vec<DunningLevel>,
 }
 
 /// `[billing.seller]`
@@ -238,7 +245,10 @@ impl Default for Billing {
             auto_issue: false,
             series: "INV".to_owned(),
             credit_note_series: "CN".to_owned(),
+            // A weekend's notice would be better, a month's would be a loan.
+            wallet_grace: Text(Duration::from_secs(24 * 3_600)),
             seller: Seller::default(),
+            dunning: Vec::new(),
         }
     }
 }

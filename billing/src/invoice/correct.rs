@@ -41,6 +41,19 @@ pub struct RatedBy {
     pub plan_text: String,
     /// The tenant's terms then.
     pub terms_revision: Option<i32>,
+    /// ... and their text.
+    pub terms_text: Option<String>,
+}
+
+/// Who corrects, and why.
+#[derive(Clone, Copy, Debug)]
+pub struct Correcting<'a> {
+    /// Who.
+    pub desk: Desk<'a>,
+    /// Why, in 1 to [`REASON_MAX`] characters.
+    pub reason: &'a str,
+    /// The credit note's identity: who sends the same request twice finds by it what came of the first.
+    pub credit_note_id: InvoiceId,
 }
 
 /// Why nothing was corrected.
@@ -88,10 +101,10 @@ pub async fn correct(
     number: &str,
     bill: Bill<'_>,
     basis: Basis,
-    (desk, reason): (&Desk<'_>, &str),
+    correcting: Correcting<'_>,
     now: Timestamp,
 ) -> Result<Correction, CorrectError> {
-    let reason = reason.trim();
+    let (desk, reason) = (&correcting.desk, correcting.reason.trim());
     if reason.is_empty() || REASON_MAX < reason.chars().count() {
         return Err(CorrectError::NoReason);
     }
@@ -108,7 +121,8 @@ pub async fn correct(
         cutoff_at: None,
         rated_at: basis.rated_at.unwrap_or(now),
     };
-    let pair = Pair::of(&original.document, fresh, number, reason);
+    let mut pair = Pair::of(&original.document, fresh, number, reason);
+    pair.credit_note.invoice_id = correcting.credit_note_id;
     let (credit_note, corrected) = pair.issue(&transaction, &original, origin, desk, now).await?;
     transaction.commit().await?;
     tracing::info!(
@@ -135,7 +149,19 @@ pub async fn rated_by(database: &Database, invoice: InvoiceId) -> Result<Option<
         plan_name: row.try_get("plan_name")?,
         plan_text: row.try_get("content")?,
         terms_revision: row.try_get("terms_revision")?,
+        terms_text: row.try_get("terms")?,
     }))
+}
+
+/// The number of an invoice or credit note of that identity, if it was issued.
+///
+/// # Errors
+/// The database failed.
+pub async fn number_of(database: &Database, invoice: InvoiceId) -> Result<Option<String>, StoreError> {
+    let mut session = database.session().await?;
+    let transaction = session.begin(Scope::Provider).await?;
+    let row = transaction.query_opt(invoice_sql::NUMBER_OF, &[&invoice.uuid()]).await?;
+    Ok(row.map(|row| row.try_get("number")).transpose()?)
 }
 
 fn check(original: &Locked, number: &str, fresh: &InvoiceDocument) -> Result<Difference, CorrectError> {

@@ -10,6 +10,7 @@ pub(crate) const FOR_PERIOD: &str = include_str!("../../sql/invoices/for_period.
 pub(crate) const IN_FORCE: &str = include_str!("../../sql/invoices/in_force.sql");
 pub(crate) const LATE: &str = include_str!("../../sql/invoices/late.sql");
 pub(crate) const LOCK: &str = include_str!("../../sql/invoices/lock.sql");
+pub(crate) const NUMBER_OF: &str = include_str!("../../sql/invoices/number_of.sql");
 pub(crate) const RECHECK_GET: &str = include_str!("../../sql/invoices/recheck_get.sql");
 pub(crate) const RECHECK_PUT: &str = include_str!("../../sql/invoices/recheck_put.sql");
 pub(crate) const REPLACE: &str = include_str!("../../sql/invoices/replace.sql");
@@ -19,6 +20,7 @@ pub(crate) const RUN_GET: &str = include_str!("../../sql/invoices/run_get.sql");
 pub(crate) const RUN_INSERT: &str = include_str!("../../sql/invoices/run_insert.sql");
 pub(crate) const RUN_ITEMS: &str = include_str!("../../sql/invoices/run_items.sql");
 pub(crate) const RUN_LIST: &str = include_str!("../../sql/invoices/run_list.sql");
+pub(crate) const RUN_MISSING: &str = include_str!("../../sql/invoices/run_missing.sql");
 pub(crate) const RUN_OPEN: &str = include_str!("../../sql/invoices/run_open.sql");
 pub(crate) const RUN_RECORD: &str = include_str!("../../sql/invoices/run_record.sql");
 pub(crate) const RUN_TAKE: &str = include_str!("../../sql/invoices/run_take.sql");
@@ -41,6 +43,7 @@ pub const ALL: &[(&str, &str)] = &[
     ("in_force", IN_FORCE),
     ("late", LATE),
     ("lock", LOCK),
+    ("number_of", NUMBER_OF),
     ("recheck_get", RECHECK_GET),
     ("recheck_put", RECHECK_PUT),
     ("replace", REPLACE),
@@ -50,6 +53,7 @@ pub const ALL: &[(&str, &str)] = &[
     ("run_insert", RUN_INSERT),
     ("run_items", RUN_ITEMS),
     ("run_list", RUN_LIST),
+    ("run_missing", RUN_MISSING),
     ("run_open", RUN_OPEN),
     ("run_record", RUN_RECORD),
     ("run_take", RUN_TAKE),

@@ -46,6 +46,8 @@ pub enum RunOrigin {
 /// What is to be run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewRun {
+    /// Its identity. Of an automatic one, the one that is there already counts.
+    pub run_id: Uuid,
     /// The month, `2026-10`, in each tenant's zone.
     pub period: String,
     /// How far.
@@ -153,7 +155,7 @@ pub async fn create(
     let transaction = session.begin(Scope::Provider).await?;
     let now = micros(now);
     let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 7] = [
-        &Uuid::now_v7(),
+        &new.run_id,
         &new.period,
         &new.goal.as_str(),
         &new.origin.as_str(),
@@ -167,6 +169,22 @@ pub async fn create(
     transaction.execute(sql::RUN_ADD, &[&run, &tenants, &now]).await?;
     transaction.commit().await?;
     Ok(run)
+}
+
+/// Those of `tenants` that the automatic run of a month does not know yet.
+///
+/// # Errors
+/// The database failed.
+pub async fn missing(
+    database: &Database,
+    period: &str,
+    tenants: &[TenantId],
+) -> Result<Vec<TenantId>, StoreError> {
+    let tenants: Vec<Uuid> = tenants.iter().map(|tenant| tenant.uuid()).collect();
+    let mut session = database.session().await?;
+    let transaction = session.begin(Scope::Provider).await?;
+    let rows = transaction.query(sql::RUN_MISSING, &[&period, &tenants]).await?;
+    rows.iter().map(|row| Ok(TenantId::from_uuid(row.try_get("tenant_id")?))).collect()
 }
 
 /// The runs that are not finished, the oldest first.

@@ -15,6 +15,7 @@ use crate::issuing::{World, world};
 
 fn october(origin: RunOrigin) -> NewRun {
     NewRun {
+        run_id: Uuid::now_v7(),
         period: "2026-10".to_owned(),
         goal: Goal::Issued,
         origin,
@@ -128,6 +129,9 @@ async fn there_is_one_automatic_run_for_a_month_and_what_failed_in_it_is_tried_a
     assert!(!runs::finish(&world.database, run, november()).await.unwrap(), "it is tried again");
     let same = runs::create(&world.database, &automatic, &all, november()).await.unwrap();
     assert_eq!(same, run, "tenants of another zone join");
+    let third = world.tenant("third").await;
+    let known: Vec<TenantId> = all.iter().copied().chain([third]).collect();
+    assert_eq!(runs::missing(&world.database, "2026-10", &known).await.unwrap(), [third]);
     let done = |_| Some(Became::Done(InvoiceId::new()));
     assert_eq!(work(&world, run, november(), done).await, 1, "the one that failed has to wait");
     assert_eq!(work(&world, run, later, done).await, 1);

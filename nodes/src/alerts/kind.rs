@@ -23,10 +23,12 @@ pub enum Kind {
     NodeBarred,
     /// Nothing is sent to a webhook endpoint any more, because it failed for too long.
     WebhookDisabled,
+    /// The usage of an issued invoice has changed since.
+    LateUsage,
 }
 
 /// Those that the control plane finds out by itself.
-const OWN: [Kind; 7] = [
+const OWN: [Kind; 8] = [
     Kind::NodeSilent,
     Kind::ClockWrong,
     Kind::CertificateEnding,
@@ -34,6 +36,7 @@ const OWN: [Kind; 7] = [
     Kind::NodeCopied,
     Kind::NodeBarred,
     Kind::WebhookDisabled,
+    Kind::LateUsage,
 ];
 
 /// What is said of a kind.
@@ -56,6 +59,7 @@ impl Kind {
             Self::NodeCopied => "node_copied",
             Self::NodeBarred => "node_barred",
             Self::WebhookDisabled => "webhook_disabled",
+            Self::LateUsage => "late_usage",
         }
     }
 
@@ -136,6 +140,13 @@ impl Kind {
                 meaning: "Nothing of it is taken in or billed. It keeps its readings.",
                 remedy: "Stop Weir on that machine. If it is to be metered again, let it join anew: weir node token \
                          create here, then weir node join there.",
+            },
+            Self::LateUsage => Words {
+                title: "Usage of an issued invoice has changed",
+                meaning: "The invoice stays as it is until somebody corrects it: readings came in late, or usage was \
+                          corrected.",
+                remedy: "weir invoice rerate NUMBER shows line by line what differs. With --issue --reason TEXT it \
+                         takes the invoice back by a credit note and issues a corrected one.",
             },
             Self::WebhookDisabled => Words {
                 title: "A webhook endpoint was disabled",

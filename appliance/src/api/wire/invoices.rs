@@ -1,9 +1,10 @@
 //! Invoices, as lists and as documents.
 
-use billing::invoices::InvoiceSummary;
-use billing::{InvoiceDocument, InvoiceStatus};
+use billing::invoice::compare::{Difference, LineChange, Side};
+use billing::invoices::{Invoice, InvoiceSummary};
+use billing::{DocumentKind, DocumentRef, InvoiceDocument, InvoiceStatus};
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -24,6 +25,19 @@ pub enum StatusName {
     Void,
 }
 
+/// What kind of document it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = DocumentKind)]
+pub enum KindName {
+    /// An invoice.
+    Invoice,
+    /// It takes an invoice back: its amounts are what is given back.
+    CreditNote,
+    /// An invoice in the place of one that was taken back.
+    CorrectedInvoice,
+}
+
 /// An invoice in a list.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = InvoiceSummary)]
@@ -37,12 +51,25 @@ pub struct SummaryBody {
     pub tenant: String,
     /// Where it stands.
     pub status: StatusName,
+    /// What kind of document it is.
+    pub kind: KindName,
     /// What it is for.
     pub service_period: Period,
-    /// What is to be paid, with tax.
+    /// What is to be paid, with tax; of a credit note, what is given back.
     pub total: Money,
     /// When it got its number.
     pub issued_at: Timestamp,
+    /// From when on it is overdue, if it is not paid by then; null: a credit note, or an invoice of an old release.
+    pub due_at: Option<Timestamp>,
+    /// Whether it is not paid and should be.
+    pub is_overdue: bool,
+    /// When it was sent.
+    pub sent_at: Option<Timestamp>,
+    /// The number of what it takes back or takes the place of.
+    #[schema(example = "INV-2026-000007")]
+    pub corrects: Option<String>,
+    /// The number of what stands in its place.
+    pub replaced_by: Option<String>,
     /// When it was paid or withdrawn.
     pub settled_at: Option<Timestamp>,
 }
@@ -58,6 +85,14 @@ pub struct InvoiceBody {
     pub invoice_id: Uuid,
     /// Where it stands.
     pub status: StatusName,
+    /// What kind of document it is.
+    pub kind: KindName,
+    /// What it takes back or takes the place of.
+    pub corrects: Option<CorrectsBody>,
+    /// Why it corrects.
+    pub reason: Option<String>,
+    /// The number of what stands in its place; null: nothing does, or it is a draft.
+    pub replaced_by: Option<String>,
     /// Who pays, by name.
     pub tenant: String,
     /// Who sells.
@@ -73,6 +108,12 @@ pub struct InvoiceBody {
     pub service_period: Period,
     /// When it got its number; null: a draft.
     pub issued_at: Option<Timestamp>,
+    /// The last day on which it can be paid in time, in its time zone.
+    pub due_on: Option<jiff::civil::Date>,
+    /// When it was sent.
+    pub sent_at: Option<Timestamp>,
+    /// Sentences that the law or the provider wants on it.
+    pub notes: Vec<String>,
     /// What it was rated by.
     pub plan: PlanBody,
     /// What is charged.
@@ -89,6 +130,93 @@ pub struct InvoiceBody {
     pub resources: Vec<ResourceQuantity>,
     /// What the plan has no price for: shown, not charged.
     pub unpriced: Vec<UnpricedBody>,
+}
+
+/// A document that another one corrects.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Corrects)]
+pub struct CorrectsBody {
+    /// Its number.
+    #[schema(example = "INV-2026-000007")]
+    pub number: String,
+    /// Its id.
+    pub invoice_id: Uuid,
+    /// When it was issued.
+    pub issued_at: Option<Timestamp>,
+}
+
+/// What an issued invoice would be now, beside what it is.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Rerating)]
+pub struct RerateBody {
+    /// The invoice.
+    #[schema(example = "INV-2026-000007")]
+    pub number: String,
+    /// Whether anything that costs differs.
+    pub is_changed: bool,
+    /// The lines that differ, by their keys.
+    pub lines: Vec<ChangeBody>,
+    /// What is to be paid.
+    pub total_before: Money,
+    /// What would be.
+    pub total_after: Money,
+}
+
+/// A line that differs.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = LineChange)]
+pub struct ChangeBody {
+    /// The line's key.
+    #[schema(example = "standard/2026-01-01/cpu_ns/standard")]
+    pub key: String,
+    /// What it is called on paper.
+    pub title: String,
+    /// The priced unit.
+    pub unit: String,
+    /// As it is; null: there is no such line.
+    pub before: Option<SideBody>,
+    /// As it would be; null: there would be none.
+    pub after: Option<SideBody>,
+}
+
+/// One side of a line that differs.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = LineSide)]
+pub struct SideBody {
+    /// How much, in the priced unit: a decimal number.
+    pub quantity: String,
+    /// The price of one unit.
+    pub unit_price: String,
+    /// What is charged.
+    pub amount: Money,
+}
+
+/// A correction that is asked for.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CorrectionRequest {
+    /// Why: it stands on both documents.
+    #[schema(min_length = 1, max_length = 400, example = "Readings of node n2 came in late.")]
+    pub reason: String,
+}
+
+/// What came of a correction.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Correction)]
+pub struct CorrectionBody {
+    /// What takes the original back.
+    pub credit_note: InvoiceBody,
+    /// What stands in its place; null: nothing is left to charge.
+    pub corrected: Option<InvoiceBody>,
+}
+
+/// Why something is withdrawn.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VoidRequest {
+    /// Why, in 1 to 400 characters.
+    #[schema(min_length = 1, max_length = 400, example = "Issued to the wrong tenant.")]
+    pub reason: String,
 }
 
 /// One of the two sides of an invoice.
@@ -260,22 +388,96 @@ impl From<InvoiceStatus> for StatusName {
     }
 }
 
-impl From<&InvoiceSummary> for SummaryBody {
-    fn from(invoice: &InvoiceSummary) -> Self {
+impl From<DocumentKind> for KindName {
+    fn from(kind: DocumentKind) -> Self {
+        match kind {
+            DocumentKind::Invoice => Self::Invoice,
+            DocumentKind::CreditNote => Self::CreditNote,
+            DocumentKind::CorrectedInvoice => Self::CorrectedInvoice,
+        }
+    }
+}
+
+impl From<&DocumentRef> for CorrectsBody {
+    fn from(corrected: &DocumentRef) -> Self {
+        Self {
+            number: corrected.number.clone(),
+            invoice_id: corrected.invoice_id.uuid(),
+            issued_at: corrected.issued_at,
+        }
+    }
+}
+
+impl RerateBody {
+    /// What differs from the invoice of that number.
+    #[must_use]
+    pub fn new(number: &str, difference: &Difference) -> Self {
+        Self {
+            number: number.to_owned(),
+            is_changed: !difference.is_none(),
+            lines: difference.lines.iter().map(ChangeBody::from).collect(),
+            total_before: difference.total_before.into(),
+            total_after: difference.total_after.into(),
+        }
+    }
+}
+
+impl From<&LineChange> for ChangeBody {
+    fn from(change: &LineChange) -> Self {
+        Self {
+            key: change.key.clone(),
+            title: change.title.clone(),
+            unit: change.unit.clone(),
+            before: change.before.as_ref().map(SideBody::from),
+            after: change.after.as_ref().map(SideBody::from),
+        }
+    }
+}
+
+impl From<&Side> for SideBody {
+    fn from(side: &Side) -> Self {
+        Self {
+            quantity: side.quantity.to_string(),
+            unit_price: side.unit_price.to_string(),
+            amount: side.amount.into(),
+        }
+    }
+}
+
+impl SummaryBody {
+    /// As it stands at `now`.
+    #[must_use]
+    pub fn new(invoice: &InvoiceSummary, now: Timestamp) -> Self {
         Self {
             number: invoice.number.clone(),
             invoice_id: invoice.invoice_id.uuid(),
             tenant: invoice.tenant.to_string(),
             status: invoice.status.into(),
+            kind: invoice.kind.into(),
             service_period: invoice.service_period.into(),
             total: invoice.total.into(),
             issued_at: invoice.issued_at,
+            due_at: invoice.due_at,
+            is_overdue: invoice.is_overdue(now),
+            sent_at: invoice.sent_at,
+            corrects: invoice.corrects.clone(),
+            replaced_by: invoice.replaced_by.clone(),
             settled_at: invoice.settled_at,
         }
     }
 }
 
 impl InvoiceBody {
+    /// An issued invoice, as it stands now.
+    #[must_use]
+    pub fn of(invoice: &Invoice) -> Self {
+        Self {
+            replaced_by: invoice.replaced_by.clone(),
+            sent_at: invoice.sent_at,
+            ..Self::new(&invoice.document, invoice.status)
+        }
+    }
+
     /// A document, with where the invoice stands now.
     #[must_use]
     pub fn new(document: &InvoiceDocument, status: InvoiceStatus) -> Self {
@@ -283,6 +485,10 @@ impl InvoiceBody {
             number: document.number.clone(),
             invoice_id: document.invoice_id.uuid(),
             status: status.into(),
+            kind: document.kind.into(),
+            corrects: document.corrects.as_ref().map(CorrectsBody::from),
+            reason: document.reason.clone(),
+            replaced_by: None,
             tenant: document.tenant.to_string(),
             seller: (&document.seller).into(),
             buyer: (&document.buyer).into(),
@@ -290,6 +496,9 @@ impl InvoiceBody {
             time_zone: document.time_zone.clone(),
             service_period: document.service_period.into(),
             issued_at: document.issued_at,
+            due_on: document.due_on,
+            sent_at: None,
+            notes: document.notes.clone(),
             plan: PlanBody { name: document.plan.name.clone(), version: document.plan.version.clone() },
             lines: document.lines.iter().enumerate().map(|(at, line)| LineBody::new(at + 1, line)).collect(),
             subtotal: document.subtotal.into(),

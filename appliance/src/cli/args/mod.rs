@@ -2,6 +2,8 @@
 
 mod accounts;
 mod alerts;
+mod billing;
+mod books;
 mod corrections;
 mod keeping;
 mod limits;
@@ -17,6 +19,11 @@ use jiff::Timestamp;
 
 pub use self::accounts::{Role, TokenCommand, UserCommand};
 pub use self::alerts::{AlertCommand, InspectCommand};
+pub use self::books::{
+    DunningCommand, ExchangeCommand, PaidArguments, PaymentCommand, SetBillingArguments, StatementArguments,
+    TaxCommand, WalletCommand,
+};
+pub use self::billing::{BillingCommand, ChosenArguments};
 pub use self::corrections::{CorrectCommand, DimensionCommand};
 pub use self::keeping::{BackupCommand, QuarantineCommand};
 pub use self::limits::{BudgetCommand, CapacityArguments, MailCommand, QuotaCommand};
@@ -95,6 +102,26 @@ pub enum Command {
     /// What is owed
     #[command(subcommand)]
     Invoice(InvoiceCommand),
+    /// Months of all tenants, from usage to invoices
+    #[command(subcommand)]
+    Billing(BillingCommand),
+    /// What was paid
+    #[command(subcommand)]
+    Payment(PaymentCommand),
+    /// What was paid in advance
+    #[command(subcommand)]
+    Wallet(WalletCommand),
+    /// What a tenant owed, what was invoiced and paid, and what it owes
+    Statement(StatementArguments),
+    /// Letters about what is overdue
+    #[command(subcommand)]
+    Dunning(DunningCommand),
+    /// Which taxes are due where
+    #[command(subcommand)]
+    Tax(TaxCommand),
+    /// What currencies are worth
+    #[command(subcommand)]
+    Exchange(ExchangeCommand),
     /// What tenants may hold at once
     #[command(subcommand)]
     Quota(QuotaCommand),
@@ -188,6 +215,8 @@ pub enum TenantCommand {
         /// The address [default: none; then the operator gets it]
         email: Option<String>,
     },
+    /// Say how a tenant is billed: country, taxes, currency, days to pay, in advance or afterwards
+    SetBilling(SetBillingArguments),
     /// All tenants
     List,
 }
@@ -406,6 +435,35 @@ pub enum InvoiceCommand {
         /// Only this tenant's
         #[arg(long)]
         tenant: Option<String>,
+    },
+    /// Rate an issued invoice again, and show line by line what differs; with --issue, correct it
+    Rerate {
+        /// Its number
+        number: String,
+        /// Take it back by a credit note over all of it, and issue a corrected invoice. Issued is final
+        #[arg(long, requires = "reason")]
+        issue: bool,
+        /// Why: it stands on both documents
+        #[arg(long, value_name = "TEXT", requires = "issue")]
+        reason: Option<String>,
+    },
+    /// Withdraw an issued invoice that nobody has paid: its number stays taken, its period may be invoiced again
+    Void {
+        /// Its number
+        number: String,
+        /// Why, for the audit trail
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+    /// Note that an invoice went out by other means than mail
+    Sent {
+        /// Its number
+        number: String,
+    },
+    /// Who did what to an invoice, and when
+    History {
+        /// Its number
+        number: String,
     },
     /// One invoice, as a document
     Show {

@@ -2,6 +2,8 @@
 
 mod accounts;
 mod alerts;
+mod billing;
+mod books;
 mod corrections;
 mod keeping;
 mod limits;
@@ -16,6 +18,8 @@ use serde::{Deserialize, Serialize};
 
 pub use self::accounts::{AccountRequest, Password};
 pub use self::alerts::AlertRequest;
+pub use self::books::{Billing, BooksRequest, Paid};
+pub use self::billing::{BillingRequest, Chosen};
 pub use self::corrections::{CorrectionRequest, DimensionRequest};
 pub use self::keeping::{BackupRequest, QuarantineRequest};
 pub use self::limits::{LimitRequest, MailRequest};
@@ -72,6 +76,8 @@ pub enum Request {
     TenantList {},
     /// Users and tokens.
     Account(AccountRequest),
+    /// Payments, wallets, taxes, rates.
+    Books(BooksRequest),
     /// Quotas and budgets.
     Limit(LimitRequest),
     /// Mail.
@@ -208,6 +214,8 @@ pub enum Request {
         /// Only this tenant's.
         tenant: Option<String>,
     },
+    /// Billing runs, and what becomes of invoices.
+    Billing(BillingRequest),
     /// A document. Answered by its bytes, not by JSON.
     InvoiceShow {
         /// Which.

@@ -2,6 +2,8 @@
 //! modules below do.
 
 mod alerts;
+mod billing;
+mod books;
 mod dimensions;
 mod housekeeping;
 mod mail;
@@ -47,6 +49,10 @@ impl Jobs {
             tokio::spawn(housekeeping::sweep(Arc::clone(parts), stop.clone())),
             tokio::spawn(dimensions::apply(Arc::clone(parts), stop.clone())),
             tokio::spawn(alerts::look(Arc::clone(parts), stop.clone())),
+            tokio::spawn(books::dun(Arc::clone(parts), stop.clone())),
+            tokio::spawn(books::watch_wallets(Arc::clone(parts), stop.clone())),
+            tokio::spawn(billing::run(Arc::clone(parts), stop.clone())),
+            tokio::spawn(billing::look_for_late_usage(Arc::clone(parts), stop.clone())),
             tokio::spawn(mail::deliver(Arc::clone(parts), smtp, stop.clone())),
             tokio::spawn(webhooks::deliver(Arc::clone(parts), stop.clone())),
         ];
