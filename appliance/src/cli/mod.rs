@@ -18,7 +18,7 @@ use self::args::{
     AlertCommand, Arguments, BackupCommand, BillingCommand, ChosenArguments, BudgetCommand, CapacityArguments, Command, ConfigCommand,
     CreateArguments, DiskCommand, DocumentFormat, InspectCommand, InstanceCommand, InvoiceCommand,
     MailCommand, NicCommand, NodeCommand, NodeTokenCommand, PlanCommand, QuarantineCommand, QuotaCommand,
-    ReadingCommand, TenantCommand, TermsCommand, TokenCommand, UpArguments, UsageCommand, UserCommand,
+    ReadingCommand, TaxCommand, TenantCommand, TermsCommand, TokenCommand, UpArguments, UsageCommand, UserCommand,
     WebhookCommand,
 };
 use crate::config::{Config, default_data_dir};

@@ -400,6 +400,7 @@ impl Config {
             image.check(name)?;
         }
         self.nodes.check()?;
+        self.billing.levels()?;
         self.mail.check()
     }
 }

@@ -45,6 +45,7 @@ impl Jobs {
             tokio::spawn(derive(Arc::clone(parts), stop.clone())),
             tokio::spawn(housekeeping::rate(Arc::clone(parts), stop.clone())),
             tokio::spawn(housekeeping::count(Arc::clone(parts), stop.clone())),
+            tokio::spawn(housekeeping::enforce(Arc::clone(parts), stop.clone())),
             tokio::spawn(housekeeping::roll_up(Arc::clone(parts), stop.clone())),
             tokio::spawn(housekeeping::sweep(Arc::clone(parts), stop.clone())),
             tokio::spawn(dimensions::apply(Arc::clone(parts), stop.clone())),
