@@ -1,6 +1,8 @@
 //! A past: an instance of tenant acme with some hours of readings, and the invoice about them.
 
-use billing::{Issued, Party, PricePlan, issue, plans};
+use billing::{
+    Basis, Bill, Buyer, Desk, InvoiceId, Issued, Party, PricePlan, Series, Taxation, issue, plans,
+};
 use jiff::{SignedDuration, Timestamp};
 use metering::{
     Batch, BatchSeq, BootId, Epoch, EpochId, InstanceFacts, InstanceId, InstanceReading, InstanceRegisters,
@@ -38,7 +40,20 @@ pub async fn past(database: &Database) -> String {
     registry::set_plan(database, tenant.id, Some("past")).await.unwrap();
     let usage = records::usage_of(database, tenant.id, &[period], settings, now).await.unwrap();
     let seller = Party { name: "Seller".to_owned(), ..Party::default() };
-    match issue(database, tenant.id, &plan, &usage, period, &seller, now).await.unwrap() {
+    let (series, taxation) = (Series::default(), Taxation::fixed(plan.tax().unwrap()));
+    let bill = Bill {
+        invoice_id: InvoiceId::new(),
+        seller: &seller,
+        buyer: Buyer { tenant: tenant.name, party: seller.clone(), time_zone: tenant.time_zone },
+        plan: &plan,
+        usage: &usage,
+        samples: &[],
+        period,
+        exchange: None,
+        taxation: &taxation,
+    };
+    let desk = Desk { actor: "a test", series: &series };
+    match issue(database, tenant.id, bill, Basis::default(), &desk, now).await.unwrap() {
         Issued::New(invoice) | Issued::Already(invoice) => invoice.document.number.unwrap(),
     }
 }

@@ -9,6 +9,7 @@ mod instances;
 mod invoices;
 mod limits;
 mod mail;
+mod runs;
 mod tenants;
 mod usage;
 mod webhooks;
@@ -35,6 +36,7 @@ pub fn operations() -> Vec<Operation> {
         usage::operations(),
         corrections::operations(),
         invoices::operations(),
+        runs::operations(),
         why::operations(),
         capacity::operations(),
         alerts::operations(),

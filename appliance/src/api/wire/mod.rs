@@ -9,6 +9,7 @@ pub mod instances;
 pub mod invoices;
 pub mod limits;
 pub mod mail;
+pub mod runs;
 pub mod tenants;
 pub mod usage;
 pub mod webhooks;
