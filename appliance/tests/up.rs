@@ -249,7 +249,7 @@ async fn invoice_until_now(
     database: &migrations::testing::TestDatabase,
     tenant: metering::TenantId,
 ) -> String {
-    use billing::{Party, PricePlan, issue, plans};
+    use billing::{Basis, Bill, Buyer, Desk, InvoiceId, Party, PricePlan, Series, Taxation, issue, plans};
     let text = "name = \"p\"\ncurrency = \"EUR\"\ntime_zone = \"UTC\"\n[tax]\nname = \"VAT\"\nrate = \"0\"\n\
                 [[version]]\nfrom = \"2026-01-01\"\n[[version.rate_card]]\nmeter = \"cpu_ns\"\nunit_price = \"1\"\n";
     let plan = PricePlan::parse("p.toml", text.as_bytes()).unwrap();
@@ -263,10 +263,28 @@ async fn invoice_until_now(
         window: period,
         quantity: 3_600_000_000_000,
         coverage: metering::Coverage::default(),
+        dimensions: metering::Dimensions::default(),
     };
     let seller = Party { name: "seller".to_owned(), ..Party::default() };
-    let issued =
-        issue(database, tenant, &plan, &[usage], period, &seller, jiff::Timestamp::now()).await.unwrap();
+    let (series, taxation) = (Series::default(), Taxation::fixed(plan.tax().unwrap()));
+    let bill = Bill {
+        invoice_id: InvoiceId::new(),
+        seller: &seller,
+        buyer: Buyer {
+            tenant: metering::TenantName::new("alpha").unwrap(),
+            party: seller.clone(),
+            time_zone: "UTC".to_owned(),
+        },
+        plan: &plan,
+        usage: &[usage],
+        samples: &[],
+        period,
+        exchange: None,
+        taxation: &taxation,
+    };
+    let desk = Desk { actor: "a test", series: &series };
+    let now = jiff::Timestamp::now();
+    let issued = issue(database, tenant, bill, Basis::default(), &desk, now).await.unwrap();
     issued.invoice().document.number.clone().unwrap()
 }
 

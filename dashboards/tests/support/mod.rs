@@ -12,7 +12,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use accounts::{Role, UserName, users};
-use billing::{Buyer, InvoiceId, Issued, Party, PricePlan, drafts, issue, period, plans};
+use billing::{
+    Basis, Bill, Buyer, Desk, InvoiceId, Issued, Party, PricePlan, Series, Taxation, drafts, issue, period,
+    plans,
+};
 use dashboards::{Live, Portal};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -170,6 +173,7 @@ pub fn seller() -> Party {
         name: "Seller & Sons".to_owned(),
         address: vec!["1 Sample Street".to_owned(), "10000 Sampleton".to_owned()],
         tax_number: Some("XX 123456789".to_owned()),
+        ..Party::default()
     }
 }
 
@@ -198,7 +202,32 @@ pub async fn invoice(
 ) -> String {
     let pieces = month.split_at(&plan.cuts(month));
     let usage = records::usage_of(database, tenant.id, &pieces, usage_settings(), now).await.unwrap();
-    match issue(database, tenant.id, plan, &usage, month, &seller(), now).await.expect("it can be issued") {
+    let (seller, series) = (seller(), Series::default());
+    let taxation = plan.tax().map_or_else(|| Taxation::by_class(Vec::new()), Taxation::fixed);
+    let buyer = Buyer {
+        tenant: tenant.name.clone(),
+        party: Party {
+            name: tenant.display_name.clone(),
+            address: tenant.address.clone(),
+            tax_number: tenant.tax_number.clone(),
+            ..Party::default()
+        },
+        time_zone: tenant.time_zone.clone(),
+    };
+    let bill = Bill {
+        invoice_id: InvoiceId::new(),
+        seller: &seller,
+        buyer,
+        plan,
+        usage: &usage,
+        samples: &[],
+        period: month,
+        exchange: None,
+        taxation: &taxation,
+    };
+    let desk = Desk { actor: "a test", series: &series };
+    let issued = issue(database, tenant.id, bill, Basis::default(), &desk, now).await;
+    match issued.expect("it can be issued") {
         Issued::New(invoice) | Issued::Already(invoice) => invoice.document.number.unwrap(),
     }
 }
