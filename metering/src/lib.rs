@@ -14,7 +14,7 @@ pub mod wire;
 pub use batch::{Batch, BatchSeq, Gap, GapReason, InstanceFacts, Notice, NoticeKind, VolumeFacts};
 pub use derive::{Coverage, Point, Usage, derive};
 pub use id::{BootId, EpochId, InstanceId, InvalidName, NodeId, TenantId, TenantName, VolumeId};
-pub use meter::{BaseUnit, Meter, MeterKind, MeterName, ResourceKind, catalog};
+pub use meter::{BaseUnit, Meter, MeterKind, MeterName, ResourceKind, Visibility, catalog};
 pub use quantity::PricedUnit;
 pub use reading::{
     DiskReading, DiskRegisters, Epoch, InstanceReading, InstanceRegisters, InstanceState, NicReading,
