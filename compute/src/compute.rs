@@ -114,6 +114,16 @@ impl Compute {
         self.to_its_end(move |inner| async move { inner.stop(&who, grace).await }).await
     }
 
+    /// Pauses an instance: its process stays, and executes nothing. [`Compute::start_instance`] resumes it. One that does not
+    /// run is left alone, with a warning.
+    ///
+    /// # Errors
+    /// There is no such instance, or it cannot be paused.
+    pub async fn pause(&self, who: &InstanceRef) -> Result<Instance, ComputeError> {
+        let who = who.clone();
+        self.to_its_end(move |inner| async move { inner.pause(&who).await }).await
+    }
+
     /// Deletes an instance that is off, with the volumes that were made for it. Other disks are kept, with a warning.
     /// Returns what it was, in state [`metering::InstanceState::Gone`].
     ///

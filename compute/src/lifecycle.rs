@@ -84,6 +84,21 @@ impl Inner {
         self.now(&id.into(), taker).await
     }
 
+    pub(crate) async fn pause(&self, who: &InstanceRef) -> Result<Instance, ComputeError> {
+        let (found, _turn) = self.turn_of(who).await?;
+        let mut taker = self.taker();
+        if found.state != InstanceState::Running {
+            taker.warn(format!("{} does not run", shown(&found.name)));
+            return Ok(Instance { warnings: taker.into_warnings(), ..found });
+        }
+        let id = found.instance_id;
+        // Running time is counted up to a look that saw it run: this one.
+        taker.take("before the instance was paused").await;
+        self.libvirt.call(move |session| session.suspend(id)).await?;
+        taker.take("after the instance was paused").await;
+        self.now(&id.into(), taker).await
+    }
+
     pub(crate) async fn stop(&self, who: &InstanceRef, grace: Duration) -> Result<Instance, ComputeError> {
         admission::check_grace(grace)?;
         let (found, _turn) = self.turn_of(who).await?;

@@ -5,7 +5,7 @@ WHERE mail_id = (
     SELECT mail_id
     FROM mail_outbox
     WHERE sent_at IS NULL AND refused_at IS NULL
-        AND kind IN ('invoice', 'budget', 'alert', 'test')  -- what a newer version added waits for that version
+        AND kind IN ('invoice', 'budget', 'allowance', 'alert', 'dunning', 'wallet', 'test')  -- what a newer version added waits for that version
         AND next_attempt_at <= $1
         AND (leased_until IS NULL OR leased_until <= $2)
     ORDER BY next_attempt_at, mail_id

@@ -15,7 +15,9 @@ use serde::Deserialize;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::letters::{self, AlertNotice, BudgetNotice, Letter, LetterError};
+use crate::letters::{
+    self, AlertNotice, AllowanceNotice, BudgetNotice, DunningNotice, Letter, LetterError, WalletNotice,
+};
 use crate::message::{self, Addressed};
 use crate::outbox::{self, Kind, MailError, Taken};
 use crate::settings::{Retry, Smtp};
@@ -263,6 +265,14 @@ impl Pass<'_> {
             Kind::Alert => {
                 AlertNotice::from_about(&mail.about).and_then(|notice| letters::alert(&notice, portal))
             }
+            Kind::Dunning => {
+                DunningNotice::from_about(&mail.about).and_then(|notice| letters::dunning(&notice, portal))
+            }
+            Kind::Wallet => {
+                WalletNotice::from_about(&mail.about).and_then(|notice| letters::wallet(&notice, portal))
+            }
+            Kind::Allowance => AllowanceNotice::from_about(&mail.about, mail.created_at)
+                .and_then(|notice| letters::allowance(&notice, portal)),
             Kind::Budget | Kind::Test => BudgetNotice::from_about(&mail.about, mail.created_at)
                 .and_then(|notice| letters::budget(&notice, portal)),
         };

@@ -18,6 +18,12 @@ pub enum Kind {
     Invoice,
     /// A budget was crossed.
     Budget,
+    /// An invoice is overdue.
+    Dunning,
+    /// A prepaid wallet is low or empty.
+    Wallet,
+    /// An allowance was crossed.
+    Allowance,
     /// Something that the operator should see.
     Alert,
     /// Somebody wants to know whether mail works.
@@ -115,13 +121,16 @@ impl Kind {
         match self {
             Self::Invoice => "invoice",
             Self::Budget => "budget",
+            Self::Allowance => "allowance",
             Self::Alert => "alert",
+            Self::Dunning => "dunning",
+            Self::Wallet => "wallet",
             Self::Test => "test",
         }
     }
 
     fn parse(text: &str) -> Result<Self, MailError> {
-        [Self::Invoice, Self::Budget, Self::Alert, Self::Test]
+        [Self::Invoice, Self::Budget, Self::Allowance, Self::Alert, Self::Dunning, Self::Wallet, Self::Test]
             .into_iter()
             .find(|kind| kind.as_str() == text)
             .ok_or_else(|| MailError::UnknownKind(text.to_owned()))

@@ -4,7 +4,9 @@
 //! Text and HTML say the same. Names come from tenants: each is one line without marks of direction, and askama
 //! escapes it in HTML.
 
+mod account;
 mod alert;
+mod allowance;
 mod budget;
 mod invoice;
 mod when;
@@ -12,7 +14,9 @@ mod when;
 use askama::Template;
 use jiff::Timestamp;
 
+pub use account::{DunningNotice, WalletNotice, dunning, wallet};
 pub use alert::{AlertNotice, alert};
+pub use allowance::{AllowanceNotice, allowance};
 pub use budget::{BudgetNotice, budget};
 pub use invoice::invoice;
 
