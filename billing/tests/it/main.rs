@@ -15,6 +15,7 @@ mod lifecycle;
 mod oracle;
 mod oracle_worlds;
 mod plan_diff;
+mod plan_document;
 mod plan_errors;
 mod plan_models;
 mod plan_properties;
