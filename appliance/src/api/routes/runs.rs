@@ -50,7 +50,7 @@ pub fn operations() -> Vec<Operation> {
             .refuses(&[Kind::NotFound, Kind::Unprocessable]),
         Operation::new(
             Method::GET,
-            "/v1/billing-runs/{run}",
+            "/v1/billing-runs/{id}",
             "getBillingRun",
             Tag::Invoices,
             "A billing run",
@@ -60,7 +60,7 @@ pub fn operations() -> Vec<Operation> {
         .answers::<RunBody>("The run."),
         Operation::new(
             Method::GET,
-            "/v1/billing-runs/{run}/items",
+            "/v1/billing-runs/{id}/items",
             "listBillingRunItems",
             Tag::Invoices,
             "The tenants of a billing run",
@@ -116,12 +116,12 @@ async fn begin(call: &Call, id: Uuid, asked: NewRunBody) -> Result<(), Problem> 
 }
 
 async fn get(call: Call) -> Result<HttpResponse, Problem> {
-    let run = find(&call, call.id("run", "billing run")?).await?;
+    let run = find(&call, call.id("id", "billing run")?).await?;
     Ok(call.ok(&RunBody::from(&run)))
 }
 
 async fn items(call: Call) -> Result<HttpResponse, Problem> {
-    let run = find(&call, call.id("run", "billing run")?).await?;
+    let run = find(&call, call.id("id", "billing run")?).await?;
     let paging = call.paging("billing-run-items")?;
     let after = paging.after::<AfterItem>()?.map(|AfterItem(id)| TenantId::from_uuid(id));
     let only = call.one_of("state", &STATES)?;
