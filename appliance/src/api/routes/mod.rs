@@ -2,7 +2,9 @@
 
 mod accounts;
 mod alerts;
+mod allowances;
 mod api;
+mod books;
 mod capacity;
 mod corrections;
 mod instances;
@@ -32,11 +34,13 @@ pub fn operations() -> Vec<Operation> {
         accounts::operations(),
         tenants::operations(),
         limits::operations(),
+        allowances::operations(),
         instances::operations(),
         usage::operations(),
         corrections::operations(),
         invoices::operations(),
         runs::operations(),
+        books::operations(),
         why::operations(),
         capacity::operations(),
         alerts::operations(),

@@ -3,6 +3,8 @@
 
 pub mod accounts;
 pub mod alerts;
+pub mod allowances;
+pub mod books;
 pub mod capacity;
 pub mod corrections;
 pub mod instances;
