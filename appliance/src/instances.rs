@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use billing::limits::actions;
 use billing::quota::{self, Ask, Existing, QuotaError};
 use compute::{ComputeError, Instance, InstanceRef, InstanceSpec};
 use jiff::Timestamp;
@@ -38,6 +39,21 @@ pub enum InstanceError {
     /// Nothing is begun any more.
     #[error("Weir is being stopped")]
     Stopping,
+    /// Its tenant has consumed all that it may this month, and the provider has said what follows.
+    #[error(
+        "{tenant} has reached its allowance {allowance:?}, so nothing of it runs until {until:.0}; it runs again when the provider raises or removes the allowance (weir allowance list {tenant})"
+    )]
+    Limited {
+        /// Whose.
+        tenant: String,
+        /// Which allowance.
+        allowance: String,
+        /// The end of the month.
+        until: Timestamp,
+    },
+    /// The limits are not known.
+    #[error("it cannot be looked up now whether the instance may run")]
+    Limits(#[source] billing::store::invoices::StoreError),
     /// What tenants hold could not be found out.
     #[error("what the tenants hold could not be counted")]
     Counting(#[source] anyhow::Error),
@@ -53,6 +69,9 @@ pub async fn create(
     mut spec: InstanceSpec,
 ) -> Result<Instance, InstanceError> {
     check_place(parts).await?;
+    if spec.start {
+        check_may_run(parts, tenant.id, tenant.name.as_str()).await?;
+    }
     let id = *spec.instance_id.get_or_insert_with(|| InstanceId::from_uuid(uuid::Uuid::new_v4()));
     let ask = Ask { vcpus: spec.vcpus, memory_kib: spec.memory.kib() };
     match quota::admit(&parts.database, tenant.id, id, ask, Timestamp::now()).await {
@@ -82,6 +101,65 @@ pub async fn create(
     made
 }
 
+/// Starts or resumes an instance, unless an allowance of its tenant was reached and says otherwise.
+///
+/// # Errors
+/// See [`InstanceError`].
+pub async fn start(parts: &Parts, who: &InstanceRef) -> Result<Instance, InstanceError> {
+    let compute = parts.compute().await.map_err(|_| InstanceError::Stopping)?;
+    let found = compute.find(who).await?;
+    let owners = Owners::read(parts).await.map_err(InstanceError::Counting)?;
+    if let Some((id, name)) = owners.of(&found) {
+        check_may_run(parts, id, name).await?;
+    }
+    Ok(compute.start_instance(&found.instance_id.into()).await?)
+}
+
+/// Refuses what would run although an allowance was reached that stops or suspends.
+async fn check_may_run(parts: &Parts, tenant: TenantId, name: &str) -> Result<(), InstanceError> {
+    let open = actions::open(&parts.database, Scope::Provider, Some(tenant)).await;
+    match open.map_err(InstanceError::Limits)?.first() {
+        None => Ok(()),
+        Some(action) => Err(InstanceError::Limited {
+            tenant: name.to_owned(),
+            allowance: action.allowance.clone(),
+            until: action.until,
+        }),
+    }
+}
+
+/// Who pays for which instance.
+pub struct Owners {
+    by_instance: HashMap<InstanceId, TenantId>,
+    by_name: HashMap<String, TenantId>,
+    names: HashMap<TenantId, String>,
+}
+
+impl Owners {
+    /// As it stands.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn read(parts: &Parts) -> anyhow::Result<Self> {
+        let instances = registry::instances(&parts.database, Scope::Provider).await?;
+        let tenants = registry::tenants(&parts.database, Scope::Provider).await?;
+        let by_instance =
+            instances.into_iter().filter_map(|instance| Some((instance.id, instance.tenant_id?))).collect();
+        let names: HashMap<TenantId, String> =
+            tenants.into_iter().map(|tenant| (tenant.id, tenant.name.to_string())).collect();
+        let by_name = names.iter().map(|(id, name)| (name.clone(), *id)).collect();
+        Ok(Self { by_instance, by_name, names })
+    }
+
+    /// Who pays for an instance, by what is on record, or by what its metadata claims while it is not. `None`: nobody yet.
+    pub fn of(&self, instance: &Instance) -> Option<(TenantId, &str)> {
+        let labelled = instance.tenant.as_ref().and_then(|name| self.by_name.get(name.as_str()));
+        let id = self.by_instance.get(&instance.instance_id).or(labelled).copied()?;
+        let name = self.names.get(&id)?;
+        (id != TenantId::UNASSIGNED).then_some((id, name))
+    }
+}
+
 /// Deletes an instance and frees what it held.
 ///
 /// # Errors
@@ -102,26 +180,13 @@ pub async fn delete(parts: &Parts, who: &InstanceRef) -> Result<Instance, Instan
 pub async fn count(parts: &Parts) -> anyhow::Result<()> {
     let seen_at = Timestamp::now();
     let here = parts.compute().await?.list().await?;
-    let owners: HashMap<InstanceId, TenantId> = registry::instances(&parts.database, Scope::Provider)
-        .await?
-        .into_iter()
-        .filter_map(|instance| Some((instance.id, instance.tenant_id?)))
-        .collect();
-    let by_name: HashMap<String, TenantId> = registry::tenants(&parts.database, Scope::Provider)
-        .await?
-        .into_iter()
-        .map(|tenant| (tenant.name.to_string(), tenant.id))
-        .collect();
-    let owner = |instance: &Instance| {
-        let labelled = instance.tenant.as_ref().and_then(|name| by_name.get(name.as_str()));
-        owners.get(&instance.instance_id).or(labelled).copied().filter(|id| *id != TenantId::UNASSIGNED)
-    };
+    let owners = Owners::read(parts).await?;
     let existing: Vec<Existing> = here
         .iter()
         .filter_map(|instance| {
             Some(Existing {
                 instance_id: instance.instance_id,
-                tenant_id: owner(instance)?,
+                tenant_id: owners.of(instance)?.0,
                 vcpus: instance.vcpus,
                 memory_kib: instance.memory_kib,
             })

@@ -225,6 +225,12 @@ pub enum Outcome {
 }
 
 impl Bill {
+    /// What was used.
+    #[must_use]
+    pub fn usage(&self) -> &[UsageRecord] {
+        &self.usage
+    }
+
     /// As billing takes it.
     #[must_use]
     pub fn for_billing(&self) -> Bills<'_> {

@@ -8,6 +8,7 @@ mod cli;
 mod config;
 mod control;
 mod documents;
+mod enforcement;
 mod inspect;
 mod instances;
 mod invoicing;

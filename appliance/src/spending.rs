@@ -3,6 +3,7 @@
 //! The steps are other crates'; this is their order. Nothing here is final: an invoice is issued when its month is over.
 
 use anyhow::{Context, Result};
+use billing::limits::allowances::{self, MonthToDate};
 use billing::{budget, drafts};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -74,6 +75,21 @@ async fn rate_month(
         }
         Err(failure) => {
             warn!(tenant = %name, "the budget was not looked at: {:#}", anyhow::Error::from(failure))
+        }
+    }
+    let month =
+        MonthToDate { period: document.service_period, spent: document.total, usage: bill.usage() };
+    match allowances::note(&parts.database, tenant_id, &month, now).await {
+        Ok(crossings) => {
+            for crossing in &crossings {
+                info!(tenant = %name, allowance = crossing.name, threshold = %crossing.threshold, "an allowance was crossed");
+            }
+            if !crossings.is_empty() {
+                parts.mail_due.notify_one();
+            }
+        }
+        Err(failure) => {
+            warn!(tenant = %name, "the allowances were not looked at: {:#}", anyhow::Error::from(failure))
         }
     }
     Ok(())

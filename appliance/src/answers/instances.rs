@@ -21,7 +21,7 @@ pub async fn value(parts: &Parts, request: Request) -> Result<Value> {
     match request {
         Request::InstanceCreate(asked) => create(parts, asked).await,
         Request::InstanceStart { instance } => {
-            let started = parts.compute().await?.start_instance(&reference(&instance)).await?;
+            let started = crate::instances::start(parts, &reference(&instance)).await?;
             Ok(acted(&started, "started"))
         }
         Request::InstanceStop { instance, grace_seconds } => {

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod alerts;
+mod allowances;
 mod billing;
 mod books;
 mod capacity;
@@ -71,6 +72,7 @@ async fn value(parts: &Parts, request: Request) -> Result<Value> {
         Request::Limit(request) => limits::value(parts, request).await,
         Request::Capacity {} => capacity::value(parts).await,
         Request::Mail(request) => mail::value(parts, request).await,
+        Request::Allowance(request) => allowances::value(parts, request).await,
         Request::Webhook(request) => webhooks::value(parts, request).await,
         Request::Alert(request) => alerts::value(parts, request).await,
         Request::Backup(request) => keeping::backup(parts, request).await,

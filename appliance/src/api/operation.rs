@@ -492,6 +492,7 @@ fn path_parameter(name: &str) -> Parameter {
     let (schema, description): (Object, &str) = match name {
         "tenant" => (plain_text(64), "The tenant's name or id."),
         "number" => (plain_text(40), "The invoice's number."),
+        "name" => (plain_text(63), "Its name."),
         "kind" => (plain_text(40), "The last part of a problem's `type`."),
         "n" => {
             let number =

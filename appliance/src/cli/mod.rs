@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use self::args::{
-    AlertCommand, Arguments, BackupCommand, BillingCommand, ChosenArguments, BudgetCommand, CapacityArguments, Command, ConfigCommand,
+    AlertCommand, AllowanceCommand, Arguments, BackupCommand, BillingCommand, ChosenArguments, BudgetCommand, CapacityArguments, Command, ConfigCommand,
     CreateArguments, DiskCommand, DocumentFormat, InspectCommand, InstanceCommand, InvoiceCommand,
     MailCommand, NicCommand, NodeCommand, NodeTokenCommand, PlanCommand, QuarantineCommand, QuotaCommand,
     ReadingCommand, TaxCommand, TenantCommand, TermsCommand, TokenCommand, UpArguments, UsageCommand, UserCommand,
@@ -24,7 +24,7 @@ use self::args::{
 use crate::config::{Config, default_data_dir};
 use crate::control::client::Client;
 use crate::control::request::{
-    AccountRequest, AlertRequest, BackupRequest, BillingRequest, Chosen, InstanceCreate, LimitRequest, MailRequest, NodeRequest, PlanRequest,
+    AccountRequest, AlertRequest, AllowanceRequest, BackupRequest, BillingRequest, Chosen, InstanceCreate, LimitRequest, MailRequest, NodeRequest, PlanRequest,
     QuarantineRequest, Request, TermsRequest, WebhookRequest,
 };
 use crate::nodes::role;
@@ -149,6 +149,7 @@ fn request(command: Command) -> Result<Request> {
         Command::Exchange(command) => Request::Books(books::exchange(command)?),
         Command::Quota(command) => Request::Limit(quota(command)),
         Command::Budget(command) => Request::Limit(budget(command)),
+        Command::Allowance(command) => Request::Allowance(allowance(command)),
         Command::Webhook(command) => Request::Webhook(webhook(command)),
         Command::Mail(command) => Request::Mail(mail(command)),
         Command::Capacity(_) => Request::Capacity {},
@@ -238,6 +239,16 @@ fn budget(command: BudgetCommand) -> LimitRequest {
         BudgetCommand::Show { tenant } => LimitRequest::BudgetShow { tenant },
         BudgetCommand::Set { tenant, amount } => LimitRequest::BudgetSet { tenant, amount },
         BudgetCommand::Remove { tenant } => LimitRequest::BudgetRemove { tenant },
+    }
+}
+
+fn allowance(command: AllowanceCommand) -> AllowanceRequest {
+    match command {
+        AllowanceCommand::List { tenant } => AllowanceRequest::List { tenant },
+        AllowanceCommand::Set { tenant, name, amount, meter, quantity, thresholds } => {
+            AllowanceRequest::Set { tenant, name, amount, meter, quantity, thresholds }
+        }
+        AllowanceCommand::Remove { tenant, name } => AllowanceRequest::Remove { tenant, name },
     }
 }
 

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::books;
 use crate::control::request::{
-    AccountRequest, AlertRequest, BackupRequest, CorrectionRequest, DimensionRequest, MailRequest, NodeRequest, QuarantineRequest, Request, WebhookRequest,
+    AccountRequest, AlertRequest, AllowanceRequest, BackupRequest, CorrectionRequest, DimensionRequest, MailRequest, NodeRequest, QuarantineRequest, Request, WebhookRequest,
 };
 
 /// A column: its head, the key of its value, and whether it is a number.
@@ -114,6 +114,11 @@ fn table_of(request: &Request) -> Option<(&'static str, &'static [Column], &'sta
         Request::Mail(MailRequest::List {}) => {
             ("mail", &MAIL_COLUMNS, "No mail yet. See whether it works: weir mail test ADDRESS")
         }
+        Request::Allowance(AllowanceRequest::List { .. }) => (
+            "allowances",
+            &ALLOWANCE_COLUMNS,
+            "No allowances. Set one: weir allowance set TENANT NAME --meter net_tx_bytes --quantity 500 --at 100:stop",
+        ),
         Request::Webhook(WebhookRequest::List { .. }) => {
             ("webhooks", &WEBHOOK_COLUMNS, "Nobody is told of anything. Add an endpoint: weir webhook add URL")
         }
@@ -219,6 +224,15 @@ const MAIL_COLUMNS: [Column; 7] = [
     ("TRIED", "attempts", true),
     ("LAST ERROR", "last_error", false),
     ("ID", "mail_id", false),
+];
+
+const ALLOWANCE_COLUMNS: [Column; 6] = [
+    ("NAME", "name", false),
+    ("ALLOWED", "allowed", false),
+    ("WHEN", "thresholds", false),
+    ("CROSSED THIS MONTH", "crossed", false),
+    ("IN FORCE", "in_force", false),
+    ("SET BY", "owner", false),
 ];
 
 const WEBHOOK_COLUMNS: [Column; 5] = [

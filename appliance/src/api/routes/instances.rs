@@ -219,8 +219,7 @@ async fn get(call: Call) -> Result<HttpResponse, Problem> {
 async fn start_it(call: Call) -> Result<HttpResponse, Problem> {
     let who = reference(&call)?;
     let before = find(&call).await?;
-    let compute = call.parts.compute().await.map_err(|_| InstanceError::Stopping)?;
-    let started = compute.start_instance(&who).await.map_err(InstanceError::from)?;
+    let started = instances::start(&call.parts, &who).await?;
     Ok(call.ok(&acted(before, &started)))
 }
 
@@ -348,6 +347,8 @@ impl From<InstanceError> for Problem {
                 Self::new(Kind::Unavailable, "no node takes new instances now; ask the provider")
             }
             InstanceError::Placing(source) => Self::unavailable("the database", &source),
+            InstanceError::Limited { .. } => Self::new(Kind::Conflict, error.to_string()),
+            InstanceError::Limits(source) => source.into(),
             InstanceError::Stopping => Self::new(Kind::Unavailable, "Weir is being stopped"),
             InstanceError::Counting(source) => Self::unavailable("the hypervisor", source.as_ref()),
         }

@@ -177,12 +177,12 @@ async fn get_draft(call: Call) -> Result<HttpResponse, Problem> {
     Ok(call.ok(&DraftBody { computed_at: draft.computed_at, invoice }))
 }
 
-fn running_month(tenant: &Tenant) -> Result<Window, Problem> {
+pub(super) fn running_month(tenant: &Tenant) -> Result<Window, Problem> {
     spending::running_month(tenant, Timestamp::now()).map_err(|error| Problem::internal(error.as_ref()))
 }
 
 /// An amount as the document describes it: digits and one point, nothing else that a decimal may be written as.
-fn money(asked: &wire::Money) -> Result<Money, Problem> {
+pub(super) fn money(asked: &wire::Money) -> Result<Money, Problem> {
     let refused = |detail: String| Problem::new(Kind::InvalidBody, detail);
     let digits = asked.amount.strip_prefix('-').unwrap_or(&asked.amount);
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
@@ -190,9 +190,9 @@ fn money(asked: &wire::Money) -> Result<Money, Problem> {
         (1..=max).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
     };
     if !is_number(whole, 20) || !is_number(fraction, 4) {
-        return Err(refused("budget.amount is a decimal number in a string, such as \"250.00\"".to_owned()));
+        return Err(refused("an amount is a decimal number in a string, such as \"250.00\"".to_owned()));
     }
-    let amount = asked.amount.parse().map_err(|_| refused("budget.amount is too large".to_owned()))?;
+    let amount = asked.amount.parse().map_err(|_| refused("the amount is too large".to_owned()))?;
     let currency = Currency::parse(&asked.currency);
     let currency = currency.map_err(|error| Problem::new(Kind::Unprocessable, error.to_string()))?;
     Money::exact(amount, currency).map_err(|error| Problem::new(Kind::Unprocessable, error.to_string()))

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod alerts;
+mod allowances;
 mod billing;
 mod books;
 mod corrections;
@@ -19,6 +20,7 @@ use jiff::Timestamp;
 
 pub use self::accounts::{Role, TokenCommand, UserCommand};
 pub use self::alerts::{AlertCommand, InspectCommand};
+pub use self::allowances::AllowanceCommand;
 pub use self::books::{
     DunningCommand, ExchangeCommand, PaidArguments, PaymentCommand, SetBillingArguments, StatementArguments,
     TaxCommand, WalletCommand,
@@ -128,6 +130,9 @@ pub enum Command {
     /// What tenants expect to spend in a month
     #[command(subcommand)]
     Budget(BudgetCommand),
+    /// How much tenants may consume in a month
+    #[command(subcommand)]
+    Allowance(AllowanceCommand),
     /// Who is told of what happens, as it happens
     #[command(subcommand)]
     Webhook(WebhookCommand),

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod alerts;
+mod allowances;
 mod billing;
 mod books;
 mod corrections;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::accounts::{AccountRequest, Password};
 pub use self::alerts::AlertRequest;
+pub use self::allowances::AllowanceRequest;
 pub use self::books::{Billing, BooksRequest, Paid};
 pub use self::billing::{BillingRequest, Chosen};
 pub use self::corrections::{CorrectionRequest, DimensionRequest};
@@ -84,6 +86,8 @@ pub enum Request {
     Mail(MailRequest),
     /// Alerts.
     Alert(AlertRequest),
+    /// Allowances.
+    Allowance(AllowanceRequest),
     /// Webhook endpoints.
     Webhook(WebhookRequest),
     /// Backups.

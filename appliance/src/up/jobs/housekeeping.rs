@@ -10,7 +10,7 @@ use tracing::{error, warn};
 
 use crate::api::idempotency;
 use crate::parts::Parts;
-use crate::{instances, spending};
+use crate::{enforcement, instances, spending};
 
 /// Month-to-date amounts are at most this old, and a bit.
 const RATE_INTERVAL: Duration = Duration::from_secs(60);
@@ -18,6 +18,8 @@ const RATE_INTERVAL: Duration = Duration::from_secs(60);
 const RATE_INTERVAL_MIN: Duration = Duration::from_secs(5);
 /// What tenants hold is counted so often, to see what somebody made or removed without Weir.
 const COUNT_INTERVAL: Duration = Duration::from_secs(60);
+/// Whoever starts an instance by other means although an allowance holds it has it for so long.
+const ENFORCE_INTERVAL: Duration = Duration::from_secs(5);
 /// Days of nodes are summed up so often: the capacity page shows today, too.
 const ROLL_UP_INTERVAL: Duration = Duration::from_secs(600);
 /// Ended sessions are cleared away so often.
@@ -44,6 +46,18 @@ pub async fn count(parts: Arc<Parts>, mut stop: watch::Receiver<bool>) {
             warn!("what tenants hold was not counted: {failure:#}");
         }
         if !goes_on(&mut stop, COUNT_INTERVAL).await {
+            return;
+        }
+    }
+}
+
+/// Carries out what allowances say until `stop` turns true.
+pub async fn enforce(parts: Arc<Parts>, mut stop: watch::Receiver<bool>) {
+    loop {
+        if let Err(failure) = enforcement::pass(&parts, Timestamp::now()).await {
+            warn!("what allowances say was not carried out: {failure:#}");
+        }
+        if !goes_on(&mut stop, ENFORCE_INTERVAL).await {
             return;
         }
     }
