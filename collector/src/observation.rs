@@ -50,6 +50,8 @@ pub struct HypervisorEvent {
     pub what: What,
     /// When it was heard.
     pub at: Moment,
+    /// The hypervisor's number of the run that it is about; `None`: not told.
+    pub run_id: Option<u32>,
 }
 
 /// What happened to an instance.

@@ -50,14 +50,15 @@ pub fn listen(
         let (tell, clock) = (Arc::clone(&tell), Arc::clone(&clock));
         super::status_files::spawn(Arc::clone(&is_over), move |instance_id| {
             if instance_id != InstanceId::PROBE {
-                tell(HypervisorEvent { instance_id, what: What::Resized, at: clock.now() });
+                let what = What::Resized;
+                tell(HypervisorEvent { instance_id, what, at: clock.now(), run_id: None });
             }
         });
     }
-    let hear: Hear = Arc::new(move |uuid, signal| {
+    let hear: Hear = Arc::new(move |uuid, run_id, signal| {
         let instance_id = InstanceId::from_uuid(Uuid::from_bytes(uuid));
         if let Some(what) = what(signal).filter(|_| instance_id != InstanceId::PROBE) {
-            tell(HypervisorEvent { instance_id, what, at: clock.now() });
+            tell(HypervisorEvent { instance_id, what, at: clock.now(), run_id });
         }
     });
     let listener = Listener { uri: uri.to_owned(), hear, wake: wake.clone(), connections: 0 };

@@ -120,7 +120,7 @@ fn told(
     target: Target,
     outcome: &mut Outcome,
 ) -> Lives {
-    let was = track.run.as_ref().map(|run| run.amounts.is_some_and(|held| held.is_executing));
+    let was = track.run.as_ref().map(|run| (run.run_id, run.amounts.is_some_and(|held| held.is_executing)));
     let (mut lives, later) = story.lives(look.now, was, target);
     // A microsecond later, so that it stands behind what it explains.
     lives.until = lives.until.map(|at| at.after(Duration::from_micros(1)));

@@ -19,6 +19,9 @@ pub struct Heard {
     pub what: What,
     /// When.
     pub at: Mark,
+    /// Of which run, where that was told.
+    #[serde(default)]
+    pub run_id: Option<u32>,
 }
 
 /// What a look says of an instance's run.
@@ -87,10 +90,10 @@ impl Timeline {
     /// Takes what an earlier look left for this one, too.
     pub fn of(state: &mut State, now: Mark, observation: &Observation) -> Self {
         let mut heard: BTreeMap<InstanceId, Vec<Heard>> = BTreeMap::new();
-        let fresh = observation
-            .events
-            .iter()
-            .map(|event| (event.instance_id, Heard { what: event.what, at: dated(now, event.at) }));
+        let fresh = observation.events.iter().map(|event| {
+            let at = dated(now, event.at);
+            (event.instance_id, Heard { what: event.what, at, run_id: event.run_id })
+        });
         for (instance_id, one) in std::mem::take(&mut state.later).into_iter().chain(fresh) {
             if one.at.boot_id == now.boot_id {
                 let all = heard.entry(instance_id).or_default();
@@ -137,9 +140,11 @@ fn dated(now: Mark, at: Moment) -> Mark {
 }
 
 impl Story {
-    /// Tells the lives apart. What is later than the look and does not explain it is left for the next one.
-    pub fn lives(&self, now: Mark, was: Option<bool>, target: Target) -> (Lives, Vec<Heard>) {
+    /// Tells the lives apart. `was`: the known run's number, and whether it executed. What is later than the look and does not
+    /// explain it is left for the next one.
+    pub fn lives(&self, now: Mark, was: Option<(u32, bool)>, target: Target) -> (Lives, Vec<Heard>) {
         let past = self.heard.partition_point(|one| one.at.boot <= now.boot);
+        let (known, was) = was.unzip();
         let steps = self.steps(was);
         let explains = |n: usize| steps[n].explains(target);
         let used =
@@ -148,7 +153,7 @@ impl Story {
         // A known run is told up to the look; what came right after it is the next look's.
         let used = if matches!(target, Target::Same { .. }) { past } else { used };
         for one in &self.heard[..used] {
-            lives.take(*one, was.is_some(), target);
+            lives.take(*one, known, target);
         }
         lives.until = self.heard[..used].last().map(|one| one.at).filter(|at| now.boot < at.boot);
         if target == Target::Off {
@@ -173,12 +178,16 @@ impl Story {
 }
 
 impl Lives {
-    fn take(&mut self, one: Heard, had_run: bool, target: Target) {
-        let is_known = had_run && self.known_end.is_none() && self.begun.is_none() && self.unseen.is_empty();
+    fn take(&mut self, one: Heard, known: Option<u32>, target: Target) {
+        let is_known =
+            known.is_some() && self.known_end.is_none() && self.begun.is_none() && self.unseen.is_empty();
         let is_same = matches!(target, Target::Same { .. });
         match one.what {
             What::Paused | What::Resumed | What::Resized | What::DevicesChanged if is_known => {
                 self.known.push(one)
+            }
+            // The known run's own beginning, heard after the look that saw it had begun.
+            What::Started | What::MigratedHere if is_known && one.run_id.is_some() && one.run_id == known => {
             }
             // Those that contradict the look are late, and about an earlier life.
             What::Stopped | What::MigratedAway | What::Started | What::MigratedHere if is_same => {}

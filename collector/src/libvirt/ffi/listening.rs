@@ -31,7 +31,7 @@ pub enum Signal {
 }
 
 /// Who is told, with the domain's UUID. It must not wait and must not call libvirt.
-pub type Hear = Arc<dyn Fn([u8; 16], Signal) + Send + Sync>;
+pub type Hear = Arc<dyn Fn([u8; 16], Option<u32>, Signal) + Send + Sync>;
 
 /// Who is told that the connection has ended. It must not wait and must not call libvirt.
 pub type Closed = Arc<dyn Fn() + Send + Sync>;
@@ -140,14 +140,15 @@ impl Drop for Listening {
 /// `opaque` is a `Box<Hear>` that is alive, `domain` null or a domain.
 unsafe fn hand_on(domain: sys::virDomainPtr, opaque: *mut c_void, signal: Signal) {
     let mut uuid = [0; 16];
-    // SAFETY: the caller's promise; the UUID is in the handle, nobody is asked for it.
-    let hear = unsafe {
+    // SAFETY: the caller's promise; UUID and number are in the handle, nobody is asked for them.
+    let (hear, run_id) = unsafe {
         if domain.is_null() || sys::virDomainGetUUID(domain, uuid.as_mut_ptr()) != 0 {
             return;
         }
-        &*opaque.cast::<Hear>()
+        (&*opaque.cast::<Hear>(), sys::virDomainGetID(domain))
     };
-    hear(uuid, signal);
+    // A domain that is off has none.
+    hear(uuid, Some(run_id).filter(|run_id| *run_id != u32::MAX), signal);
 }
 
 unsafe extern "C" fn on_lifecycle(

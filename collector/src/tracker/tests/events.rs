@@ -48,6 +48,23 @@ fn pauses_between_two_looks_are_not_sold_and_all_between_them_is() {
 }
 
 #[test]
+fn a_start_that_is_heard_while_the_look_is_taken_that_sees_it_is_no_second_life() {
+    // The bulk call began at 110 and ended after 112; nobody looks again before it has ended.
+    let first = look(110, run(1, 1).started(105)).heard(111, What::Resumed).heard_of(1, 112, What::Started);
+    let ended = |look: Look| look.heard(127, What::Stopped).end(1, 127, Some(9), None);
+    for last in [ended(look(130, off())), ended(nothing(130)), look(130, off()).end(1, 127, Some(9), None)] {
+        let looks = [nothing(90), first.clone(), last];
+        check(&looks, Billed { cpu_ns: 9, running_s: 16, vcpu_s: 22, ..Billed::default() });
+        assert_eq!(gaps(&looks), []);
+    }
+    // The next life began meanwhile, too.
+    let again =
+        ended(look(130, run(2, 1).started(128))).heard(128, What::Resumed).heard_of(2, 128, What::Started);
+    let looks = [nothing(90), first, again];
+    check(&looks, Billed { cpu_ns: 10, running_s: 16 + 2, vcpu_s: 22 + 2, ..Billed::default() });
+}
+
+#[test]
 fn a_resize_in_mid_window_is_split_at_the_event_not_at_the_look() {
     let looks = [
         nothing(90),

@@ -73,7 +73,7 @@ fn looks(scenes: Vec<Scene>, sets_the_clock: bool) -> Vec<Look> {
             wall_jump_s,
             kernel_life: life,
             guest: scene.guest.clone(),
-            events: scene.heard.iter().map(|(part, what)| (within(*part), *what)).collect(),
+            events: scene.heard.iter().map(|(part, what)| (within(*part), *what, None)).collect(),
             ends: scene
                 .end
                 .iter()
@@ -133,7 +133,7 @@ proptest! {
         for n in 1..twice.len() {
             // What came later than the look is handed over once: it is kept in the memory that goes with the look.
             let before = &once[n - 1];
-            let told = before.events.iter().copied().filter(|(at, _)| *at <= before.at);
+            let told = before.events.iter().copied().filter(|(at, ..)| *at <= before.at);
             twice[n].events.extend(told);
             let again = twice[n].events.clone();
             twice[n].events.extend(again);

@@ -36,8 +36,8 @@ struct Look {
     hypervisor_away: bool,
     guest: Option<Guest>,
     volume: Option<(u64, Option<u64>)>,
-    /// What was heard, and at which second.
-    events: Vec<(u64, What)>,
+    /// What was heard, at which second, and of which run.
+    events: Vec<(u64, What, Option<u32>)>,
     /// What the kernel kept of a run: its number, second, CPU time, bytes received.
     ends: Vec<(u32, u64, Option<u64>, Option<u64>)>,
     scope: Scope,
@@ -147,7 +147,12 @@ impl Guest {
 
 impl Look {
     fn heard(mut self, at: u64, what: What) -> Self {
-        self.events.push((at, what));
+        self.events.push((at, what, None));
+        self
+    }
+
+    fn heard_of(mut self, run_id: u32, at: u64, what: What) -> Self {
+        self.events.push((at, what, Some(run_id)));
         self
     }
 
@@ -183,8 +188,12 @@ impl Look {
             instance_id: None,
         });
         let at = |at| Look { at, wall_jump_s: self.wall_jump_s + self.heard_jump_s, ..self.clone() }.moment();
-        let heard =
-            |&(second, what): &(u64, What)| HypervisorEvent { instance_id: guest_id(), what, at: at(second) };
+        let heard = |&(second, what, run_id): &(u64, What, Option<u32>)| HypervisorEvent {
+            instance_id: guest_id(),
+            what,
+            at: at(second),
+            run_id,
+        };
         let end = |&(run_id, second, cpu_ns, received): &(u32, u64, Option<u64>, Option<u64>)| End {
             instance_id: guest_id(),
             run_id,
