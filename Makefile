@@ -45,7 +45,7 @@ test:
 	target/debug/weir-demo
 
 # The tests of faults that a node and its deliveries can meet, with as many rounds as they know; then everything at once.
-CHAOS_TESTS = package(collector) & kind(test) | package(usage) & binary(postgres) | package(appliance) & binary(nodes)
+CHAOS_TESTS = package(collector) & (kind(test) | test(spool::crashes)) | package(usage) & binary(postgres) | package(appliance) & binary(nodes)
 
 chaos: build
 	@testbed/install-packages build run test
@@ -54,7 +54,8 @@ chaos: build
 	then WEIR_CHAOS=1 $(if $(SEED),WEIR_SEED=$(SEED)) cargo nextest run --locked --profile chaos -p collector -p usage -p appliance \
 	     -E '$(CHAOS_TESTS)'; \
 	else WEIR_CHAOS=1 $(if $(SEED),WEIR_SEED=$(SEED)) cargo test --locked --no-fail-fast -p collector -p usage -p appliance \
-	     --test '*' -- --test-threads 1; fi
+	     --test '*' -- --test-threads 1 && \
+	     WEIR_CHAOS=1 cargo test --locked -p collector --lib spool::crashes; fi
 	target/debug/weir-chaos --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 fuzz:

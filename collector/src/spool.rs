@@ -7,6 +7,8 @@
 //! In its directory: `identity`, `memory-a` and `memory-b`, `spool/` with the log's segments, `refused/`, `lock`.
 
 mod core;
+#[cfg(test)]
+mod crashes;
 mod frame;
 mod identity;
 mod import;

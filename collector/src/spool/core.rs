@@ -12,6 +12,8 @@ use metering::{Batch, BatchSeq, Notice, NoticeKind};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+#[cfg(test)]
+use super::crashes;
 use super::frame::{self, Kind};
 use super::identity::{Identity, NUMBERS_STEP};
 use super::index::{Entry, Index};
@@ -89,6 +91,8 @@ impl Core {
                 return Err(writing(error));
             }
         };
+        #[cfg(test)]
+        crashes::point();
         self.slots.turn();
         self.add(place, &frame);
         self.position.next_seq = seq + 1;

@@ -9,6 +9,9 @@ use std::path::Path;
 use metering::NodeId;
 use uuid::Uuid;
 
+#[cfg(test)]
+use super::crashes;
+
 /// The layout of the directory. A release that finds a higher one does not touch it.
 pub const FORMAT: u32 = 1;
 
@@ -67,9 +70,15 @@ pub fn write_atomically(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> 
     let written = (|| {
         let mut file = File::create(&temporary)?;
         file.write_all(bytes)?;
+        #[cfg(test)]
+        crashes::point();
         file.sync_all()?;
+        #[cfg(test)]
+        crashes::point();
         std::fs::rename(&temporary, dir.join(name))
     })();
+    #[cfg(test)]
+    crashes::point();
     if written.is_err() {
         let _ = std::fs::remove_file(&temporary);
     }

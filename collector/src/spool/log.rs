@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FallocateFlags, fallocate};
 
+#[cfg(test)]
+use super::crashes;
+
 /// What a segment is made for. Small, so that what is covered goes soon and thinning needs little room; large, so that a
 /// file is made seldom: this one holds three hours of a node with 50 instances.
 pub const SEGMENT_BYTES: u64 = 1 << 20;
@@ -80,6 +83,8 @@ impl Log {
     pub fn roll(&mut self, bytes: usize) -> io::Result<()> {
         self.sync()?;
         self.seal();
+        #[cfg(test)]
+        crashes::point();
         let room = SEGMENT_BYTES.max(bytes as u64);
         let id = self.next_id;
         let path = self.path(id);
@@ -91,6 +96,8 @@ impl Log {
             }
             other => other?,
         };
+        #[cfg(test)]
+        crashes::point();
         self.sync_dir()?;
         self.next_id += 1;
         self.active = Some(Active { id, file, length: 0, synced: 0, room });
@@ -138,6 +145,8 @@ impl Log {
     /// Ends the segment that is written to, and gives back the blocks that it did not need.
     pub fn seal(&mut self) {
         if let Some(active) = self.active.take() {
+            #[cfg(test)]
+            crashes::point();
             // Only room would be lost.
             let _ = active.file.set_len(active.length);
         }
@@ -174,7 +183,12 @@ impl Log {
 
     /// Forgets a segment.
     pub fn remove(&self, id: u64) -> io::Result<()> {
-        std::fs::remove_file(self.path(id))
+        #[cfg(test)]
+        crashes::point();
+        std::fs::remove_file(self.path(id))?;
+        #[cfg(test)]
+        crashes::point();
+        Ok(())
     }
 
     /// Renames a segment, so that a person can look at it and nobody reads it again. The oldest such files go.
@@ -205,6 +219,8 @@ impl Log {
             return Ok(());
         }
         self.create(&path, SEGMENT_BYTES)?;
+        #[cfg(test)]
+        crashes::point();
         self.sync_dir()
     }
 
@@ -263,13 +279,21 @@ pub fn is_full(error: &io::Error) -> bool {
 fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
     #[cfg(test)]
     faults::strike()?;
-    file.write_all_at(bytes, offset)
+    #[cfg(test)]
+    crashes::torn(|part| file.write_all_at(&bytes[..part(bytes.len())], offset));
+    file.write_all_at(bytes, offset)?;
+    #[cfg(test)]
+    crashes::point();
+    Ok(())
 }
 
 fn sync_data(file: &File) -> io::Result<()> {
     #[cfg(test)]
     faults::strike()?;
-    file.sync_data()
+    file.sync_data()?;
+    #[cfg(test)]
+    crashes::point();
+    Ok(())
 }
 
 /// Failures on demand, for this module's users' tests.

@@ -8,6 +8,8 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+#[cfg(test)]
+use super::crashes;
 use super::frame::{self, Kind};
 use super::log::own_blocks;
 
@@ -75,7 +77,11 @@ impl Slots {
         let file =
             OpenOptions::new().write(true).create(true).truncate(false).open(&self.paths[self.spare()])?;
         own_blocks(&file, (frame.len() as u64).next_multiple_of(STEP_BYTES))?;
+        #[cfg(test)]
+        crashes::torn(|part| file.write_all_at(&frame[..part(frame.len())], 0));
         file.write_all_at(&frame, 0)?;
+        #[cfg(test)]
+        crashes::point();
         file.sync_data()
     }
 

@@ -23,7 +23,7 @@ fn noise(seed: u64, length: usize) -> String {
 }
 
 /// One look at a disk in its `life`-th attachment; a fact with every look.
-fn batch(spool: &Spool, life: u8, write_bytes: u64, size: usize) -> Batch {
+pub fn batch(spool: &Spool, life: u8, write_bytes: u64, size: usize) -> Batch {
     let instance_id = InstanceId::from_uuid(Uuid::from_u128(7));
     let observed_at =
         Timestamp::from_second(1_790_000_000 + 60 * i64::try_from(write_bytes).unwrap()).unwrap();
@@ -54,7 +54,7 @@ fn batch(spool: &Spool, life: u8, write_bytes: u64, size: usize) -> Batch {
     }
 }
 
-fn state(n: u64) -> State {
+pub fn state(n: u64) -> State {
     State { epochs: n, ..State::new(Uuid::nil()) }
 }
 
@@ -74,7 +74,7 @@ fn deliver(spool: &Spool, covered_until: u64) -> Vec<u64> {
     seqs
 }
 
-fn small(waiting_bytes: u64, kept_bytes: u64) -> Limits {
+pub fn small(waiting_bytes: u64, kept_bytes: u64) -> Limits {
     Limits { waiting_bytes, kept_bytes, ..Limits::default() }
 }
 
