@@ -6,13 +6,15 @@
 use std::collections::HashMap;
 
 use billing::limits::actions;
-use billing::quota::{self, Ask, Existing, QuotaError};
+use billing::quota::{self, Ask, Breach, Existing, QuotaError};
+use billing::webhooks::{self, EventType};
 use compute::{ComputeError, Instance, InstanceRef, InstanceSpec};
 use jiff::Timestamp;
 use metering::{InstanceId, TenantId};
 use migrations::Scope;
 use nodes::NodesError;
 use nodes::registry::State;
+use serde_json::json;
 use tracing::{debug, warn};
 use usage::registry::{self, Tenant};
 
@@ -78,7 +80,11 @@ pub async fn create(
         // Perhaps something was deleted by other means a moment ago: count again before saying no.
         Err(QuotaError::Exceeded { .. }) => {
             count(parts).await.map_err(InstanceError::Counting)?;
-            quota::admit(&parts.database, tenant.id, id, ask, Timestamp::now()).await?;
+            let admitted = quota::admit(&parts.database, tenant.id, id, ask, Timestamp::now()).await;
+            if let Err(QuotaError::Exceeded { breaches, .. }) = &admitted {
+                tell_refusal(parts, tenant, breaches).await;
+            }
+            admitted?;
         }
         admitted => admitted?,
     }
@@ -99,6 +105,20 @@ pub async fn create(
         warn!(instance = %id, "what the tenant holds was not noted: {:#}", anyhow::Error::from(error));
     }
     made
+}
+
+/// Tells whoever wants to hear of it that a tenant asked for more than its quota.
+async fn tell_refusal(parts: &Parts, tenant: &Tenant, breaches: &[Breach]) {
+    let breaches: Vec<_> = breaches
+        .iter()
+        .map(|breach| json!({ "what": breach.what.as_str(), "used": breach.used, "asked": breach.asked, "allowed": breach.allowed }))
+        .collect();
+    let data = json!({ "tenant": tenant.name, "breaches": breaches });
+    let told =
+        webhooks::tell(&parts.database, EventType::QuotaRefused, tenant.id, &data, Timestamp::now()).await;
+    if let Err(error) = told {
+        warn!(tenant = %tenant.name, "a refusal was not told: {:#}", anyhow::Error::from(error));
+    }
 }
 
 /// Starts or resumes an instance, unless an allowance of its tenant was reached and says otherwise.

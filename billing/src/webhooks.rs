@@ -5,7 +5,7 @@
 
 use jiff::Timestamp;
 use metering::{TenantId, micros};
-use migrations::Transaction;
+use migrations::{Database, Scope, Transaction};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -109,6 +109,24 @@ pub async fn emit(
     let payload = payload(event, tenant, data, now);
     let id = Uuid::now_v7();
     transaction.execute(sql::WEBHOOK_EMIT, &[&id, &event.as_str(), &tenant.uuid(), &payload, &now]).await?;
+    Ok(())
+}
+
+/// The same in a transaction of its own, for what changes nothing: a refusal, a gap that was found.
+///
+/// # Errors
+/// The database failed.
+pub async fn tell(
+    database: &Database,
+    event: EventType,
+    tenant: TenantId,
+    data: &Value,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let mut session = database.session().await?;
+    let transaction = session.begin(Scope::Provider).await?;
+    emit(&transaction, event, tenant, data, now).await?;
+    transaction.commit().await?;
     Ok(())
 }
 

@@ -304,3 +304,35 @@ async fn a_crossing_without_its_mail_its_event_or_its_action_is_impossible() {
     }
     assert_eq!(note(&world, acme, "0", 10, NOON).await, ["traffic 100:stop"]);
 }
+
+#[test]
+fn what_the_document_says_of_limits_and_events_is_so() {
+    let document = include_str!("../../../docs/billing.md");
+    for event in billing::webhooks::EventType::ALL {
+        assert!(document.contains(&format!("`{}`", event.as_str())), "{} is not explained", event.as_str());
+    }
+    let (mut set, mut forecasts) = (0, 0);
+    for line in document.lines() {
+        if let Some(command) = line.strip_prefix("$ weir allowance set ") {
+            let words: Vec<&str> = command.split_whitespace().collect();
+            let at = words.windows(2).filter(|pair| pair[0] == "--at").map(|pair| pair[1].parse().unwrap());
+            billing::limits::thresholds(at.collect()).unwrap();
+            set += 1;
+        }
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        if let [consumed, "2026-11", now, expected] = cells[..] {
+            let period = billing::period::month("2026-11", &jiff::tz::TimeZone::UTC).unwrap();
+            let allowed = allowed("net_tx_bytes 1");
+            let unit = MeterName::parse("net_tx_bytes").unwrap().meter().priced_unit.base_units;
+            // In whole units: what is said of ten is said of ten times as many bytes.
+            let consumed =
+                billing::limits::Consumed::base_units(consumed.parse::<u128>().unwrap() * u128::from(unit));
+            let forecast = billing::limits::forecast(consumed, period, at(now));
+            let shown = forecast
+                .map_or("too early".to_owned(), |forecast| forecast.figure(allowed).trunc().to_string());
+            assert_eq!(shown, expected, "{line}");
+            forecasts += 1;
+        }
+    }
+    assert_eq!((set, forecasts), (2, 4));
+}
