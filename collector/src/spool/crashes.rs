@@ -159,6 +159,10 @@ fn check(steps: &[u32]) -> u32 {
 #[test]
 fn a_crash_at_any_step_of_the_work_on_the_spool_loses_nothing_and_doubles_nothing() {
     let steps = check(&[]);
+    // Again and again before anything was durable, and before the first look was.
+    for early in [[8, 6, 6], [10, 10, 10], [14, 12, 12]] {
+        check(&early);
+    }
     // All of them in the long run, evenly spread otherwise, and others each time; then one in the recovery or soon after it.
     let is_long = std::env::var_os("WEIR_CHAOS").is_some_and(|value| value == "1");
     let stride = if is_long { 1 } else { steps / ROUNDS };

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::core::{Core, Position};
 use super::frame::{self, Kind};
-use super::identity::{Found, Identity};
+use super::identity::{Found, Identity, NUMBERS_STEP};
 use super::import::Old;
 use super::index::{Entry, Index};
 use super::log::{Log, Place};
@@ -57,7 +57,10 @@ pub fn open(dir: &Path, limits: Limits) -> Result<Core, SpoolError> {
         position.next_seq = identity.numbers_below;
     }
     let highest = memories.iter().flatten().map(|memory| memory.seq).max().unwrap_or(0);
-    if position.last_look + 1 < highest {
+    // The look that was being committed at the end, if its number is not the one after the last: numbers were set aside for it.
+    let begun =
+        if has_position { position.next_seq } else { identity.numbers_below.saturating_sub(NUMBERS_STEP) };
+    if position.last_look + 1 < highest && highest != begun {
         findings.damage.push(format!("the batches after {} up to {highest} are gone", position.last_look));
     }
     let refused = Refused::open(&dir.join(REFUSED_DIR)).map_err(writing)?;
