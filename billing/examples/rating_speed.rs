@@ -12,7 +12,7 @@ fn main() {
         for _ in 0..3 {
             let round = work.round(Duration::from_millis(500));
             println!(
-                "{instances} instances, {} lines: bare {:.1} ns a line, rated {:.1} ns a line, {:.1} %",
+                "{instances} instances, {} lines: bare {:.1} ns a quantity, rated {:.1} ns, {:.1} %",
                 work.lines(),
                 round.bare_ns,
                 round.rated_ns,

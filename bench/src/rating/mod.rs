@@ -9,7 +9,7 @@ use crate::report::{REPEATS, Report};
 /// Of each of the two, in each round: enough for the fourth digit.
 const LENGTH: Duration = Duration::from_secs(1);
 
-/// Lines a second: of a tenant with one instance, where lines are most of the work, and with twenty, where gathering is.
+/// Quantities a second, each with a line in four tiers: of a tenant with one instance, where lines are most of the work, and with twenty, where gathering is.
 pub fn measure(report: &mut Report) {
     for instances in [1, 20] {
         let work = work::Work::new(instances);
@@ -18,6 +18,6 @@ pub fn measure(report: &mut Report) {
         let rated: Vec<f64> = rounds.iter().map(|round| per_second(round.rated_ns)).collect();
         let bare: Vec<f64> = rounds.iter().map(|round| per_second(round.bare_ns)).collect();
         let name = format!("rating, {} lines in four tiers, {instances} instances", work.lines());
-        report.add(name, "lines/s", &rated, &bare, "a multiply-and-add of the same decimals");
+        report.add(name, "quantities/s", &rated, &bare, "four multiply-and-adds of the same decimals, rounded once");
     }
 }

@@ -56,6 +56,8 @@ impl Bill<'_> {
     pub fn draft(self) -> Result<InvoiceDocument, RatingError> {
         let Self { plan, usage, samples, period, exchange, taxation, .. } = self;
         let rating = rate(&RatingInput { plan, usage, samples, period, exchange, taxation })?;
+        let (instances, unpriced, completeness) =
+            (rating.instances()?, rating.unpriced(), rating.completeness());
         let versions: Vec<String> = rating.versions.iter().map(ToString::to_string).collect();
         Ok(InvoiceDocument {
             number: None,
@@ -78,9 +80,9 @@ impl Bill<'_> {
             subtotal: rating.subtotal,
             taxes: rating.taxes,
             total: rating.total,
-            completeness: rating.completeness,
-            instances: rating.instances,
-            unpriced: rating.unpriced,
+            completeness,
+            instances,
+            unpriced,
         })
     }
 }

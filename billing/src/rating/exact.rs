@@ -17,7 +17,13 @@ pub(super) struct Exact {
 impl Exact {
     /// `None` when it needs more than 38 digits.
     pub(super) fn product(a: Decimal, b: Decimal) -> Option<Self> {
-        Some(Self { mantissa: a.mantissa().checked_mul(b.mantissa())?, scale: a.scale() + b.scale() })
+        let (x, y) = (a.mantissa(), b.mantissa());
+        // Two factors of 64 bits cannot overflow, and most are.
+        let mantissa = match (i64::try_from(x), i64::try_from(y)) {
+            (Ok(x), Ok(y)) => i128::from(x) * i128::from(y),
+            _ => x.checked_mul(y)?,
+        };
+        Some(Self { mantissa, scale: a.scale() + b.scale() })
     }
 
     /// Rounded to the currency's coins, half away from zero (`money::HALF_AWAY_FROM_ZERO`, on 38 digits). `None`

@@ -1,11 +1,9 @@
 //! The first two steps of rating: usage records become one exact sum of base units for each segment, card and band of
 //! hours, with what each instance or volume contributed; then each sum becomes the priced unit. Nothing is priced.
 
-use std::cmp::Ordering;
 use std::ops::Range;
 
-use jiff::Timestamp;
-use metering::{Coverage, InstanceId, MeterName, Resource, UsageRecord, VolumeId};
+use metering::{Coverage, InstanceId, MeterName, Resource, UsageRecord, VolumeId, catalog};
 
 use super::period::Period;
 use super::quantity::{self, Scale};
@@ -30,7 +28,7 @@ pub(super) struct Share {
 }
 
 /// Usage that has one price model: of one card in one segment and, if the card has bands, in the hours of one of them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Entry<'a> {
     pub(super) segment: usize,
     pub(super) scale: Scale,
@@ -46,6 +44,7 @@ pub(super) struct Entry<'a> {
 }
 
 /// All usage of a period.
+#[derive(Clone, Debug)]
 pub(super) struct Gathered<'a> {
     /// In the order of the catalog, then of time, then of the version's cards, then of their bands (the hours of no band
     /// last).
@@ -53,9 +52,6 @@ pub(super) struct Gathered<'a> {
     pub(super) shares: Vec<Share>,
     /// How many numbers of cards there are.
     pub(super) slots: usize,
-    /// The last name of each holder, and from when it is; in the order of holders.
-    pub(super) names: Vec<(Holder, Timestamp, &'a str)>,
-    pub(super) completeness: Completeness,
 }
 
 /// Where a record belongs, in the order of the entries.
@@ -83,7 +79,7 @@ struct Row {
 
 /// Microseconds, as in [`Coverage`], for many records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-struct Time {
+pub(super) struct Time {
     measured_us: u128,
     estimated_us: u128,
     missing_us: u128,
@@ -104,7 +100,7 @@ impl Holder {
         }
     }
 
-    const fn of(resource: &Resource) -> Self {
+    pub(super) const fn of(resource: &Resource) -> Self {
         match resource {
             Resource::Instance(id) | Resource::Disk(id, _) | Resource::Nic(id, _) => Self::Instance(*id),
             Resource::Volume(id) => Self::Volume(*id),
@@ -115,25 +111,13 @@ impl Holder {
 impl<'a> Gathered<'a> {
     pub(super) fn from(input: &RatingInput<'a>, period: &Period<'a>) -> Result<Self, RatingError> {
         let rows = rows(input, period)?;
-        let mut gathered = Self {
-            entries: Vec::new(),
-            shares: Vec::with_capacity(rows.len()),
-            slots: 0,
-            names: names(input.usage),
-            completeness: completeness(input.usage),
-        };
+        let mut gathered = Self { entries: Vec::new(), shares: Vec::with_capacity(rows.len()), slots: 0 };
         for rows in rows.chunk_by(|a, b| a.key == b.key) {
             gathered.add(rows, period)?;
         }
         gathered.add_unused(period);
         gathered.number_cards();
         Ok(gathered)
-    }
-
-    /// The last name of a holder.
-    pub(super) fn name(&self, holder: Holder) -> &'a str {
-        let found = self.names.binary_search_by(|(other, ..)| other.cmp(&holder));
-        found.map_or("", |n| self.names[n].2)
     }
 
     /// One entry of rows with one key.
@@ -215,13 +199,13 @@ impl<'a> Gathered<'a> {
         let mut known: Vec<&RateCard> = Vec::new();
         for entry in &mut self.entries {
             let Some(card) = entry.card else { continue };
-            let same = |other: &&RateCard| {
-                std::ptr::eq(*other, card) || (other.name == card.name && other.meter == card.meter)
-            };
-            entry.slot = known.iter().rposition(same).unwrap_or_else(|| {
+            // Entries come by meter: what has another one lies before all cards of this one.
+            let of_meter = known.iter().rev().take_while(|other| same_meter(other.meter, card.meter));
+            let found = of_meter.enumerate().find(|(_, other)| other.name == card.name);
+            entry.slot = found.map_or(known.len(), |(back, _)| known.len() - 1 - back);
+            if entry.slot == known.len() {
                 known.push(card);
-                known.len() - 1
-            });
+            }
         }
         self.slots = known.len();
     }
@@ -280,7 +264,7 @@ fn key(input: &RatingInput<'_>, period: &Period<'_>, piece: usize, record: &Usag
         let has = |(name, values): (&String, &std::collections::BTreeSet<String>)| {
             record.dimensions.get(name).is_some_and(|value| values.contains(value))
         };
-        card.meter == record.meter && card.only.iter().all(has)
+        same_meter(card.meter, record.meter) && card.only.iter().all(has)
     };
     let card = cards.iter().position(matches);
     let band = card.and_then(|number| {
@@ -290,61 +274,27 @@ fn key(input: &RatingInput<'_>, period: &Period<'_>, piece: usize, record: &Usag
     });
     let number = |at: Option<usize>| at.and_then(|at| u32::try_from(at).ok()).unwrap_or(u32::MAX);
     Key {
-        position: number(Some(record.meter.position())),
+        position: number(Some(position(record.meter))),
         segment: number(Some(piece.segment)),
         card: number(card),
         band: number(band),
     }
 }
 
-/// The later name wins; of two at one instant the greater, so that the records' order does not matter.
-fn names(usage: &[UsageRecord]) -> Vec<(Holder, Timestamp, &str)> {
-    let mut names = Vec::<(Holder, Timestamp, &str)>::new();
-    for record in usage {
-        let name = (Holder::of(&record.resource), record.window.start(), record.resource_name.as_str());
-        match names.last_mut() {
-            Some(last) if last.0 == name.0 => *last = (*last).max(name),
-            _ => names.push(name),
-        }
-    }
-    names.sort_unstable_by(|a, b| b.cmp(a));
-    names.dedup_by(|a, b| a.0 == b.0);
-    names.reverse();
-    names
+/// Whether two meters are one. Names are only ever the catalog's own: comparing where they lie is comparing them, and ten times
+/// as fast.
+pub(super) fn same_meter(a: MeterName, b: MeterName) -> bool {
+    std::ptr::eq(a.as_str(), b.as_str())
 }
 
-/// The time of all resources. The meters of one resource are read together: its time is that of its best covered meter,
-/// not the sum over its meters.
-fn completeness(usage: &[UsageRecord]) -> Completeness {
-    let mut times = Vec::<(&Resource, MeterName, Time)>::new();
-    for record in usage {
-        let time = Time::of(record.coverage);
-        match times.last_mut() {
-            Some((resource, meter, sum)) if *meter == record.meter && *resource == &record.resource => {
-                sum.add(&time);
-            }
-            _ => times.push((&record.resource, record.meter, time)),
-        }
-    }
-    let order = |a: &(&Resource, MeterName, Time), b: &(&Resource, MeterName, Time)| -> Ordering {
-        a.0.cmp(b.0).then_with(|| a.1.cmp(&b.1))
-    };
-    times.sort_unstable_by(order);
-    let mut all = Time::default();
-    for resource in times.chunk_by(|a, b| a.0 == b.0) {
-        let mut best = (0, Time::default());
-        for meter in resource.chunk_by(|a, b| a.1 == b.1) {
-            let mut time = Time::default();
-            meter.iter().for_each(|(.., part)| time.add(part));
-            best = best.max((time.all_us(), time));
-        }
-        all.add(&best.1);
-    }
-    all.in_ms()
+/// The meter's place in the catalog.
+pub(super) fn position(meter: MeterName) -> usize {
+    let place = catalog().iter().position(|other| std::ptr::eq(other.name.as_str(), meter.as_str()));
+    place.unwrap_or_else(|| meter.position())
 }
 
 impl Time {
-    fn of(coverage: Coverage) -> Self {
+    pub(super) fn of(coverage: Coverage) -> Self {
         Self {
             measured_us: coverage.measured_us.into(),
             estimated_us: coverage.estimated_us.into(),
@@ -352,18 +302,18 @@ impl Time {
         }
     }
 
-    fn add(&mut self, other: &Time) {
+    pub(super) fn add(&mut self, other: &Time) {
         self.measured_us += other.measured_us;
         self.estimated_us += other.estimated_us;
         self.missing_us += other.missing_us;
     }
 
-    const fn all_us(&self) -> u128 {
+    pub(super) const fn all_us(&self) -> u128 {
         self.measured_us + self.estimated_us + self.missing_us
     }
 
     /// Cut off to whole milliseconds, and to what 64 bits hold: half a billion years.
-    fn in_ms(&self) -> Completeness {
+    pub(super) fn in_ms(&self) -> Completeness {
         let ms = |us: u128| u64::try_from(us / 1_000).unwrap_or(u64::MAX);
         Completeness {
             measured_ms: ms(self.measured_us),

@@ -19,7 +19,7 @@
 //! 11. [`taxes`] are due on what is left, for each code and rate on the sum of its lines, rounded once.
 //!
 //! A line keeps how it came about as figures ([`line`]); [`explain`] puts them into words when a document is made.
-//! [`appendix`] spreads what was metered over the instances, so that it adds up again.
+//! [`appendix`] spreads what was metered over the instances, so that it adds up again, when it is asked for.
 //!
 //! What is per period stays per period when it is cut: allowances, commitments, tiers, credits and bounds go on, by name,
 //! where the part before ended. It does not know tenants, invoices or where usage comes from.
@@ -62,7 +62,7 @@ use pricing::Pricing;
 use sheet::Sheet;
 
 /// What usage costs.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Rating<'a> {
     /// The lines: of cards by meter in the order of the catalog, then by time, card, band and tier; then fees, discounts,
     /// and what else is taken off.
@@ -75,12 +75,9 @@ pub struct Rating<'a> {
     pub total: Money,
     /// The versions of the plan that were applied, in order.
     pub versions: Vec<Date>,
-    /// How well the usage is known: time of all resources together, each counted once.
-    pub completeness: Completeness,
-    /// What was metered, by instance and volume, in the order of their names.
-    pub instances: Vec<InstanceUsage>,
-    /// Usage without a price.
-    pub unpriced: Vec<UnpricedUsage>,
+    usage: &'a [UsageRecord],
+    gathered: Gathered<'a>,
+    segments: Vec<Window>,
 }
 
 /// Why usage could not be rated.
@@ -215,10 +212,32 @@ pub fn rate<'a>(input: &RatingInput<'a>) -> Result<Rating<'a>, RatingError> {
         taxes,
         total,
         versions,
-        completeness: sheet.gathered.completeness,
-        instances: appendix::instances(&sheet.gathered)?,
-        unpriced: appendix::unpriced(&sheet.gathered, &sheet.period),
+        usage: input.usage,
+        segments: sheet.period.segments.iter().map(|segment| segment.window).collect(),
+        gathered: sheet.gathered,
     })
+}
+
+impl Rating<'_> {
+    /// What was metered and has a price, by instance and volume, in the order of their names.
+    ///
+    /// # Errors
+    /// A sum has too many digits.
+    pub fn instances(&self) -> Result<Vec<InstanceUsage>, RatingError> {
+        appendix::instances(&self.gathered, self.usage)
+    }
+
+    /// Usage without a price.
+    #[must_use]
+    pub fn unpriced(&self) -> Vec<UnpricedUsage> {
+        appendix::unpriced(&self.gathered, &self.segments)
+    }
+
+    /// How well the usage is known: time of all resources together, each counted once.
+    #[must_use]
+    pub fn completeness(&self) -> Completeness {
+        appendix::completeness(self.usage)
+    }
 }
 
 fn pricing<'a>(input: &RatingInput<'a>) -> Result<Pricing<'a>, RatingError> {

@@ -1,11 +1,11 @@
 //! From base units to the priced unit: an exact rational, rounded once. Within rating a quantity is a whole number
 //! of micro-units (10^-6 of the priced unit), so that adding and subtracting cannot round.
 
-use metering::MeterName;
+use metering::{MeterName, catalog};
 use rust_decimal::Decimal;
 
 use super::RatingError;
-use super::gather::Share;
+use super::gather::{Share, position};
 
 /// Decimals of a quantity. 10^-6 GiB is 1 KiB and 10^-6 h is 3.6 ms: finer than anybody reads, and still exact
 /// in what is shown.
@@ -30,7 +30,7 @@ pub(super) struct Scale {
 
 impl Scale {
     pub(super) fn of(meter: MeterName) -> Self {
-        Self { meter, base_units: meter.meter().priced_unit.base_units.into() }
+        Self { meter, base_units: catalog()[position(meter)].priced_unit.base_units.into() }
     }
 
     /// `base_quantity` in micro-units of the priced unit, rounded half to even: the rule that favours neither side
@@ -68,8 +68,9 @@ pub(super) fn decimal(micro_units: i128) -> Decimal {
 pub(super) fn from_decimal(value: Decimal) -> i128 {
     let scale = value.scale();
     if scale <= QUANTITY_SCALE {
+        const POWERS: [i128; 7] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000];
         // At most 28 digits and six more: within 38.
-        value.mantissa() * 10_i128.pow(QUANTITY_SCALE - scale)
+        value.mantissa() * POWERS[(QUANTITY_SCALE - scale) as usize]
     } else {
         value.mantissa() / 10_i128.pow(scale - QUANTITY_SCALE)
     }

@@ -88,6 +88,10 @@ impl<'a> Sheet<'a> {
 impl Progress<'_> {
     /// Takes `units` from what is left, off all holders in proportion to what is left of them.
     pub(super) fn take(&mut self, units: i128) -> Option<()> {
+        if self.by_holder.is_empty() {
+            self.left -= units;
+            return Some(());
+        }
         let parts = quantity::spread(units, &self.by_holder)?;
         self.by_holder.iter_mut().zip(parts).for_each(|(left, part)| *left -= part);
         self.left -= units;

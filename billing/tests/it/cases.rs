@@ -69,7 +69,7 @@ impl Case {
             }
             text += &format!(" = {}\n", line.amount.amount());
         }
-        for unpriced in &rating.unpriced {
+        for unpriced in &rating.unpriced() {
             text += &format!("unpriced {}: {}\n", unpriced.meter, unpriced.quantity.normalize());
         }
         if 1 < rating.taxes.len() {
@@ -240,13 +240,14 @@ pub fn adds_up(rating: &Rating<'_>, case: &Case) {
     assert_eq!(bases, sum);
     let taxes: Decimal = rating.taxes.iter().map(|tax| tax.amount.amount()).sum();
     assert_eq!(sum + taxes, rating.total.amount());
+    let (instances, unpriced_rows) = (rating.instances().unwrap(), rating.unpriced());
     for meter in metering::catalog() {
         let id = meter.id();
         let lines = rating.lines.iter().filter(|line| line.meter == Some(id));
         let base: u128 = lines.map(|line| line.base_quantity).sum();
-        let rows = rating.instances.iter().filter(|row| row.meter == id);
+        let rows = instances.iter().filter(|row| row.meter == id);
         assert_eq!(base, rows.map(|row| row.base_quantity).sum::<u128>(), "{id}");
-        let unpriced = rating.unpriced.iter().filter(|usage| usage.meter == id);
+        let unpriced = unpriced_rows.iter().filter(|usage| usage.meter == id);
         let unpriced: u128 = unpriced.map(|usage| usage.base_quantity).sum();
         let usage = case.usage.iter().filter(|record| record.meter == id);
         assert_eq!(base + unpriced, usage.map(|record| u128::from(record.quantity)).sum::<u128>(), "{id}");

@@ -394,7 +394,7 @@ fn rated(case: &Case) -> Answer {
         let figures = (tax.base.amount().mantissa(), tax.amount.amount().mantissa());
         answer.taxes.insert(rate.mantissa(), figures);
     }
-    for unpriced in &rating.unpriced {
+    for unpriced in &rating.unpriced() {
         *answer.unpriced.entry(unpriced.meter.position()).or_default() += unpriced.base_quantity as i128;
     }
     answer

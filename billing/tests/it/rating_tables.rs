@@ -22,7 +22,7 @@ fn render(rating: &Rating<'_>) -> String {
             format!("{key}: {} x {} = {}", line.quantity, line.unit_price, line.amount.amount())
         })
         .collect();
-    for unpriced in &rating.unpriced {
+    for unpriced in &rating.unpriced() {
         lines.push(format!("unpriced {}: {}", unpriced.meter, unpriced.quantity));
     }
     let (subtotal, tax, total) = (rating.subtotal, rating.taxes[0].amount, rating.total);
@@ -232,7 +232,7 @@ fn what_is_shown_by_instance_adds_up_to_the_line_to_the_last_millionth() {
     let plan = plan("cpu_ns 1");
     let rating = rate(&plan, &usage, october()).unwrap();
     let shown: Vec<String> =
-        rating.instances.iter().map(|row| format!("{} {}", row.name, row.quantity)).collect();
+        rating.instances().unwrap().iter().map(|row| format!("{} {}", row.name, row.quantity)).collect();
     assert_eq!(shown, ["a 0.000001", "b 0.000000", "c 0.000000"]);
     assert_eq!(rating.lines[0].quantity.to_string(), "0.000001");
 }
@@ -266,8 +266,8 @@ fn time_of_a_resource_counts_once_however_many_meters_it_has() {
     let plan = plan("cpu_ns 1");
     let rating = rate(&plan, &usage, october()).unwrap();
     // The instance and its NIC.
-    assert_eq!(rating.completeness.measured_ms, 2 * 3_000_000);
-    assert_eq!(rating.completeness.missing_ms, 2 * 600_000);
+    assert_eq!(rating.completeness().measured_ms, 2 * 3_000_000);
+    assert_eq!(rating.completeness().missing_ms, 2 * 600_000);
     assert_eq!(rating.lines[0].coverage.missing_ms, 600_000);
 }
 
