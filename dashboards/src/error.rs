@@ -134,6 +134,15 @@ impl From<billing::invoices::StoreError> for PageError {
     }
 }
 
+impl From<billing::books::statement::StatementError> for PageError {
+    fn from(error: billing::books::statement::StatementError) -> Self {
+        match error {
+            billing::books::statement::StatementError::TooLong => Self::BadRequest(format!("{error}.")),
+            error => Self::database(error),
+        }
+    }
+}
+
 impl From<accounts::AccountsError> for PageError {
     fn from(error: accounts::AccountsError) -> Self {
         Self::database(error)

@@ -4,6 +4,7 @@
 //! A page's handler takes [`crate::site::Viewer`], which sends strangers to the log-in; one that changes something takes
 //! [`crate::auth::Writer`] or [`crate::auth::InPerson`] too. Its template extends `base.html` and has a field `layout`.
 
+mod account;
 mod bill;
 mod budget;
 mod capacity;
@@ -25,6 +26,7 @@ use actix_web::web::ServiceConfig;
 
 /// Adds the routes of every page.
 pub(crate) fn routes(config: &mut ServiceConfig) {
+    account::routes(config);
     budget::routes(config);
     capacity::routes(config);
     instance::routes(config);

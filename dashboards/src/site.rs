@@ -83,11 +83,12 @@ pub(crate) struct UserBadge {
 type NavPage = (&'static str, &'static str, fn(&Principal) -> bool);
 
 /// All of them, in order.
-const NAV: [NavPage; 8] = [
+const NAV: [NavPage; 9] = [
     ("/", "Overview", |_| true),
     ("/instances", "Instances", |_| true),
     ("/usage", "Usage", Principal::sees_money),
     ("/invoices", "Invoices", Principal::sees_money),
+    ("/account", "Account", |principal| principal.tenant_id().is_some()),
     ("/budget", "Budget", |principal| principal.tenant_id().is_some()),
     ("/tenants", "Tenants", Principal::is_provider),
     ("/capacity", "Capacity", |principal| principal.tenant_id().is_none()),

@@ -148,17 +148,18 @@ async fn a_line_is_the_sum_of_its_resources_their_windows_and_what_was_read_at_t
     let document = cloud.document().await;
     let mut billed = BTreeMap::<String, u128>::new();
     for line in &document.lines {
-        *billed.entry(line.meter.to_string()).or_default() += line.base_quantity;
+        *billed.entry(line.meter.expect("this plan has metered lines only").to_string()).or_default() +=
+            line.base_quantity;
     }
     assert_eq!((document.lines.len(), billed.len()), (5, 4), "the allowance makes two lines of one meter");
     let (mut windows, mut interpolated) = (0, 0);
     for (n, line) in document.lines.iter().enumerate() {
         let page = cloud.page(&format!("{}/lines/{}", cloud.path(), n + 1)).await;
         let (resources, sum) = exact(&page, "resources");
-        assert_eq!(sum, [billed[line.meter.as_str()]], "{}", line.key);
+        assert_eq!(sum, [billed[line.meter.unwrap().as_str()]], "{}", line.key);
         assert_eq!(resources.iter().sum::<u128>(), sum[0], "{}", line.key);
         assert!(!page.contains("has changed since"), "{}", line.key);
-        assert_eq!(page.contains("How the sum is split"), line.meter.as_str() == "cpu_ns");
+        assert_eq!(page.contains("How the sum is split"), line.meter.unwrap().as_str() == "cpu_ns");
         let all = links(&page, "/windows?resource=");
         assert_eq!(all.len(), resources.len());
         for (path, quantity) in all.iter().zip(&resources) {
@@ -205,7 +206,7 @@ async fn what_the_usage_page_shows_of_a_month_is_what_its_invoice_says() {
     for (meter, quantity) in document
         .lines
         .iter()
-        .map(|line| (line.meter, line.base_quantity))
+        .map(|line| (line.meter.unwrap(), line.base_quantity))
         .chain(document.unpriced.iter().map(|usage| (usage.meter, usage.base_quantity)))
     {
         *used.entry(meter.to_string()).or_default() += quantity;
@@ -417,13 +418,14 @@ async fn sixty_invoices_are_two_pages_and_each_is_on_one_of_them() {
         invoice(&database, tenant, &plan, last, now).await;
     }
     let admin = session(&database, "admin", Role::Provider, None).await;
-    let (mut path, mut seen, mut pages) = ("/invoices?status=issued".to_owned(), Vec::new(), 0);
+    // They are over 0, which is paid as soon as it is issued.
+    let (mut path, mut seen, mut pages) = ("/invoices?status=paid".to_owned(), Vec::new(), 0);
     loop {
         let page = get(&database, &admin, &path).await.text();
         seen.extend(page.split(">INV-").skip(1).map(|rest| rest.split('<').next().unwrap().to_owned()));
         pages += 1;
         let Some(next) = links(&page, "after=").into_iter().next() else { break };
-        assert!(next.contains("status=issued"), "{next}");
+        assert!(next.contains("status=paid"), "{next}");
         path = next;
     }
     let all = seen.len();

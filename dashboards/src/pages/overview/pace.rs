@@ -43,7 +43,7 @@ pub(super) fn of(draft: &InvoiceDocument, begun_at: Timestamp, as_of: Timestamp)
 
 #[cfg(test)]
 mod tests {
-    use billing::{Currency, InvoiceStatus};
+    use billing::Currency;
     use metering::Window;
 
     use super::*;
@@ -55,29 +55,11 @@ mod tests {
     fn draft(total: &str) -> InvoiceDocument {
         let euros = Money::exact(total.parse().unwrap(), Currency::EUR).unwrap();
         InvoiceDocument {
-            number: None,
-            status: InvoiceStatus::Draft,
-            invoice_id: billing::InvoiceId::new(),
-            tenant: metering::TenantName::new("acme").unwrap(),
-            seller: billing::Party::default(),
-            buyer: billing::Party::default(),
-            currency: Currency::EUR,
-            time_zone: "UTC".to_owned(),
             service_period: Window::new(at("2026-11-01T00:00:00Z"), at("2026-12-01T00:00:00Z")).unwrap(),
-            issued_at: None,
-            plan: billing::PlanRef { name: "standard".to_owned(), version: "2026-01-01".to_owned() },
             lines: Vec::new(),
             subtotal: euros,
-            tax: billing::Tax {
-                name: "VAT".to_owned(),
-                rate: Decimal::ZERO,
-                base: euros,
-                amount: Money::zero(Currency::EUR),
-            },
             total: euros,
-            completeness: billing::Completeness::default(),
-            instances: Vec::new(),
-            unpriced: Vec::new(),
+            ..InvoiceDocument::sample_small()
         }
     }
 
