@@ -6,6 +6,7 @@ mod capacity;
 mod clocks;
 mod close;
 mod corrections;
+mod crashes;
 mod days;
 mod derivation;
 mod dimensions;
