@@ -179,6 +179,12 @@ pub async fn void(
     let mut session = database.session().await?;
     let transaction = session.begin(Scope::Provider).await?;
     let locked = lock(&transaction, Which::Number(number)).await?;
+    if locked.is_replaced {
+        return Err(locked.elsewhere("it was replaced; void what stands in its place"));
+    }
+    if locked.document.kind == DocumentKind::CreditNote {
+        return Err(locked.elsewhere("a credit note is not withdrawn; void the corrected invoice instead"));
+    }
     match InvoiceStatus::parse(&locked.status) {
         Some(InvoiceStatus::Void) => return Ok(found(&transaction, number).await?),
         Some(InvoiceStatus::Issued) => {}
@@ -188,12 +194,6 @@ pub async fn void(
             ));
         }
         Some(InvoiceStatus::Draft) | None => return Err(locked.elsewhere("only what was issued can be void")),
-    }
-    if locked.is_replaced {
-        return Err(locked.elsewhere("it was replaced; void what stands in its place"));
-    }
-    if locked.document.kind == DocumentKind::CreditNote {
-        return Err(locked.elsewhere("a credit note is not withdrawn; void the corrected invoice instead"));
     }
     let (id, tenant, now) = (locked.document.invoice_id, locked.payer.tenant_id, metering::micros(now));
     transaction.execute(invoice_sql::VOID, &[&id.uuid(), &now]).await?;
