@@ -11,6 +11,8 @@ mod client;
 mod document;
 #[path = "api/fuzz.rs"]
 mod fuzz;
+#[path = "api/limits_and_hooks.rs"]
+mod limits_and_hooks;
 #[path = "api/seed.rs"]
 mod seed;
 #[path = "api/walls.rs"]

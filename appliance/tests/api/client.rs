@@ -43,12 +43,17 @@ pub struct Answer {
 impl Cloud {
     /// Starts one, with a database of its own.
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same with settings: variables of its environment.
+    pub fn start_with(settings: &[(&str, &str)]) -> Self {
         let runtime = Runtime::new().unwrap();
         let database = runtime.block_on(migrations::testing::database());
         let dir = tempfile::tempdir().unwrap();
         configure(dir.path());
         let data = dir.path().join("data");
-        let up = Weir::start(&data, &["--database-url", database.owner_url()]);
+        let up = Weir::start_with(&data, &["--database-url", database.owner_url()], settings);
         up.ask(&["tenant", "create", "acme"]);
         up.ask(&["tenant", "create", "other"]);
         for (name, role) in [("root", "provider"), ("plan", "planner"), ("ann", "acme"), ("bob", "other")] {
