@@ -19,6 +19,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::cli::args::{DocumentFormat, RateArguments, Treatment};
+use crate::cli::say;
 use crate::{documents, period};
 
 /// The name under which a simulation stands in the place of a tenant.
@@ -34,12 +35,7 @@ pub fn run(arguments: &RateArguments, json: bool) -> Result<()> {
         let (bytes, _) = documents::render(&draft, format_of(path)?)?;
         std::fs::write(path, bytes).with_context(|| format!("failed to write {}", path.display()))?;
     }
-    if json {
-        println!("{}", reports::invoice_json(&draft)?.trim_end());
-    } else {
-        println!("{}", table(&draft));
-    }
-    Ok(())
+    say(&if json { reports::invoice_json(&draft)? } else { table(&draft) })
 }
 
 /// The draft that the files make.

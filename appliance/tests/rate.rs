@@ -128,3 +128,116 @@ fn a_wrong_configuration_is_refused_by_its_check() {
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && error.contains("metering.window"), "{error}");
 }
+
+/// Rates with files of more kinds beside plan and usage.
+fn rate_with(plan: &str, usage: &str, files: &[(&str, &str)], flags: &[&str]) -> Output {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text) in [("p.toml", plan), ("u.csv", usage)].iter().chain(files) {
+        std::fs::write(dir.path().join(name), text).unwrap();
+    }
+    let fixed = ["rate", "--plan", "p.toml", "--usage", "u.csv", "--json", "--period", "2026-10"];
+    weir(dir.path(), &[&fixed, flags].concat())
+}
+
+#[test]
+fn every_model_of_price_is_rated_from_files_alone() {
+    let head = "name = \"p\"\ncurrency = \"EUR\"\ntime_zone = \"UTC\"\n[tax]\nname = \"VAT\"\nrate = \"0\"\n";
+    let header = "resource,instance_id,name,device,meter,window_start,window_end,quantity,dim:network\n";
+    let nic = "nic,00000000-0000-0000-0000-000000000001,web,52:54:00:00:00:01,net_tx_bytes";
+    // 2 GiB to the internet, 10 GiB within.
+    let hours = "2026-10-01T00:00:00Z,2026-10-01T01:00:00Z";
+    let usage = format!(
+        "{header}{nic},{hours},2147483648,internet\n{nic},2026-10-01T01:00:00Z,2026-10-01T02:00:00Z,10737418240,internal\n"
+    );
+    let card = "[[version]]\nfrom = \"2026-01-01\"\n[[version.rate_card]]\nmeter = \"net_tx_bytes\"\n";
+    let rows: String = (0..12)
+        .map(|n| {
+            format!(
+                "{nic},2026-10-01T00:{:02}:00Z,2026-10-01T{:02}:{:02}:00Z,375000000,\n",
+                n * 5,
+                (n + 1) / 12,
+                (n + 1) * 5 % 60
+            )
+        })
+        .collect();
+    let samples = format!("{header}{rows}");
+    for (price, usage, expected) in [
+        ("unit_price = \"1\"", &usage, &["12.00", "12.00"][..]),
+        ("flat = \"3\"", &usage, &["3.00", "3.00"]),
+        (
+            "graduated = [{ up_to = \"5\", unit_price = \"1\" }, { unit_price = \"0.5\" }]",
+            &usage,
+            &["5.00", "3.50", "8.50"],
+        ),
+        (
+            "volume = [{ up_to = \"5\", unit_price = \"1\" }, { unit_price = \"0.5\" }]",
+            &usage,
+            &["6.00", "6.00"],
+        ),
+        ("package = { size = \"5\", price = \"2\" }", &usage, &["6.00", "6.00"]),
+        (
+            "percentile = { percent = 100, interval = \"5m\", unit_price = \"2\" }",
+            &samples,
+            &["20.00", "20.00"],
+        ),
+        ("unit_price = \"1\"\nonly = { network = \"internet\" }", &usage, &["2.00", "2.00"]),
+        (
+            "unit_price = \"1\"\ntime_of_use = [{ name = \"n\", from = \"00:00\", to = \"01:00\", unit_price = \"3\" }]",
+            &usage,
+            &["6.00", "10.00", "16.00"],
+        ),
+    ] {
+        let output = rate_with(&format!("{head}{card}{price}\n"), usage, &[], &[]);
+        assert_eq!(amounts(&output), expected, "{price}");
+    }
+}
+
+#[test]
+fn terms_taxes_and_exchange_rates_come_from_files_too() {
+    let own = plan("EUR", "2", "8");
+    let terms =
+        "[[terms]]\nfrom = \"2026-01-01\"\n[[terms.rate_card]]\nname = \"cpu_ns\"\nunit_price = \"1\"\n";
+    let taxes = "[seller]\ncountry = \"DE\"\nnumber = \"DE123456789\"\n[[rate]]\ncountry = \"FR\"\nclass = \"standard\"\nname = \"TVA\"\nrate = \"0.2\"\nfrom = \"2020-01-01\"\n";
+    let rates =
+        "from,to,valid_from,rate,source\nEUR,JPY,2026-10-01,150,example\nEUR,JPY,2026-10-31,160,example\n";
+    let files = [("t.toml", terms), ("x.toml", taxes), ("r.csv", rates)];
+    let no_tax = own.replace("[tax]\nname = \"VAT\"\nrate = \"0.1\"\n", "");
+    for (plan, flags, expected) in [
+        (&own, &["--terms", "t.toml"][..], &["1.00", "0.25", "1.38"][..]),
+        (&no_tax, &["--taxes", "x.toml", "--country", "FR"], &["0.00", "1.50", "0.25", "2.10"]),
+        (
+            &no_tax,
+            &["--taxes", "x.toml", "--country", "FR", "--treatment", "reverse_charge", "--tax-number", "FR1"],
+            &["0.00", "1.50", "0.25", "1.75"],
+        ),
+        (&own, &["--exchange", "r.csv", "--currency", "JPY"], &["0", "240", "40", "308"]),
+    ] {
+        assert_eq!(amounts(&rate_with(plan, USAGE, &files, flags)), expected, "{flags:?}");
+    }
+    for (plan, flags, expected) in [
+        (&no_tax, &[][..], "--taxes"),
+        (&own, &["--exchange", "r.csv", "--currency", "USD"], "EUR,USD,2026-10-31,RATE,SOURCE"),
+        (&no_tax, &["--taxes", "x.toml", "--country", "FR", "--treatment", "reverse_charge"], "--tax-number"),
+    ] {
+        let output = rate_with(plan, USAGE, &files, flags);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn what_changes_between_two_files_is_told_in_words() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("old.toml"), plan("EUR", "2", "8")).unwrap();
+    std::fs::write(dir.path().join("new.toml"), plan("EUR", "3", "8")).unwrap();
+    let told = |new: &str| {
+        let output = weir(dir.path(), &["plan", "diff", "old.toml", new]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(
+        told("new.toml"),
+        "from 2026-01-01: card cpu_ns: 2 per CPU·h, 0.25 included -> 3 per CPU·h, 0.25 included\n"
+    );
+    assert_eq!(told("old.toml"), "Nothing changes.\n");
+}

@@ -21,6 +21,7 @@ use self::args::{
     ReadingCommand, TaxCommand, TenantCommand, TermsCommand, TokenCommand, UpArguments, UsageCommand, UserCommand,
     WebhookCommand,
 };
+pub use self::output::say;
 use crate::config::{Config, default_data_dir};
 use crate::control::client::Client;
 use crate::control::request::{

@@ -61,7 +61,14 @@ impl Working {
 /// Standard output is closed.
 pub fn answer(request: &Request, answer: &Value, json: bool) -> Result<()> {
     let text = if json { serde_json::to_string_pretty(answer)? } else { in_words(request, answer) };
-    // `weir … | head` closes the pipe: that is no failure of ours.
+    say(&text)
+}
+
+/// Prints a text.
+///
+/// # Errors
+/// Standard output is closed, but for a pipe: `weir … | head` closes it, and that is no failure of ours.
+pub fn say(text: &str) -> Result<()> {
     match writeln!(std::io::stdout(), "{}", text.trim_end()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),

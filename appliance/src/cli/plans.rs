@@ -13,6 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 use super::args::SimulateArguments;
+use super::output::say;
 use crate::control::client::Client;
 use crate::control::request::{PlanRequest, Request};
 use crate::{period, rate};
@@ -25,15 +26,10 @@ pub fn compare(data_dir: &Path, old: &str, new: &str, json: bool) -> Result<()> 
     let (old, new) = (plan(data_dir, old)?, plan(data_dir, new)?);
     let changes = diff(&old, &new);
     if json {
-        println!("{}", serde_json::to_string_pretty(&json!({ "changes": changes }))?);
-    } else if changes.is_empty() {
-        println!("Nothing changes.");
-    } else {
-        for change in &changes {
-            println!("{change}");
-        }
+        return say(&serde_json::to_string_pretty(&json!({ "changes": changes }))?);
     }
-    Ok(())
+    let told: Vec<String> = changes.iter().map(ToString::to_string).collect();
+    if told.is_empty() { say("Nothing changes.") } else { say(&told.join("\n")) }
 }
 
 /// Rates what tenants used by a plan that is not in force, one after the other. One that cannot be rated does not stop the
@@ -74,9 +70,9 @@ pub fn simulate(data_dir: &Path, arguments: SimulateArguments, json: bool) -> Re
     }
     bar.finish_and_clear();
     if json {
-        println!("{}", serde_json::to_string_pretty(&json!({ "tenants": rows }))?);
+        say(&serde_json::to_string_pretty(&json!({ "tenants": rows }))?)?;
     } else {
-        println!("{}", in_words(&rows));
+        say(&in_words(&rows))?;
     }
     let failed = rows.iter().filter(|row| !row["error"].is_null()).count();
     if failed == rows.len() {
@@ -119,10 +115,12 @@ fn in_words(rows: &[Value]) -> String {
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED);
     table.set_header(["TENANT", "OLD TOTAL", "NEW TOTAL", "DIFFERENCE"]);
+    let mut notes = String::new();
     for row in rows {
         let tenant = row["tenant"].as_str().unwrap_or_default();
         if let Some(error) = row["error"].as_str() {
-            table.add_row([tenant, error, "", ""]);
+            table.add_row([tenant, "-", "-", "-"]);
+            notes += &format!("\n{tenant} was not rated: {error}");
             continue;
         }
         let totals = ["old_total", "new_total", "difference"].map(|key| money(&row[key]));
@@ -134,10 +132,10 @@ fn in_words(rows: &[Value]) -> String {
         }
     }
     let version = rows.iter().find_map(|row| row["version"].as_str());
-    let note = version.map_or_else(String::new, |day| {
-        format!("\nThe prices of {day} are taken for all of the period, though they do not hold yet.")
-    });
-    table.to_string() + &note
+    if let Some(day) = version {
+        notes += &format!("\nThe prices of {day} were taken for all of the period.");
+    }
+    table.to_string() + &notes
 }
 
 /// `12.34 EUR`; another currency on the other side has no difference.

@@ -126,7 +126,9 @@ impl Toml {
         if !card.included.quantity.is_zero() || card.included.per == Per::Instance {
             self.included(&card.included);
         }
-        self.line("allow_negative", "true");
+        if is_negative(card) {
+            self.line("allow_negative", "true");
+        }
         self.price(&card.price);
         self.bounds(&card.bounds);
         self.tax_class(&card.tax_class);
@@ -190,16 +192,14 @@ impl Toml {
         self.text("title", &fee.title);
         match &fee.charge {
             FeeCharge::Recurring { amount, per, is_prorated } => {
-                self.line("allow_negative", "true");
-                self.decimal("amount", *amount);
+                self.fee_amount(*amount);
                 if *per == Per::Instance {
                     self.text("per", "instance");
                 }
                 self.line("prorated", if *is_prorated { "true" } else { "false" });
             }
             FeeCharge::Once { amount, on } => {
-                self.line("allow_negative", "true");
-                self.decimal("amount", *amount);
+                self.fee_amount(*amount);
                 self.text("every", "once");
                 self.text("on", &on.to_string());
             }
@@ -213,6 +213,13 @@ impl Toml {
         self.tax_class(&fee.tax_class);
     }
 
+    fn fee_amount(&mut self, amount: Decimal) {
+        if amount.is_sign_negative() {
+            self.line("allow_negative", "true");
+        }
+        self.decimal("amount", amount);
+    }
+
     fn discount(&mut self, discount: &Discount) {
         self.head("[[version.discount]]");
         self.text("name", discount.name.as_str());
@@ -223,6 +230,20 @@ impl Toml {
         }
         self.list("of", discount.of.iter().map(|name| name.as_str()));
     }
+}
+
+/// Whether any price of a card is a credit.
+fn is_negative(card: &RateCard) -> bool {
+    let prices: Vec<Decimal> = match &card.price {
+        PriceModel::PerUnit { unit_price } | PriceModel::Percentile { unit_price, .. } => vec![*unit_price],
+        PriceModel::Flat { amount } => vec![*amount],
+        PriceModel::Package { price, .. } => vec![*price],
+        PriceModel::Graduated { tiers } | PriceModel::Volume { tiers } => {
+            tiers.iter().flat_map(|tier| [tier.unit_price, tier.flat]).collect()
+        }
+    };
+    let bands = card.time_of_use.iter().map(|band| band.unit_price);
+    prices.into_iter().chain(bands).any(|price| price.is_sign_negative())
 }
 
 fn tiers_text(tiers: &[PriceTier]) -> String {
