@@ -434,15 +434,13 @@ async fn late_usage_is_kept_until_what_stands_is_corrected() {
         .unwrap();
     let later = rechecks::digest(&world.database, tenant, october()).await.unwrap();
     assert_ne!(digest, later);
-    let total = Some("2.38".parse().unwrap());
-    let found = rechecks::Recheck { usage_digest: later, total_now: total, failure: Some("a\0b".to_owned()) };
+    let total: Decimal = "2.38".parse().unwrap();
+    let found =
+        rechecks::Recheck { usage_digest: later, total_now: Some(total), failure: Some("a\0b".to_owned()) };
     rechecks::put(&world.database, (invoice, tenant), &found, november()).await.unwrap();
     let late = rechecks::late(&world.database, 10).await.unwrap();
     assert_eq!(late.len(), 1);
-    assert_eq!(
-        (late[0].total.amount().to_string(), late[0].total_now.amount()),
-        ("4.76".to_owned(), total.unwrap())
-    );
+    assert_eq!((late[0].total.amount().to_string(), late[0].total_now.amount()), ("4.76".to_owned(), total));
     corrected(&world, "INV-2026-000001", &world.plan, &cpu_hours(60), october()).await.unwrap();
     assert!(rechecks::late(&world.database, 10).await.unwrap().is_empty());
 }
