@@ -29,11 +29,14 @@ pub struct TaxRate {
     pub reason: Option<String>,
 }
 
+/// Rates and the instants from which they hold, in order; `None`: from then on there is none.
+type Dated = Vec<(Timestamp, Option<TaxRate>)>;
+
 /// The taxes of one tenant in one period, resolved: rating needs nothing else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Taxation {
     /// By class, in order; `None`: from then on the table says nothing.
-    rates: Vec<(TaxClass, Vec<(Timestamp, Option<TaxRate>)>)>,
+    rates: Vec<(TaxClass, Dated)>,
     for_all: Option<TaxRate>,
 }
 
@@ -175,7 +178,7 @@ impl Taxation {
         }
         let table = table.ok_or_else(|| TaxationError::NoTable { plan: plan.name().to_owned() })?;
         let country = account.terms.country.unwrap_or(table.seller.country);
-        let mut rates: Vec<(TaxClass, Vec<(Timestamp, Option<TaxRate>)>)> = Vec::new();
+        let mut rates: Vec<(TaxClass, Dated)> = Vec::new();
         for rate in table.rates.iter().filter(|rate| rate.country == country) {
             if rates.last().is_none_or(|(class, _)| *class != rate.class) {
                 rates.push((rate.class.clone(), Vec::new()));

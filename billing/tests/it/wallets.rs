@@ -155,7 +155,7 @@ async fn a_statement_says_what_was_owed_what_happened_and_what_is_owed() {
     assert_eq!((all[1].opening, all[1].closing), (money("0 USD"), money("-7 USD")));
     let lines = all[0].lines.iter().map(|line| format!("{} {} {}", line.kind, line.about, line.balance));
     let expected = [
-        format!("invoice  140.00 EUR"),
+        "invoice  140.00 EUR".to_owned(),
         "payment bank a 20.00 EUR".to_owned(),
         "credit_note  -20.00 EUR".to_owned(),
         "reversal bounced 100.00 EUR".to_owned(),
