@@ -7,4 +7,5 @@ pub mod draft;
 pub mod issue;
 pub mod lifecycle;
 pub mod sample;
+mod sample_rated;
 pub mod series;
