@@ -186,7 +186,9 @@ fn change(
             }
             by_name.insert(name, index);
             if let Some(figures) = figures {
-                counters.insert(index, figures);
+                // It may have waited since before the last sample.
+                let known = counters.entry(index).or_insert(figures);
+                *known = higher(*known, figures);
             }
         }
         RTM_DELLINK if message.body.first() == Some(&0) => {
@@ -215,6 +217,16 @@ fn registers(stats: &[u8]) -> Option<NicRegisters> {
         rx_bytes: u64_at(stats, 16)?,
         tx_bytes: u64_at(stats, 24)?,
     })
+}
+
+/// Of two readings of one device the later one.
+fn higher(one: NicRegisters, other: NicRegisters) -> NicRegisters {
+    NicRegisters {
+        rx_bytes: one.rx_bytes.max(other.rx_bytes),
+        tx_bytes: one.tx_bytes.max(other.tx_bytes),
+        rx_packets: one.rx_packets.max(other.rx_packets),
+        tx_packets: one.tx_packets.max(other.tx_packets),
+    }
 }
 
 fn swapped(figures: NicRegisters) -> NicRegisters {
@@ -258,12 +270,14 @@ mod tests {
         };
         hear(RTM_NEWLINK, &message("tun", 7, "vnet0", 10));
         hear(RTM_NEWLINK, &message("macvtap", 8, "macvtap0", 20));
+        hear(RTM_NEWLINK, &message("macvtap", 8, "macvtap0", 19));
         hear(RTM_DELLINK, &message("tun", 7, "vnet0", 15));
         hear(RTM_NEWLINK, &message("tun", 9, "vnet0", 1));
         assert_eq!(by_name["vnet0"], 9);
         assert!(links[&9].is_tap && !links[&8].is_tap && !links.contains_key(&7));
         assert_eq!(departed[&7].rx_bytes, 15);
         assert_eq!(counters[&9].rx_bytes, 1);
+        assert_eq!(counters[&8].rx_bytes, 20, "a message that waited for long takes nothing back");
         assert_eq!(swapped(departed[&7]).tx_bytes, 15, "what the host received the guest sent");
     }
 
@@ -272,5 +286,87 @@ mod tests {
         let links = Links::open().unwrap();
         let lo = links.index_of("lo").expect("every network namespace has it");
         assert!(!links.is_tap(lo) && links.is_there(lo) && links.counters(lo, false).is_some());
+    }
+
+    /// Changes devices of this thread's network namespace.
+    fn ip(commands: &str) {
+        let mut ip = std::process::Command::new("ip")
+            .args(["-batch", "-"])
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .expect("iproute2 is there: libvirt needs it");
+        std::io::Write::write_all(&mut ip.stdin.take().unwrap(), commands.as_bytes()).unwrap();
+        assert!(ip.wait().unwrap().success(), "{commands}");
+    }
+
+    fn pair(name: &str) -> String {
+        format!("link add {name} type veth peer name {name}-peer\n")
+    }
+
+    /// It carries what is sent to a neighbour that nobody is.
+    fn in_use(name: &str) -> String {
+        format!(
+            "addr add 10.9.9.1/24 dev {name}\nlink set {name} up\nlink set {name}-peer up\n\
+             neigh add 10.9.9.2 lladdr 02:00:00:00:00:01 dev {name}\n"
+        )
+    }
+
+    /// Sends by a device until it has carried so many datagrams; what it has counted then.
+    fn send(links: &mut Links, device: &str, datagrams: u64) -> NicRegisters {
+        let socket = std::net::UdpSocket::bind("10.9.9.1:0").unwrap();
+        let index = links.index_of(device).unwrap();
+        // The kernel lets nothing through until it has noticed that both ends are up.
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while links.counters(index, false).is_none_or(|counted| counted.tx_bytes < datagrams * 100) {
+            assert!(std::time::Instant::now() < until, "{device} carries nothing");
+            socket.send_to(&[0; 100], "10.9.9.2:9").unwrap();
+            links.sample().unwrap();
+        }
+        links.counters(index, false).unwrap()
+    }
+
+    fn lose_and_list_anew() {
+        ip(&format!("{}{}{}", pair("kept"), pair("gone"), in_use("gone")));
+        let mut links = Links::open().unwrap();
+        let [kept, gone] = ["kept", "gone"].map(|name| links.index_of(name).unwrap());
+        let sampled = send(&mut links, "gone", 7);
+
+        // A storm that a buffer of a few messages cannot hold, and in its middle the end of a device that carried traffic.
+        links.changes.want_buffer(1);
+        let storm = |n: u32| format!("link add s{n} type bridge\nlink set s{n} up\nlink del s{n}\n");
+        let storms: Vec<String> = (0..60).map(storm).collect();
+        ip(&format!(
+            "{}link del gone\n{}link add new type bridge\n",
+            storms[..30].concat(),
+            storms[30..].concat()
+        ));
+        assert!(links.catch_up().unwrap(), "that messages were lost is noticed");
+        assert!(links.is_there(kept) && links.index_of("new").is_some(), "what is there is known again");
+        assert!(!links.is_there(gone) && links.index_of("gone").is_none() && links.index_of("s59").is_none());
+        assert_eq!(
+            links.last_counters(gone, false),
+            Some(sampled),
+            "the last sample is the most that is known"
+        );
+
+        // Heard again as before, and to the last byte.
+        links.changes.want_buffer(RECEIVE_BUFFER);
+        ip(&in_use("kept"));
+        assert!(!links.catch_up().unwrap());
+        let sampled = send(&mut links, "kept", 5);
+        std::net::UdpSocket::bind("10.9.9.1:0").unwrap().send_to(&[0; 100], "10.9.9.2:9").unwrap();
+        ip("link del kept\n");
+        assert!(!links.catch_up().unwrap());
+        assert!(sampled.tx_packets < links.last_counters(kept, false).unwrap().tx_packets);
+    }
+
+    #[test]
+    fn changes_that_the_socket_could_not_hold_are_noticed_and_all_devices_are_listed_anew() {
+        let apart = std::thread::spawn(|| {
+            // SAFETY: only the network of this thread changes; no descriptor and no memory does.
+            unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNET) }.unwrap();
+            lose_and_list_anew();
+        });
+        apart.join().unwrap();
     }
 }

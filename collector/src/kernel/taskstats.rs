@@ -255,6 +255,26 @@ mod tests {
         apart.join().unwrap();
     }
 
+    #[test]
+    fn ends_that_the_socket_could_not_hold_are_noticed_and_later_ones_are_heard_again() {
+        let mut records = ExitRecords::open().expect("taskstats needs CAP_NET_ADMIN");
+        records.socket.want_buffer(1);
+        for _ in 0..50 {
+            std::process::Command::new("true").status().unwrap();
+        }
+        let mut is_overrun = false;
+        loop {
+            match records.receive(|_| {}).unwrap() {
+                Received::Some => {}
+                Received::Overrun => is_overrun = true,
+                Received::Nothing => break,
+            }
+        }
+        assert!(is_overrun, "50 ends fit into no buffer of a few messages");
+        records.socket.want_buffer(RECEIVE_BUFFER);
+        assert!(records.hears().unwrap());
+    }
+
     fn hear_a_child() {
         let mut records = ExitRecords::open().expect("taskstats needs CAP_NET_ADMIN");
         let mut child = std::process::Command::new("true").spawn().unwrap();

@@ -114,3 +114,57 @@ async fn a_nic_that_is_unplugged_is_billed_to_its_last_byte_and_the_next_one_wit
     assert_eq!(last_nic(watch.batches(), id, &mac), last);
     assert!(2 * MIB < last.rx_bytes);
 }
+
+/// How many processes the kernel has ended for want of memory.
+fn ended_for_memory() -> u64 {
+    let all = std::fs::read_to_string("/proc/vmstat").unwrap();
+    all.lines().find_map(|line| line.strip_prefix("oom_kill ")).unwrap().parse().unwrap()
+}
+
+fn resident_kib(pid: i32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_the_kernel_ends_for_want_of_memory_is_billed_to_its_last_byte_and_nanosecond() {
+    testbed::daemons::ensure().unwrap();
+    let network = Network::create(&testbed::unique_name("weirt-kernel")).unwrap();
+    let server = FileServer::start(network.host_address()).unwrap();
+    let mut truth = Truth::listen();
+    let mut watch = Watch::start(URI, NEVER);
+    watch.look().await;
+    let spec = GuestSpec {
+        memory_mib: 256,
+        networks: vec![network.name().to_owned()],
+        orders: Orders::new([
+            Order::Fetch("eth0".into(), server.bytes_url(2 * MIB)),
+            Order::Fetch("eth0".into(), server.gate_url("more")),
+            // It puts together in its memory what it sends.
+            Order::Send("eth0".into(), 96, server.sink_url()),
+        ]),
+        ..GuestSpec::new(&testbed::unique_name("weirt-kernel"))
+    };
+    let guest = spec.start().unwrap();
+    let (id, pid, mac, tap) = (id(&guest), guest.pid().unwrap(), guest.macs()[0].clone(), tap(&guest));
+    let until = std::time::Instant::now() + LIMIT;
+    while server.arrived("more") == 0 {
+        assert!(std::time::Instant::now() < until, "the guest never came to the gate");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let limit_kib = (resident_kib(pid) + (16 << 10)).to_string();
+    testbed::process::virsh(&["memtune", guest.name(), "--hard-limit", &limit_kib, "--live"]).unwrap();
+    let before = ended_for_memory();
+    server.let_through("more");
+    watch.wait_for(id, "of the end", |reading| reading.state == InstanceState::Stopped).await;
+
+    assert!(before < ended_for_memory(), "nobody but the kernel has ended it");
+    let records = truth.threads_of(pid);
+    let batches = watch.batches().to_vec();
+    let last = instances(&batches, id).into_iter().rfind(|reading| reading.registers.cpu_ns != 0).unwrap();
+    let cpu_ns = records.values().sum::<u64>();
+    println!("billed {} of {cpu_ns} ns by exit records", last.registers.cpu_ns);
+    assert!(cpu_ns <= last.registers.cpu_ns, "{records:?} {last:?}");
+    assert_eq!(last_nic(&batches, id, &mac), truth.last_of_tap(&tap));
+}
