@@ -67,8 +67,8 @@ pub struct InvoiceDocument {
     pub service_period: Window,
     /// When it got its number. A draft has none.
     pub issued_at: Option<Timestamp>,
-    /// The last day on which it can be paid in time, in its time zone. A draft, a credit note and documents of releases before
-    /// 0.5 have none.
+    /// The last day on which it can be paid in time, in its time zone. A draft, a credit note and documents of earlier builds
+    /// have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due_on: Option<Date>,
     /// Sentences that the law or the provider wants on the document, such as "Reverse charge".
@@ -80,7 +80,7 @@ pub struct InvoiceDocument {
     pub lines: Vec<InvoiceLine>,
     /// The sum of the lines' amounts.
     pub subtotal: Money,
-    /// The tax, by code and rate: at least one entry. (Releases before 0.5 wrote one object, `tax`.)
+    /// The tax, by code and rate: at least one entry. (Earlier builds wrote one object, `tax`.)
     #[serde(alias = "tax", deserialize_with = "one_or_more")]
     pub taxes: Vec<Tax>,
     /// Subtotal and taxes.
@@ -232,7 +232,7 @@ pub struct TierBounds {
 pub struct InvoiceLine {
     /// Stable: the same usage and plan give the same keys. `standard/2026-01-01/cpu_ns/included`.
     pub key: String,
-    /// The rate card, fee, commitment or discount, by its name in the plan. Empty in documents of releases before 0.5.
+    /// The rate card, fee, commitment or discount, by its name in the plan. Empty in documents of earlier builds.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub card: String,
     /// What was metered; fees and discounts have no meter.
@@ -240,7 +240,7 @@ pub struct InvoiceLine {
     pub meter: Option<MeterName>,
     /// What it is called on paper.
     pub title: String,
-    /// What kind of line it is. (Releases before 0.5 called it `tier`.)
+    /// What kind of line it is. (Earlier builds called it `tier`.)
     #[serde(alias = "tier")]
     pub kind: LineKind,
     /// To which usage the card applies, such as `network: internet`. Empty: to all.
@@ -277,7 +277,7 @@ pub struct InvoiceLine {
     /// How it is taxed.
     #[serde(default)]
     pub tax_code: TaxCode,
-    /// At which rate, as a fraction. Absent in documents of releases before 0.5, which have one rate for all.
+    /// At which rate, as a fraction. Absent in documents of earlier builds, which have one rate for all.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "rust_decimal::serde::str_option")]
     pub tax_rate: Option<Decimal>,
     /// How it came about: one English sentence with the figures.
