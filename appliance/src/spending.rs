@@ -77,8 +77,7 @@ async fn rate_month(
             warn!(tenant = %name, "the budget was not looked at: {:#}", anyhow::Error::from(failure))
         }
     }
-    let month =
-        MonthToDate { period: document.service_period, spent: document.total, usage: bill.usage() };
+    let month = MonthToDate { period: document.service_period, spent: document.total, usage: bill.usage() };
     match allowances::note(&parts.database, tenant_id, &month, now).await {
         Ok(crossings) => {
             for crossing in &crossings {

@@ -6,27 +6,28 @@
 pub mod args;
 mod books;
 mod output;
-mod running;
 mod password;
 mod plans;
+mod running;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
 use self::args::{
-    AlertCommand, AllowanceCommand, Arguments, BackupCommand, BillingCommand, ChosenArguments, BudgetCommand, CapacityArguments, Command, ConfigCommand,
-    CreateArguments, DiskCommand, DocumentFormat, InspectCommand, InstanceCommand, InvoiceCommand,
-    MailCommand, NicCommand, NodeCommand, NodeTokenCommand, PlanCommand, QuarantineCommand, QuotaCommand,
-    ReadingCommand, TaxCommand, TenantCommand, TermsCommand, TokenCommand, UpArguments, UsageCommand, UserCommand,
-    WebhookCommand,
+    AlertCommand, AllowanceCommand, Arguments, BackupCommand, BillingCommand, BudgetCommand,
+    CapacityArguments, ChosenArguments, Command, ConfigCommand, CreateArguments, DiskCommand, DocumentFormat,
+    InspectCommand, InstanceCommand, InvoiceCommand, MailCommand, NicCommand, NodeCommand, NodeTokenCommand,
+    PlanCommand, QuarantineCommand, QuotaCommand, ReadingCommand, TaxCommand, TenantCommand, TermsCommand,
+    TokenCommand, UpArguments, UsageCommand, UserCommand, WebhookCommand,
 };
 pub use self::output::say;
 use crate::config::{Config, default_data_dir};
 use crate::control::client::Client;
 use crate::control::request::{
-    AccountRequest, AlertRequest, AllowanceRequest, BackupRequest, BillingRequest, Chosen, InstanceCreate, LimitRequest, MailRequest, NodeRequest, PlanRequest,
-    QuarantineRequest, Request, TermsRequest, WebhookRequest,
+    AccountRequest, AlertRequest, AllowanceRequest, BackupRequest, BillingRequest, Chosen, InstanceCreate,
+    LimitRequest, MailRequest, NodeRequest, PlanRequest, QuarantineRequest, Request, TermsRequest,
+    WebhookRequest,
 };
 use crate::nodes::role;
 use crate::{inspect, period, rate, up};
@@ -265,7 +266,9 @@ fn webhook(command: WebhookCommand) -> WebhookRequest {
         WebhookCommand::Remove { endpoint } => WebhookRequest::Remove { endpoint },
         WebhookCommand::Test { endpoint } => WebhookRequest::Test { endpoint },
         WebhookCommand::Deliveries { endpoint, limit } => WebhookRequest::Deliveries { endpoint, limit },
-        WebhookCommand::Replay { endpoint, event, since } => WebhookRequest::Replay { endpoint, event, since },
+        WebhookCommand::Replay { endpoint, event, since } => {
+            WebhookRequest::Replay { endpoint, event, since }
+        }
     }
 }
 

@@ -14,7 +14,8 @@ use serde_json::Value;
 
 use super::books;
 use crate::control::request::{
-    AccountRequest, AlertRequest, AllowanceRequest, BackupRequest, CorrectionRequest, DimensionRequest, MailRequest, NodeRequest, QuarantineRequest, Request, WebhookRequest,
+    AccountRequest, AlertRequest, AllowanceRequest, BackupRequest, CorrectionRequest, DimensionRequest,
+    MailRequest, NodeRequest, QuarantineRequest, Request, WebhookRequest,
 };
 
 /// A column: its head, the key of its value, and whether it is a number.
@@ -126,12 +127,16 @@ fn table_of(request: &Request) -> Option<(&'static str, &'static [Column], &'sta
             &ALLOWANCE_COLUMNS,
             "No allowances. Set one: weir allowance set TENANT NAME --meter net_tx_bytes --quantity 500 --at 100:stop",
         ),
-        Request::Webhook(WebhookRequest::List { .. }) => {
-            ("webhooks", &WEBHOOK_COLUMNS, "Nobody is told of anything. Add an endpoint: weir webhook add URL")
-        }
-        Request::Webhook(WebhookRequest::Deliveries { .. }) => {
-            ("deliveries", &DELIVERY_COLUMNS, "Nothing was sent to it yet. See whether it works: weir webhook test ID")
-        }
+        Request::Webhook(WebhookRequest::List { .. }) => (
+            "webhooks",
+            &WEBHOOK_COLUMNS,
+            "Nobody is told of anything. Add an endpoint: weir webhook add URL",
+        ),
+        Request::Webhook(WebhookRequest::Deliveries { .. }) => (
+            "deliveries",
+            &DELIVERY_COLUMNS,
+            "Nothing was sent to it yet. See whether it works: weir webhook test ID",
+        ),
         Request::Alert(AlertRequest::List { all: false }) => ("alerts", &ALERT_COLUMNS, "Nothing is wrong."),
         Request::Alert(AlertRequest::List { all: true }) => {
             ("alerts", &PAST_ALERT_COLUMNS, "Nothing has been wrong yet.")

@@ -20,8 +20,8 @@ use config::{Environment, File, FileFormat};
 use metering::WindowLength;
 use serde::{Deserialize, Serialize};
 
-pub use self::dimensions::DimensionRule;
 pub use self::books::DunningLevel;
+pub use self::dimensions::DimensionRule;
 pub use self::images::Image;
 pub use self::mail::Mail;
 pub use self::nodes::Nodes;
@@ -382,7 +382,10 @@ impl Config {
         billing::Series::new(&self.billing.series, &self.billing.credit_note_series)
             .context("billing.series and billing.credit_note_series are not right")?;
         if GRACE_MAX < self.billing.grace.0 {
-            bail!("billing.grace is {:?}; it must be at most {GRACE_MAX:?}, such as \"24h\"", self.billing.grace.0);
+            bail!(
+                "billing.grace is {:?}; it must be at most {GRACE_MAX:?}, such as \"24h\"",
+                self.billing.grace.0
+            );
         }
         if self.billing.seller.name.trim().is_empty() {
             bail!("billing.seller.name is empty; invoices need the name of who issues them");

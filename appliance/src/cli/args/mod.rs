@@ -21,11 +21,11 @@ use jiff::Timestamp;
 pub use self::accounts::{Role, TokenCommand, UserCommand};
 pub use self::alerts::{AlertCommand, InspectCommand};
 pub use self::allowances::AllowanceCommand;
+pub use self::billing::{BillingCommand, ChosenArguments};
 pub use self::books::{
     DunningCommand, ExchangeCommand, PaidArguments, PaymentCommand, SetBillingArguments, StatementArguments,
     TaxCommand, WalletCommand,
 };
-pub use self::billing::{BillingCommand, ChosenArguments};
 pub use self::corrections::{CorrectCommand, DimensionCommand};
 pub use self::keeping::{BackupCommand, QuarantineCommand};
 pub use self::limits::{BudgetCommand, CapacityArguments, MailCommand, QuotaCommand};
