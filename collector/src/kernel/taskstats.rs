@@ -277,7 +277,9 @@ mod tests {
 
     fn hear_a_child() {
         let mut records = ExitRecords::open().expect("taskstats needs CAP_NET_ADMIN");
-        let mut child = std::process::Command::new("true").spawn().unwrap();
+        // Long enough for a tick of the scheduler, up to which its time is counted.
+        let work = "i=0; while [ $i -lt 50000 ]; do i=$((i+1)); done";
+        let mut child = std::process::Command::new("sh").args(["-c", work]).spawn().unwrap();
         child.wait().unwrap();
         let mut heard = Vec::new();
         while records.receive(|record| heard.push(record)).unwrap() != Received::Nothing {}
