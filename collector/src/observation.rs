@@ -52,6 +52,8 @@ pub struct HypervisorEvent {
     pub at: Moment,
     /// The hypervisor's number of the run that it is about; `None`: not told.
     pub run_id: Option<u32>,
+    /// The size of its memory from then on, in KiB; `None`: not told.
+    pub memory_kib: Option<u64>,
 }
 
 /// What happened to an instance.

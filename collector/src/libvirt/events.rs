@@ -51,14 +51,15 @@ pub fn listen(
         super::status_files::spawn(Arc::clone(&is_over), move |instance_id| {
             if instance_id != InstanceId::PROBE {
                 let what = What::Resized;
-                tell(HypervisorEvent { instance_id, what, at: clock.now(), run_id: None });
+                tell(HypervisorEvent { instance_id, what, at: clock.now(), run_id: None, memory_kib: None });
             }
         });
     }
     let hear: Hear = Arc::new(move |uuid, run_id, signal| {
         let instance_id = InstanceId::from_uuid(Uuid::from_bytes(uuid));
         if let Some(what) = what(signal).filter(|_| instance_id != InstanceId::PROBE) {
-            tell(HypervisorEvent { instance_id, what, at: clock.now(), run_id });
+            let memory_kib = if let Signal::Memory { kib } = signal { Some(kib) } else { None };
+            tell(HypervisorEvent { instance_id, what, at: clock.now(), run_id, memory_kib });
         }
     });
     let listener = Listener { uri: uri.to_owned(), hear, wake: wake.clone(), connections: 0 };
@@ -142,7 +143,7 @@ impl Listener {
 fn what(signal: Signal) -> Option<What> {
     let (event, detail) = match signal {
         Signal::Lifecycle { event, detail } => (event, detail),
-        Signal::Amounts => return Some(What::Resized),
+        Signal::Memory { .. } => return Some(What::Resized),
         Signal::Devices => return Some(What::DevicesChanged),
         Signal::Description => return Some(What::Described),
     };
@@ -186,7 +187,7 @@ mod tests {
         ] {
             assert_eq!(what(Signal::Lifecycle { event, detail }), expected, "{event} {detail}");
         }
-        assert_eq!(what(Signal::Amounts), Some(What::Resized));
+        assert_eq!(what(Signal::Memory { kib: 1 }), Some(What::Resized));
         assert_eq!(what(Signal::Devices), Some(What::DevicesChanged));
         assert_eq!(what(Signal::Description), Some(What::Described));
     }

@@ -162,12 +162,23 @@ fn new_run(
 pub(super) fn go_on(look: Look<'_>, mut run: RunTrack, lives: &Lives, seen: &Run) -> RunTrack {
     run.start_ticks = run.start_ticks.or(seen.started.map(|start| start.ticks));
     let new = amounts(run.amounts, seen);
-    let resized = lives.known.iter().rposition(|heard| heard.what == What::Resized);
+    // What was told with the event is exact. Otherwise what has shrunk counts from the first event since the look before, what has
+    // grown from the last: which of several it was nobody says.
+    let is_resize = |heard: &Heard| heard.what == What::Resized;
+    let (first, last) = (lives.known.iter().position(is_resize), lives.known.iter().rposition(is_resize));
     for (n, heard) in lives.known.iter().enumerate() {
         apply(&mut run, *heard);
-        if Some(n) == resized {
+        if is_resize(heard) {
             run.hold_until(heard.at);
-            resize(&mut run, new);
+            let told = heard.memory_kib.filter(|memory| *memory <= MAX_FIGURE);
+            let step = match (Some(n) == first, Some(n) == last) {
+                (_, true) => new,
+                (true, false) => shrunk(run.amounts, new),
+                (false, false) => run.amounts,
+            };
+            let memory =
+                |amounts: Amounts| Amounts { memory_kib: told.unwrap_or(amounts.memory_kib), ..amounts };
+            resize(&mut run, if Some(n) == last { step } else { step.map(memory) });
         }
     }
     settle(look, &mut run, seen, lives.is_explained);
@@ -222,6 +233,13 @@ fn agree(run: &mut RunTrack, now: Mark, seen: &Run) {
         }
         _ => {}
     }
+}
+
+/// The smaller of each.
+fn shrunk(before: Option<Amounts>, after: Option<Amounts>) -> Option<Amounts> {
+    let (before, after) = (before?, after?);
+    let (vcpus, memory_kib) = (before.vcpus.min(after.vcpus), before.memory_kib.min(after.memory_kib));
+    Some(Amounts { vcpus, memory_kib, ..before })
 }
 
 fn resize(run: &mut RunTrack, new: Option<Amounts>) {

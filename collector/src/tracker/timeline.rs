@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::state::{Mark, State, Switch};
 use crate::clock::Moment;
-use crate::observation::{End, Observation, What};
+use crate::observation::{End, HypervisorEvent, Observation, What};
 
 /// Something heard of an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +22,9 @@ pub struct Heard {
     /// Of which run, where that was told.
     #[serde(default)]
     pub run_id: Option<u32>,
+    /// The size of its memory from then on, in KiB, where that was told.
+    #[serde(default)]
+    pub memory_kib: Option<u64>,
 }
 
 /// What a look says of an instance's run.
@@ -92,7 +95,8 @@ impl Timeline {
         let mut heard: BTreeMap<InstanceId, Vec<Heard>> = BTreeMap::new();
         let fresh = observation.events.iter().map(|event| {
             let at = dated(now, event.at);
-            (event.instance_id, Heard { what: event.what, at, run_id: event.run_id })
+            let HypervisorEvent { instance_id, what, run_id, memory_kib, .. } = *event;
+            (instance_id, Heard { what, at, run_id, memory_kib })
         });
         for (instance_id, one) in std::mem::take(&mut state.later).into_iter().chain(fresh) {
             if one.at.boot_id == now.boot_id {

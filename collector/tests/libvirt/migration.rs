@@ -81,7 +81,13 @@ async fn a_live_migration_has_one_owner_at_each_instant_and_loses_no_byte() {
     let until = Instant::now() + LIMIT;
     let both = |here: &mut Watch, there: &mut Watch| [here.batches(), there.batches()].concat();
     while billed(&both(&mut here, &mut there), written(id, "vda")) < total {
-        assert!(Instant::now() < until, "the guest did not write all that it was ordered to");
+        let unread = [here.gaps(id), there.gaps(id)];
+        assert!(
+            Instant::now() < until,
+            "{} of {total} bytes are billed; not read: {unread:#?}; the guest says: {}",
+            billed(&both(&mut here, &mut there), written(id, "vda")),
+            guest.console_text().unwrap()
+        );
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
     node.virsh(&["destroy", guest.name()]).unwrap();

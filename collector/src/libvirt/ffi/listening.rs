@@ -23,7 +23,10 @@ pub enum Signal {
         detail: u32,
     },
     /// Memory was given or taken.
-    Amounts,
+    Memory {
+        /// From now on.
+        kib: u64,
+    },
     /// A device came, went, or has another medium or image.
     Devices,
     /// Metadata, title or description changed.
@@ -168,11 +171,11 @@ unsafe extern "C" fn on_lifecycle(
 unsafe extern "C" fn on_balloon(
     _connection: sys::virConnectPtr,
     domain: sys::virDomainPtr,
-    _actual: c_ulonglong,
+    actual: c_ulonglong,
     opaque: *mut c_void,
 ) {
     // SAFETY: libvirt gives what was registered, and a domain that lives through the call.
-    unsafe { hand_on(domain, opaque, Signal::Amounts) };
+    unsafe { hand_on(domain, opaque, Signal::Memory { kib: actual }) };
 }
 
 unsafe extern "C" fn on_device(

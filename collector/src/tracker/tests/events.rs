@@ -76,6 +76,15 @@ fn a_resize_in_mid_window_is_split_at_the_event_not_at_the_look() {
 }
 
 #[test]
+fn of_several_resizes_between_two_looks_what_shrinks_counts_from_the_first_and_what_grows_from_the_last() {
+    let resized = |guest| look(130, guest).heard(113, What::Resized).heard(121, What::Resized);
+    for (before, after, vcpu_s) in [(1, 4, 21 + 9 * 4), (4, 1, 13 * 4 + 17)] {
+        let first = look(110, run(1, 1).vcpus(before).started(100)).heard(100, What::Started);
+        check_times(&[nothing(90), first, resized(run(1, 1).vcpus(after))], 30, vcpu_s);
+    }
+}
+
+#[test]
 fn a_stop_and_a_start_between_two_looks_are_two_lives_and_the_time_between_is_free() {
     let second = look(120, run(2, 5).started(117))
         .heard(112, What::Stopped)

@@ -193,6 +193,7 @@ impl Look {
             what,
             at: at(second),
             run_id,
+            memory_kib: None,
         };
         let end = |&(run_id, second, cpu_ns, received): &(u32, u64, Option<u64>, Option<u64>)| End {
             instance_id: guest_id(),
