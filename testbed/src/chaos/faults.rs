@@ -53,6 +53,9 @@ pub(super) struct Active {
     pub(super) heal_at: Instant,
 }
 
+/// By how much the node's clock may be wrong, in seconds: two hours, what is believed, a year.
+const SHIFTS: [i64; 5] = [-7_200, 7_200, -30, 30, 365 * 86_400];
+
 impl Fault {
     /// The few of the short campaign.
     pub(super) fn short_list() -> Vec<Self> {
@@ -87,7 +90,9 @@ impl Fault {
             11 => Self::LoseReplies,
             12 => Self::HangLine,
             13 => Self::FillSpool,
-            _ => Self::ShiftClock { seconds: [-7_200, 7_200, -30, 30, 365 * 86_400][guest % 5] },
+            _ => {
+                Self::ShiftClock { seconds: SHIFTS[(guest + usize::from(site == Site::Far)) % SHIFTS.len()] }
+            }
         }
     }
 
@@ -220,5 +225,19 @@ impl fmt::Display for Fault {
             Self::KillGuest => "kill -9 of a guest's QEMU",
             Self::DestroyGuest => "virsh destroy of a guest",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_campaign_of_four_guests_draws_every_clock_that_is_wrong() {
+        let mut random = Random::new(1);
+        let faults: Vec<Fault> = (0..2_000).map(|_| Fault::draw(&mut random, 4)).collect();
+        for seconds in SHIFTS {
+            assert!(faults.contains(&Fault::ShiftClock { seconds }), "{seconds} s");
+        }
     }
 }
