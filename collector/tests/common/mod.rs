@@ -16,9 +16,13 @@ use uuid::Uuid;
 
 pub const CHILD: &str = "WEIR_TEST_SPOOL_CHILD";
 
+/// Between two looks. The tests commit some 15,000 of them, and what was acknowledged is kept for 8 days.
+const SECONDS_APART: i64 = 10;
+
 /// The `n`-th look: one disk in its only life and `size` bytes that do not compress.
 pub fn look(spool: &Spool, n: u64, size: usize) -> Batch {
-    let observed_at = Timestamp::from_second(1_790_000_000 + 60 * i64::try_from(n).unwrap()).unwrap();
+    let seconds = SECONDS_APART * i64::try_from(n).unwrap();
+    let observed_at = Timestamp::from_second(1_790_000_000 + seconds).unwrap();
     let disk = DiskReading {
         instance_id: InstanceId::from_uuid(Uuid::from_u128(7)),
         target: "vda".into(),
