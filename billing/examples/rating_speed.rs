@@ -6,18 +6,27 @@ mod work;
 
 use std::time::Duration;
 
+const ROUNDS: u32 = 40;
+const LENGTH: Duration = Duration::from_millis(20);
+
 fn main() {
     for instances in [1, 20] {
         let work = work::Work::new(instances);
-        for _ in 0..3 {
-            let round = work.round(Duration::from_millis(500));
-            println!(
-                "{instances} instances, {} lines: bare {:.1} ns a quantity, rated {:.1} ns, {:.1} %",
-                work.lines(),
-                round.bare_ns,
-                round.rated_ns,
-                round.bare_ns / round.rated_ns * 100.0,
-            );
+        let mut best = [f64::INFINITY; 3];
+        // Short and many, in turn: the best of each is what this machine does when it is left alone.
+        for _ in 0..ROUNDS {
+            let round = work.round(LENGTH);
+            for (best, ns) in best.iter_mut().zip([round.bare_ns, round.priced_ns, round.rated_ns]) {
+                *best = best.min(ns);
+            }
         }
+        let [bare, priced, rated] = best;
+        println!(
+            "{instances} instances, {} lines; for each quantity and its four lines, best of {ROUNDS}: bare {bare:.0} ns, \
+             priced {priced:.0} ns ({:.0} % of the speed), rated as a whole {rated:.0} ns ({:.1} %)",
+            work.lines(),
+            bare / priced * 100.0,
+            bare / rated * 100.0,
+        );
     }
 }

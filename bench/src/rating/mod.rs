@@ -9,15 +9,21 @@ use crate::report::{REPEATS, Report};
 /// Of each of the two, in each round: enough for the fourth digit.
 const LENGTH: Duration = Duration::from_secs(1);
 
-/// Quantities a second, each with a line in four tiers: of a tenant with one instance, where lines are most of the work, and with twenty, where gathering is.
+/// Quantities a second, each with a line in four tiers: pricing alone, and rating as a whole of a tenant with one instance, where
+/// lines are most of the work, and with twenty, where gathering is.
 pub fn measure(report: &mut Report) {
     for instances in [1, 20] {
         let work = work::Work::new(instances);
         let rounds: Vec<_> = (0..REPEATS).map(|_| work.round(LENGTH)).collect();
-        let per_second = |ns: f64| 1e9 / ns;
-        let rated: Vec<f64> = rounds.iter().map(|round| per_second(round.rated_ns)).collect();
-        let bare: Vec<f64> = rounds.iter().map(|round| per_second(round.bare_ns)).collect();
-        let name = format!("rating, {} lines in four tiers, {instances} instances", work.lines());
-        report.add(name, "quantities/s", &rated, &bare, "four multiply-and-adds of the same decimals, rounded once");
+        let per_second = |ns: fn(&work::Round) -> f64| -> Vec<f64> {
+            rounds.iter().map(|round| 1e9 / ns(round)).collect()
+        };
+        let bare = per_second(|round| round.bare_ns);
+        let of = format!("{} lines in four tiers, {instances} instances", work.lines());
+        let beside = "four multiply-and-adds of the same decimals, rounded once";
+        let priced = per_second(|round| round.priced_ns);
+        report.add(format!("pricing, {of}"), "quantities/s", &priced, &bare, beside);
+        let rated = per_second(|round| round.rated_ns);
+        report.add(format!("rating, {of}"), "quantities/s", &rated, &bare, beside);
     }
 }

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+use billing::rating::Metered;
 use billing::{PricePlan, RatingInput, Taxation, period, rate};
 use jiff::tz::TimeZone;
 use metering::{
@@ -29,7 +30,9 @@ pub struct Work {
 pub struct Round {
     /// Four multiplications and additions, with the tiers' borders known, and one rounding.
     pub bare_ns: f64,
-    /// Rating as a whole, from usage to sums and taxes.
+    /// Pricing alone: from a quantity that was gathered to its four lines, each with a rounded amount and what explains it.
+    pub priced_ns: f64,
+    /// Rating as a whole, from usage records to sums and taxes.
     pub rated_ns: f64,
 }
 
@@ -69,7 +72,7 @@ impl Work {
         self.decimals().len()
     }
 
-    /// Both in turn, each for about `length`.
+    /// All three in turn, each for about `length`.
     ///
     /// # Panics
     /// What was made above cannot be rated.
@@ -85,10 +88,14 @@ impl Work {
                 black_box(sum.round_dp_with_strategy(6, RoundingStrategy::MidpointNearestEven));
             }
         });
+        let metered = Metered::of(&self.input()).expect("what was made above can be gathered");
+        let priced = each(length, || {
+            black_box(black_box(&metered).lines().expect("what was made above can be priced"));
+        });
         let rated = each(length, || {
             black_box(rate(&black_box(self.input())).expect("what was made above can be rated"));
         });
-        Round { bare_ns: bare / quantities, rated_ns: rated / quantities }
+        Round { bare_ns: bare / quantities, priced_ns: priced / quantities, rated_ns: rated / quantities }
     }
 
     fn input(&self) -> RatingInput<'_> {

@@ -38,7 +38,7 @@ pub(super) fn own(sheet: &mut Sheet<'_>) -> Result<(), RatingError> {
                 granted[entry.slot].for_all(card.included, progress).ok_or_else(|| beyond(entry))?
             }
             Per::Instance => {
-                let left: Vec<i128> = shares.iter().map(|share| share.units).collect();
+                let left = sheet.gathered.units_of(entry)?;
                 granted[entry.slot].for_each(card.included, progress, shares, &left)
             }
         };

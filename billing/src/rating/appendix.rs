@@ -26,10 +26,11 @@ pub(super) fn instances(
     for entry in gathered.entries.iter().filter(|entry| entry.card.is_some()) {
         let meter = entry.scale.meter;
         let place = position(meter);
-        for share in &gathered.shares[entry.shares.clone()] {
+        let units = gathered.units_of(entry)?;
+        for (share, units) in gathered.shares[entry.shares.clone()].iter().zip(units) {
             let sum = shares.entry((share.holder, place)).or_insert((meter, 0, 0));
             sum.1 += share.base_quantity;
-            sum.2 += share.units;
+            sum.2 += units;
             if quantity::MAX_MICRO_UNITS < sum.2 {
                 return Err(Scale::of(meter).too_large());
             }

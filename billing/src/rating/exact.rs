@@ -14,8 +14,20 @@ pub(super) struct Exact {
     scale: u32,
 }
 
+/// The powers of ten that 64 bits hold.
+const POWERS: [i64; 19] = {
+    let mut powers = [1; 19];
+    let mut n = 1;
+    while n < powers.len() {
+        powers[n] = powers[n - 1] * 10;
+        n += 1;
+    }
+    powers
+};
+
 impl Exact {
     /// `None` when it needs more than 38 digits.
+    #[inline]
     pub(super) fn product(a: Decimal, b: Decimal) -> Option<Self> {
         let (x, y) = (a.mantissa(), b.mantissa());
         // Two factors of 64 bits cannot overflow, and most are.
@@ -29,7 +41,23 @@ impl Exact {
     /// Rounded to the currency's coins, half away from zero (`money::HALF_AWAY_FROM_ZERO`, on 38 digits). `None`
     /// when that needs more than 28 digits.
     pub(super) fn to_money(self, currency: Currency) -> Option<Money> {
-        let exponent = currency.exponent();
+        self.to_coins(currency.exponent()).and_then(|coins| Money::from_coins(coins, currency))
+    }
+
+    /// The coins of a currency with so many decimals, rounded as by [`Exact::to_money`]. `None` when they need more than 38
+    /// digits.
+    #[inline]
+    pub(super) fn to_coins(self, exponent: u32) -> Option<i128> {
+        // Prices times quantities have rarely more digits.
+        if let (Ok(mantissa), true) = (i64::try_from(self.mantissa), exponent <= self.scale)
+            && let Some(divisor) = POWERS.get((self.scale - exponent) as usize)
+        {
+            return Some(divide_half_away_short(mantissa, *divisor).into());
+        }
+        self.to_coins_of_any_length(exponent)
+    }
+
+    fn to_coins_of_any_length(self, exponent: u32) -> Option<i128> {
         let coins = if self.scale <= exponent {
             self.mantissa.checked_mul(10_i128.checked_pow(exponent - self.scale)?)?
         } else {
@@ -39,7 +67,7 @@ impl Exact {
                 None => 0,
             }
         };
-        Money::from_coins(coins, currency)
+        Some(coins)
     }
 
     /// The mantissa and how many of its digits stand after the point.
@@ -85,13 +113,20 @@ impl fmt::Display for Exact {
 pub(super) fn divide_half_away(value: i128, divisor: i128) -> i128 {
     // Division of 64 bits is several times as fast, and most amounts fit.
     if let (Ok(value), Ok(divisor)) = (i64::try_from(value), i64::try_from(divisor)) {
-        let (quotient, remainder) = (value / divisor, (value % divisor).abs());
-        let up = divisor - remainder <= remainder;
-        return i128::from(quotient) + if up { i128::from(value.signum()) } else { 0 };
+        return divide_half_away_short(value, divisor).into();
     }
     let (quotient, remainder) = (value / divisor, value % divisor);
     let remainder = remainder.abs();
     if remainder < divisor - remainder { quotient } else { quotient + value.signum() }
+}
+
+/// The same of figures of 64 bits. The divisor is more than nothing.
+#[inline]
+fn divide_half_away_short(value: i64, divisor: i64) -> i64 {
+    let (quotient, remainder) = (value / divisor, (value % divisor).abs());
+    // With a divisor of 1 nothing remains; else the quotient is at most half of what 64 bits hold.
+    let up = divisor - remainder <= remainder;
+    quotient + if up { value.signum() } else { 0 }
 }
 
 #[cfg(test)]

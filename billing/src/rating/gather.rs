@@ -1,9 +1,10 @@
 //! The first two steps of rating: usage records become one exact sum of base units for each segment, card and band of
 //! hours, with what each instance or volume contributed; then each sum becomes the priced unit. Nothing is priced.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
-use metering::{Coverage, InstanceId, MeterName, Resource, UsageRecord, VolumeId, catalog};
+use metering::{Coverage, Dimensions, InstanceId, MeterName, Resource, UsageRecord, VolumeId, catalog};
 
 use super::period::Period;
 use super::quantity::{self, Scale};
@@ -23,8 +24,6 @@ pub(super) enum Holder {
 pub(super) struct Share {
     pub(super) holder: Holder,
     pub(super) base_quantity: u128,
-    /// In millionths of the priced unit; those of an entry add up to the entry's.
-    pub(super) units: i128,
 }
 
 /// Usage that has one price model: of one card in one segment and, if the card has bands, in the hours of one of them.
@@ -69,9 +68,9 @@ const NO_CARD: u32 = u32::MAX;
 /// What records of one holder add to one entry.
 #[derive(Clone, Copy)]
 struct Row {
-    key: Key,
+    /// The number of its key, in the order in which keys were first met.
+    key: usize,
     holder: Holder,
-    meter: MeterName,
     /// Sums of `u64`: 2^64 records would be needed to overflow.
     base_quantity: u128,
     time: Time,
@@ -110,41 +109,66 @@ impl Holder {
 
 impl<'a> Gathered<'a> {
     pub(super) fn from(input: &RatingInput<'a>, period: &Period<'a>) -> Result<Self, RatingError> {
-        let rows = rows(input, period)?;
-        let mut gathered = Self { entries: Vec::new(), shares: Vec::with_capacity(rows.len()), slots: 0 };
-        for rows in rows.chunk_by(|a, b| a.key == b.key) {
-            gathered.add(rows, period)?;
+        let rows = Rows::of(input, period)?;
+        let mut gathered = Self {
+            entries: Vec::with_capacity(rows.keys.len()),
+            shares: Vec::with_capacity(rows.rows.len()),
+            slots: 0,
+        };
+        let mut numbers = rows.by_key();
+        let mut keys: Vec<(Key, MeterName, usize)> =
+            rows.keys.iter().enumerate().map(|(number, (key, meter))| (*key, *meter, number)).collect();
+        keys.sort_unstable_by_key(|(key, ..)| *key);
+        for (key, meter, number) in keys {
+            let numbers = numbers.of(number);
+            // Records come by resource, mostly: then they are in order.
+            if !numbers.is_sorted_by_key(|n| rows.rows[*n].holder) {
+                numbers.sort_unstable_by_key(|n| rows.rows[*n].holder);
+            }
+            gathered.add(key, meter, numbers.iter().map(|n| &rows.rows[*n]), period)?;
         }
         gathered.add_unused(period);
         gathered.number_cards();
         Ok(gathered)
     }
 
-    /// One entry of rows with one key.
-    fn add(&mut self, rows: &[Row], period: &Period<'a>) -> Result<(), RatingError> {
-        let Some(first) = rows.first() else { return Ok(()) };
-        let base_quantity: u128 = rows.iter().map(|row| row.base_quantity).sum();
+    /// What each holder of an entry used, in millionths of the priced unit: together, the entry's units. Only when it is asked
+    /// for, because most prices are of all of it.
+    pub(super) fn units_of(&self, entry: &Entry<'_>) -> Result<Vec<i128>, RatingError> {
+        quantity::apportion(entry.scale, &self.shares[entry.shares.clone()], entry.units)
+    }
+
+    /// One entry, of rows with one key and in the order of holders.
+    fn add<'r>(
+        &mut self,
+        key: Key,
+        meter: MeterName,
+        rows: impl Iterator<Item = &'r Row>,
+        period: &Period<'a>,
+    ) -> Result<(), RatingError> {
+        let (from, mut base_quantity, mut time) = (self.shares.len(), 0_u128, Time::default());
+        for row in rows {
+            base_quantity += row.base_quantity;
+            time.add(&row.time);
+            match self.shares[from..].last_mut() {
+                Some(share) if share.holder == row.holder => share.base_quantity += row.base_quantity,
+                _ => self.shares.push(Share { holder: row.holder, base_quantity: row.base_quantity }),
+            }
+        }
         if base_quantity == 0 {
+            self.shares.truncate(from);
             return Ok(());
         }
-        let scale = Scale::of(first.meter);
+        let scale = Scale::of(meter);
         let units = scale.units(base_quantity)?;
-        let from = self.shares.len();
-        for rows in rows.chunk_by(|a, b| a.holder == b.holder) {
-            let base_quantity = rows.iter().map(|row| row.base_quantity).sum();
-            self.shares.push(Share { holder: rows[0].holder, base_quantity, units: 0 });
-        }
-        quantity::apportion(scale, &mut self.shares[from..], units)?;
-        let mut time = Time::default();
-        rows.iter().for_each(|row| time.add(&row.time));
-        let segment = first.key.segment as usize;
+        let segment = key.segment as usize;
         let version = period.segments[segment].version;
-        let card = (first.key.card != NO_CARD).then(|| &version.rate_cards()[first.key.card as usize]);
+        let card = (key.card != NO_CARD).then(|| &version.rate_cards()[key.card as usize]);
         self.entries.push(Entry {
             segment,
             scale,
             card,
-            band: card.and_then(|card| card.time_of_use.get(first.key.band as usize)),
+            band: card.and_then(|card| card.time_of_use.get(key.band as usize)),
             slot: 0,
             base_quantity,
             units,
@@ -211,44 +235,125 @@ impl<'a> Gathered<'a> {
     }
 }
 
-/// The records, each with where it belongs, in the order of entries and holders.
-fn rows(input: &RatingInput<'_>, period: &Period<'_>) -> Result<Vec<Row>, RatingError> {
-    let mut rows = Vec::<Row>::new();
-    let mut last: Option<(usize, &UsageRecord, Key)> = None;
-    for record in input.usage {
-        let piece = match last {
-            Some((piece, ..)) if contains(period, piece, record) => piece,
-            _ => period.place(record)?,
-        };
-        let key = match last {
-            Some((before, other, key))
-                if before == piece
-                    && other.meter == record.meter
-                    && other.dimensions == record.dimensions =>
-            {
-                key
+/// The records, each with where it belongs.
+#[derive(Default)]
+struct Rows<'a> {
+    rows: Vec<Row>,
+    /// Each once, in the order in which they were met.
+    keys: Vec<(Key, MeterName)>,
+    numbers: BTreeMap<Key, usize>,
+    /// What keys were found for: usage of the next resource mostly goes through them in the same order.
+    found: Vec<Found<'a>>,
+    /// Which of them is expected next.
+    next: usize,
+}
+
+/// The number of the key for a meter, in a piece of the period and with certain dimensions.
+#[derive(Clone, Copy)]
+struct Found<'a> {
+    piece: usize,
+    meter: MeterName,
+    dimensions: &'a Dimensions,
+    key: usize,
+}
+
+/// The numbers of rows, those with one key together.
+struct ByKey {
+    numbers: Vec<usize>,
+    /// Where those of each key end.
+    ends: Vec<usize>,
+}
+
+/// The most that is remembered of what was found: enough for the meters of an instance, its disks and NICs by the hours of a
+/// month in which a night rate changes twice a day.
+const MAX_FOUND: usize = 1_024;
+
+impl<'a> Rows<'a> {
+    fn of(input: &RatingInput<'a>, period: &Period<'_>) -> Result<Self, RatingError> {
+        let mut all = Self::default();
+        let mut last = None;
+        for record in input.usage {
+            let piece = match last {
+                Some(piece) if contains(period, piece, record) => piece,
+                _ => period.place(record)?,
+            };
+            last = Some(piece);
+            let row = Row {
+                key: all.key(input, period, piece, record),
+                holder: Holder::of(&record.resource),
+                base_quantity: record.quantity.into(),
+                time: Time::of(record.coverage),
+            };
+            // Records come by resource and time, mostly: what belongs together is added up at once.
+            match all.rows.last_mut() {
+                Some(before) if (before.key, before.holder) == (row.key, row.holder) => {
+                    before.base_quantity += row.base_quantity;
+                    before.time.add(&row.time);
+                }
+                _ => all.rows.push(row),
             }
-            _ => key(input, period, piece, record),
-        };
-        last = Some((piece, record, key));
-        let row = Row {
-            key,
-            holder: Holder::of(&record.resource),
-            meter: record.meter,
-            base_quantity: record.quantity.into(),
-            time: Time::of(record.coverage),
-        };
-        // Records come by resource and time, mostly: what belongs together is added up at once.
-        match rows.last_mut() {
-            Some(before) if (before.key, before.holder) == (row.key, row.holder) => {
-                before.base_quantity += row.base_quantity;
-                before.time.add(&row.time);
-            }
-            _ => rows.push(row),
         }
+        Ok(all)
     }
-    rows.sort_unstable_by_key(|row| (row.key, row.holder));
-    Ok(rows)
+
+    /// The number of a record's key.
+    fn key(
+        &mut self,
+        input: &RatingInput<'a>,
+        period: &Period<'_>,
+        piece: usize,
+        record: &'a UsageRecord,
+    ) -> usize {
+        // The same as the last one, or the one that came after it before.
+        for number in [self.next.wrapping_sub(1), self.next, 0] {
+            if let Some(found) = self.found.get(number).filter(|found| found.is_of(piece, record)) {
+                self.next = number + 1;
+                return found.key;
+            }
+        }
+        let key = key(input, period, piece, record);
+        let (numbers, keys) = (&mut self.numbers, &mut self.keys);
+        let key = *numbers.entry(key).or_insert_with(|| {
+            keys.push((key, record.meter));
+            keys.len() - 1
+        });
+        if self.found.len() < MAX_FOUND {
+            self.found.push(Found { piece, meter: record.meter, dimensions: &record.dimensions, key });
+            self.next = self.found.len();
+        }
+        key
+    }
+
+    /// Rows of one key together, as they came.
+    fn by_key(&self) -> ByKey {
+        let mut ends = vec![0; self.keys.len()];
+        self.rows.iter().for_each(|row| ends[row.key] += 1);
+        let mut sum = 0;
+        for end in &mut ends {
+            // For now, where they begin.
+            sum += std::mem::replace(end, sum);
+        }
+        let mut numbers = vec![0; self.rows.len()];
+        for (number, row) in self.rows.iter().enumerate() {
+            numbers[ends[row.key]] = number;
+            ends[row.key] += 1;
+        }
+        ByKey { numbers, ends }
+    }
+}
+
+impl Found<'_> {
+    fn is_of(&self, piece: usize, record: &UsageRecord) -> bool {
+        self.piece == piece && same_meter(self.meter, record.meter) && *self.dimensions == record.dimensions
+    }
+}
+
+impl ByKey {
+    /// Those of a key.
+    fn of(&mut self, key: usize) -> &mut [usize] {
+        let begin = key.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &mut self.numbers[begin..self.ends[key]]
+    }
 }
 
 fn contains(period: &Period<'_>, piece: usize, record: &UsageRecord) -> bool {
@@ -314,7 +419,11 @@ impl Time {
 
     /// Cut off to whole milliseconds, and to what 64 bits hold: half a billion years.
     pub(super) fn in_ms(&self) -> Completeness {
-        let ms = |us: u128| u64::try_from(us / 1_000).unwrap_or(u64::MAX);
+        // Division of 64 bits is several times as fast, and all but immense times fit.
+        let ms = |us: u128| match u64::try_from(us) {
+            Ok(us) => us / 1_000,
+            Err(_) => u64::try_from(us / 1_000).unwrap_or(u64::MAX),
+        };
         Completeness {
             measured_ms: ms(self.measured_us),
             estimated_ms: ms(self.estimated_us),

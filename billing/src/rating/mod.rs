@@ -179,23 +179,19 @@ pub struct RatingInput<'a> {
     pub taxation: &'a Taxation,
 }
 
+/// Usage that waits for its price: gathered, converted, and without what is free or committed. It is apart from [`rate`] so
+/// that pricing can be measured without what comes before.
+pub struct Metered<'a>(Sheet<'a>);
+
 /// Rates usage.
 ///
 /// # Errors
 /// The plan has no prices for all of the period, the usage is not as described, or figures are beyond 38 digits.
 pub fn rate<'a>(input: &RatingInput<'a>) -> Result<Rating<'a>, RatingError> {
-    let pricing = pricing(input)?;
-    let period = Period::of(input)?;
-    // 1 and 2.
-    let gathered = Gathered::from(input, &period)?;
-    let mut sheet = Sheet::new(input, period, pricing, gathered);
-    // 3.
-    allowances::own(&mut sheet)?;
-    allowances::pooled(&mut sheet)?;
-    // 4.
-    commitments::take(&mut sheet)?;
-    // 5 and 6.
-    let mut lines = cards::lines(&sheet)?;
+    // 1 to 6.
+    let metered = Metered::of(input)?;
+    let mut lines = metered.lines()?;
+    let sheet = metered.0;
     // 7.
     fees::add(&sheet, &mut lines)?;
     // 8 to 10.
@@ -216,6 +212,34 @@ pub fn rate<'a>(input: &RatingInput<'a>) -> Result<Rating<'a>, RatingError> {
         segments: sheet.period.segments.iter().map(|segment| segment.window).collect(),
         gathered: sheet.gathered,
     })
+}
+
+impl<'a> Metered<'a> {
+    /// Steps 1 to 4.
+    ///
+    /// # Errors
+    /// As [`rate`], but for what is priced.
+    pub fn of(input: &RatingInput<'a>) -> Result<Self, RatingError> {
+        let pricing = pricing(input)?;
+        let period = Period::of(input)?;
+        // 1 and 2.
+        let gathered = Gathered::from(input, &period)?;
+        let mut sheet = Sheet::new(input, period, pricing, gathered)?;
+        // 3.
+        allowances::own(&mut sheet)?;
+        allowances::pooled(&mut sheet)?;
+        // 4.
+        commitments::take(&mut sheet)?;
+        Ok(Self(sheet))
+    }
+
+    /// Steps 5 and 6: the lines of all cards, each with what explains it.
+    ///
+    /// # Errors
+    /// Something cannot be taxed, or figures are beyond 38 digits.
+    pub fn lines(&self) -> Result<Vec<RatedLine<'a>>, RatingError> {
+        cards::lines(&self.0)
+    }
 }
 
 impl Rating<'_> {

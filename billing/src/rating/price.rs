@@ -88,6 +88,7 @@ pub(super) fn entry<'a>(
 
 impl<'a> Pen<'_, 'a> {
     /// A line about usage. Its base units are those between two cuts of the entry, so that the lines add up to it.
+    #[inline]
     pub(super) fn usage(&mut self, part: &Priced<'a>) -> Result<(), RatingError> {
         self.done_units += part.units;
         let all = self.entry.base_quantity;
@@ -96,28 +97,34 @@ impl<'a> Pen<'_, 'a> {
         } else {
             self.entry.scale.base_units(self.done_units)?.clamp(self.done_base, all)
         };
-        let charge = Charge {
+        let amount = self.pricing.amount(part.quantity, part.unit_price, self.tax);
+        // As a whole and where it stays: a line is long, and copying it took as long as pricing it.
+        self.lines.push(RatedLine {
             kind: part.kind,
+            meter: Some(self.card.meter),
+            band: self.entry.band,
+            tier: part.tier,
+            base_quantity: until - self.done_base,
+            quantity: part.quantity,
+            unit_price: part.unit_price,
+            amount: amount.ok_or_else(|| self.entry.scale.too_large())?,
+            exchange: self.pricing.exchange,
+            is_gross: self.pricing.is_gross,
+            tax: self.tax,
+            coverage: self.entry.coverage,
             subject: part.subject,
             suffix: part.suffix,
-            quantity: part.quantity,
             unit: part.unit,
-            unit_price: part.unit_price,
             figures: Figures::Metered { of: all, units: part.units, how: part.how },
-        };
-        let mut line = self.ground.charge(self.pricing, self.tax, &charge)?;
-        line.meter = Some(self.card.meter);
-        line.band = self.entry.band;
-        line.tier = part.tier;
-        line.base_quantity = until - self.done_base;
-        line.coverage = self.entry.coverage;
-        self.lines.push(line);
+            ground: self.ground,
+        });
         self.done_base = until;
         self.has_line = true;
         Ok(())
     }
 
     /// Units at a price for each.
+    #[inline]
     pub(super) fn units(
         &mut self,
         (kind, suffix): (LineKind, Suffix<'a>),

@@ -20,6 +20,7 @@ pub(super) struct Pricing<'a> {
 impl Pricing<'_> {
     /// The amount, rounded once, half away from zero (`money::HALF_AWAY_FROM_ZERO`). `None` when figures are beyond 38
     /// digits.
+    #[inline]
     pub(super) fn amount(&self, quantity: Decimal, unit_price: Decimal, tax: &TaxRate) -> Option<Money> {
         let product = Exact::product(quantity, unit_price)?;
         if self.exchange.is_none() && !self.is_gross {

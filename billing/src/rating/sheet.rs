@@ -50,20 +50,15 @@ impl<'a> Sheet<'a> {
         period: Period<'a>,
         pricing: Pricing<'a>,
         gathered: Gathered<'a>,
-    ) -> Self {
+    ) -> Result<Self, RatingError> {
         let mut sheet = Self { input: *input, period, pricing, gathered, progress: Vec::new() };
         let counts_by_holder = sheet.pools().any(|pool| pool.included.per == Per::Instance);
-        let progress = |entry: &Entry<'a>| Progress {
-            left: entry.units,
-            by_holder: if counts_by_holder {
-                sheet.gathered.shares[entry.shares.clone()].iter().map(|share| share.units).collect()
-            } else {
-                Vec::new()
-            },
-            ..Progress::default()
+        let progress = |entry: &Entry<'a>| {
+            let by_holder = if counts_by_holder { sheet.gathered.units_of(entry)? } else { Vec::new() };
+            Ok(Progress { left: entry.units, by_holder, ..Progress::default() })
         };
-        sheet.progress = sheet.gathered.entries.iter().map(progress).collect();
-        sheet
+        sheet.progress = sheet.gathered.entries.iter().map(progress).collect::<Result<_, RatingError>>()?;
+        Ok(sheet)
     }
 
     pub(super) fn ground(&self, segment: usize) -> Ground<'a> {
