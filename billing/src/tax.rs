@@ -38,6 +38,8 @@ pub struct Taxation {
     /// By class, in order; `None`: from then on the table says nothing.
     rates: Vec<(TaxClass, Dated)>,
     for_all: Option<TaxRate>,
+    /// In which days begin.
+    zone: TimeZone,
 }
 
 /// Rates by country, class and day.
@@ -200,7 +202,7 @@ impl Taxation {
             let later = dated.partition_point(|(from, _)| *from <= period.start());
             dated.drain(..later.saturating_sub(1));
         }
-        Ok(Self { rates, for_all: None })
+        Ok(Self { rates, for_all: None, zone: zone.clone() })
     }
 
     /// The same for everything and everybody: what a plan's own `[tax]` says.
@@ -217,7 +219,7 @@ impl Taxation {
     /// The same for everything, such as reverse charge.
     #[must_use]
     pub const fn of_all(rate: TaxRate) -> Self {
-        Self { rates: Vec::new(), for_all: Some(rate) }
+        Self { rates: Vec::new(), for_all: Some(rate), zone: TimeZone::UTC }
     }
 
     /// Rates by class, each with the instants from which they hold, in order.
@@ -226,7 +228,7 @@ impl Taxation {
         let some =
             |dated: Vec<(Timestamp, TaxRate)>| dated.into_iter().map(|(from, rate)| (from, Some(rate)));
         let rates = rates.into_iter().map(|(class, dated)| (class, some(dated).collect())).collect();
-        Self { rates, for_all: None }
+        Self { rates, for_all: None, zone: TimeZone::UTC }
     }
 
     /// Sentences that the document must bear: that the buyer owes the tax, or why none is due.
@@ -262,7 +264,7 @@ impl Taxation {
         };
         self.for_all.as_ref().or_else(by_class).ok_or_else(|| NoTaxRate {
             class: class.as_str().to_owned(),
-            day: at.to_zoned(TimeZone::UTC).date(),
+            day: at.to_zoned(self.zone.clone()).date(),
         })
     }
 }

@@ -87,6 +87,7 @@ pub(crate) struct Posting {
 ///
 /// An invoice is owed; what the tenant has as credit is used for it at once, and of a prepaid tenant the wallet. A credit
 /// note gives back: first on the invoice that it corrects, then on the oldest that is open, and the rest stays as credit.
+/// An invoice below zero gives, too, and a credit note on it is owed.
 /// Booking the same document twice is an error of the database.
 ///
 /// # Errors
@@ -99,21 +100,23 @@ pub async fn post_invoice(
 ) -> Result<Posted, StoreError> {
     let id = document.invoice_id.uuid();
     posting_of(document)?.post(transaction, tenant, now).await?;
-    let (is_owed, first) = match document.kind {
+    let (is_invoice, first) = match document.kind {
         DocumentKind::CreditNote => {
             (false, document.corrects.as_ref().map(|corrected| corrected.invoice_id.uuid()))
         }
         DocumentKind::Invoice | DocumentKind::CorrectedInvoice => (true, Some(id)),
     };
     let mut paid = settling::settle(transaction, tenant, document.currency, first, now).await?;
-    if is_owed && document.total.is_zero() {
+    // Nothing will ever be paid on it.
+    if is_invoice && document.total.amount() <= Decimal::ZERO {
         paid.extend(settling::mark_paid(transaction, tenant, &[id], now).await?);
     }
     Ok(Posted { is_paid: paid.contains(&id) })
 }
 
-/// Takes an invoice out of the books that is withdrawn (void), in the transaction that withdraws it. What was paid on it
-/// becomes credit, which is used for what else is open.
+/// Takes an invoice out of the books that is withdrawn (void), and the fees of the letters about it, in the transaction that
+/// withdraws it. What was paid on them becomes credit, which is used for what else is open; what was paid by it (it was below
+/// zero) is open again. `false`: what it gave is not there any more, because it was paid out; nothing may be committed then.
 ///
 /// # Errors
 /// The database failed.
@@ -122,22 +125,23 @@ pub async fn post_void(
     tenant: TenantId,
     invoice: InvoiceId,
     now: Timestamp,
-) -> Result<(), StoreError> {
-    let id = invoice.uuid();
-    settling::release(transaction, tenant, id, now).await?;
-    let booked = transaction.query(sql::LEDGER_ENTRIES, &[&format!("invoice/{id}"), &tenant.uuid()]).await?;
-    let mut void = Posting::new(Kind::Void, format!("void/{id}"), String::new());
+) -> Result<bool, StoreError> {
+    let mut items = vec![("invoice", invoice.uuid())];
+    for row in transaction.query(sql::DUNNING_FEES, &[&invoice.uuid()]).await? {
+        items.push(("dunning_fee", row.try_get("letter_id")?));
+    }
     let mut currency = None;
-    for row in &booked {
-        let amount = read_money(row, "amount")?;
-        currency = Some(amount.currency());
-        void = void.entry(read_account(row)?, negated(amount));
+    for (kind, item) in items {
+        let open_again = settling::release(transaction, tenant, item, now).await?;
+        currency = take_back(transaction, tenant, (kind, item), now).await?.or(currency);
+        settling::mark_unpaid(transaction, &open_again).await?;
     }
-    void.post(transaction, tenant, now).await?;
-    match currency {
-        Some(currency) => settling::settle(transaction, tenant, currency, None, now).await.map(drop),
-        None => Ok(()),
+    let Some(currency) = currency else { return Ok(true) };
+    if settling::is_overdrawn(transaction, tenant, currency, invoice.uuid()).await? {
+        return Ok(false);
     }
+    settling::settle(transaction, tenant, currency, None, now).await?;
+    Ok(true)
 }
 
 /// What the accounts hold, of one tenant or of all together; for a tenant's scope, its own. Accounts that hold nothing but
@@ -249,6 +253,23 @@ impl Posting {
     }
 }
 
+/// Books the opposite of what was booked for an item. Gives the currency, if anything was.
+async fn take_back(
+    transaction: &Transaction<'_>,
+    tenant: TenantId,
+    (kind, item): (&str, Uuid),
+    now: Timestamp,
+) -> Result<Option<Currency>, StoreError> {
+    let booked = transaction.query(sql::LEDGER_ENTRIES, &[&format!("{kind}/{item}"), &tenant.uuid()]).await?;
+    let Some(first) = booked.first() else { return Ok(None) };
+    let mut void = Posting::new(Kind::Void, format!("void/{item}"), first.try_get("about")?);
+    for row in &booked {
+        void = void.entry(read_account(row)?, negated(read_money(row, "amount")?));
+    }
+    void.post(transaction, tenant, now).await?;
+    Ok(Some(read_money(first, "amount")?.currency()))
+}
+
 /// The same amount with the other sign.
 pub(crate) fn negated(amount: Money) -> Money {
     Money::rounded(-amount.amount(), amount.currency()).unwrap_or(amount)
@@ -283,17 +304,15 @@ fn posting_of(document: &InvoiceDocument) -> Result<Posting, StoreError> {
     let id = document.invoice_id.uuid();
     let about = document.number.clone().unwrap_or_default();
     // What is owed for an invoice is given back by a credit note: its amounts are positive, too.
-    let (mut posting, given_back) = match document.kind {
-        DocumentKind::Invoice | DocumentKind::CorrectedInvoice => {
-            let posting = Posting::new(Kind::Invoice, format!("invoice/{id}"), about);
-            (posting.entry(Account::Receivable(id), document.total), false)
-        }
-        DocumentKind::CreditNote => {
-            let posting = Posting::new(Kind::CreditNote, format!("credit_note/{id}"), about);
-            (posting.entry(Account::Credit(id), negated(document.total)), true)
-        }
+    let (kind, key, is_given_back) = match document.kind {
+        DocumentKind::Invoice | DocumentKind::CorrectedInvoice => (Kind::Invoice, "invoice", false),
+        DocumentKind::CreditNote => (Kind::CreditNote, "credit_note", true),
     };
-    let signed = |amount: Money| if given_back { amount } else { negated(amount) };
+    let signed = |amount: Money| if is_given_back { amount } else { negated(amount) };
+    let owed = negated(signed(document.total));
+    // What is below zero is credit, whatever the document is called: it pays what else is open.
+    let account = if owed.amount() < Decimal::ZERO { Account::Credit(id) } else { Account::Receivable(id) };
+    let mut posting = Posting::new(kind, format!("{key}/{id}"), about).entry(account, owed);
     posting = posting.entry(Account::Revenue, signed(document.subtotal));
     for tax in &document.taxes {
         posting = posting.entry(Account::Tax(tax.name.clone()), signed(tax.amount));

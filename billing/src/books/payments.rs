@@ -260,6 +260,8 @@ pub async fn record(
     payment: &NewPayment,
     now: Timestamp,
 ) -> Result<Recorded, PaymentError> {
+    // Blanks around it would make another reference of the bank's, and the same money would be recorded twice.
+    let payment = &NewPayment { reference: payment.reference.trim().to_owned(), ..payment.clone() };
     check(payment, now)?;
     let mut session = database.session().await?;
     let transaction = session.begin(Scope::Provider).await?;

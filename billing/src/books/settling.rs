@@ -75,6 +75,22 @@ pub(crate) async fn spendable(
     Ok(all)
 }
 
+/// Whether more of a credit was used or given back than there was.
+pub(crate) async fn is_overdrawn(
+    transaction: &Transaction<'_>,
+    tenant: TenantId,
+    currency: Currency,
+    item: Uuid,
+) -> Result<bool, StoreError> {
+    for row in transaction.query(sql::OPEN_ITEMS, &[&tenant.uuid(), &currency.code()]).await? {
+        let (account, amount): (&str, Decimal) = (row.try_get("account")?, row.try_get("amount")?);
+        if account == "credit" && Decimal::ZERO < amount && row.try_get::<_, Uuid>("item_id")? == item {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Takes back what was used for an invoice, or of a payment: it is credit, or in the wallet, again. Gives what is owed again.
 pub(crate) async fn release(
     transaction: &Transaction<'_>,
@@ -136,7 +152,6 @@ async fn open_items(
     for row in transaction.query(sql::OPEN_ITEMS, &[&tenant.uuid(), &currency.code()]).await? {
         let (account, amount): (&str, Decimal) = (row.try_get("account")?, row.try_get("amount")?);
         let item = Item { id: row.try_get("item_id")?, amount: amount.abs(), number: row.try_get("number")? };
-        // An invoice below zero is as good as a credit, but is none that could be used: it stays until it is looked at.
         match (account, amount.is_sign_negative()) {
             ("receivable", false) => owed.push(item),
             ("credit", true) => credits.push(item),

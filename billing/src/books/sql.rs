@@ -4,6 +4,7 @@ pub(crate) const ACCOUNT_GET: &str = include_str!("../../sql/books/account_get.s
 pub(crate) const ACCOUNT_PUT: &str = include_str!("../../sql/books/account_put.sql");
 pub(crate) const ALLOCATED: &str = include_str!("../../sql/books/allocated.sql");
 pub(crate) const DUNNING_DUE: &str = include_str!("../../sql/books/dunning_due.sql");
+pub(crate) const DUNNING_FEES: &str = include_str!("../../sql/books/dunning_fees.sql");
 pub(crate) const DUNNING_HOLD: &str = include_str!("../../sql/books/dunning_hold.sql");
 pub(crate) const DUNNING_INSERT: &str = include_str!("../../sql/books/dunning_insert.sql");
 pub(crate) const DUNNING_LIST: &str = include_str!("../../sql/books/dunning_list.sql");
@@ -44,6 +45,7 @@ pub const ALL: &[(&str, &str)] = &[
     ("account_put", ACCOUNT_PUT),
     ("allocated", ALLOCATED),
     ("dunning_due", DUNNING_DUE),
+    ("dunning_fees", DUNNING_FEES),
     ("dunning_hold", DUNNING_HOLD),
     ("dunning_insert", DUNNING_INSERT),
     ("dunning_list", DUNNING_LIST),

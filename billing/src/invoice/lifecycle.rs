@@ -12,6 +12,7 @@
 use jiff::Timestamp;
 use metering::{TenantId, Window};
 use migrations::{Database, Scope, Transaction};
+use rust_decimal::Decimal;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
@@ -164,7 +165,7 @@ pub async fn issue_approved(
     Ok(issued)
 }
 
-/// Withdraws an issued invoice that nobody has paid: its number stays taken, its period may be invoiced again, and the books
+/// Withdraws an issued invoice that nobody has paid, or on which nothing was ever owed: its number stays taken, its period may be invoiced again, and the books
 /// take it back. Voiding twice is voiding once.
 ///
 /// # Errors
@@ -188,6 +189,9 @@ pub async fn void(
     match InvoiceStatus::parse(&locked.status) {
         Some(InvoiceStatus::Void) => return Ok(found(&transaction, number).await?),
         Some(InvoiceStatus::Issued) => {}
+        Some(InvoiceStatus::Paid) if locked.document.total.amount() <= Decimal::ZERO => {
+            transaction.execute(invoice_sql::UNSETTLE, &[&locked.document.invoice_id.uuid()]).await?;
+        }
         Some(InvoiceStatus::Paid) => {
             return Err(locked.elsewhere(
                 "take the payment back first, or correct the invoice (weir invoice rerate NUMBER --issue)",
@@ -197,7 +201,11 @@ pub async fn void(
     }
     let (id, tenant, now) = (locked.document.invoice_id, locked.payer.tenant_id, metering::micros(now));
     transaction.execute(invoice_sql::VOID, &[&id.uuid(), &now]).await?;
-    books::post_void(&transaction, tenant, id, now).await?;
+    if !books::post_void(&transaction, tenant, id, now).await? {
+        return Err(
+            locked.elsewhere("what it gave was paid out; correct it (weir invoice rerate NUMBER --issue)")
+        );
+    }
     let mut data = write::about(&locked.document);
     data["reason"] = reason.into();
     webhooks::emit(&transaction, EventType::InvoiceVoided, tenant, &data, now).await?;

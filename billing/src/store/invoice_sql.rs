@@ -28,6 +28,7 @@ pub(crate) const SET_REPLACED: &str = include_str!("../../sql/invoices/set_repla
 pub(crate) const SET_SENT: &str = include_str!("../../sql/invoices/set_sent.sql");
 pub(crate) const SET_STATUS: &str = include_str!("../../sql/invoices/set_status.sql");
 pub(crate) const TENANT_OF: &str = include_str!("../../sql/invoices/tenant_of.sql");
+pub(crate) const UNSETTLE: &str = include_str!("../../sql/invoices/unsettle.sql");
 pub(crate) const USAGE_DIGEST: &str = include_str!("../../sql/invoices/usage_digest.sql");
 pub(crate) const VOID: &str = include_str!("../../sql/invoices/void.sql");
 pub(crate) const WAITING: &str = include_str!("../../sql/invoices/waiting.sql");
@@ -61,6 +62,7 @@ pub const ALL: &[(&str, &str)] = &[
     ("set_sent", SET_SENT),
     ("set_status", SET_STATUS),
     ("tenant_of", TENANT_OF),
+    ("unsettle", UNSETTLE),
     ("usage_digest", USAGE_DIGEST),
     ("void", VOID),
     ("waiting", WAITING),

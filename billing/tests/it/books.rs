@@ -382,7 +382,7 @@ async fn a_credit_note_pays_its_invoice_and_what_was_paid_already_is_credit() {
 async fn withdraw(books: &Books, tenant: TenantId, invoice: Uuid) {
     let mut session = books.database.session().await.unwrap();
     let transaction = session.begin(Scope::Provider).await.unwrap();
-    books::post_void(&transaction, tenant, InvoiceId::from_uuid(invoice), november()).await.unwrap();
+    assert!(books::post_void(&transaction, tenant, InvoiceId::from_uuid(invoice), november()).await.unwrap());
     let settle =
         "UPDATE invoice SET status = 'void', settled_at = now() WHERE invoice_id = $1 AND status = 'issued'";
     assert_eq!(transaction.execute(settle, &[&invoice]).await.unwrap(), 1);
@@ -403,6 +403,61 @@ async fn what_was_paid_on_an_invoice_that_is_withdrawn_pays_the_next_one() {
         "cash 40.00 EUR, credit -10.00 EUR, revenue -24.00 EUR, tax -6.00 EUR"
     );
     assert_eq!(faults(&books.database).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn an_invoice_below_zero_pays_the_next_one_and_nobody_is_dunned_for_what_it_gave() {
+    let books = Books::new().await;
+    let acme = books.tenant("acme").await;
+    let (below, _) = books.invoice(acme, "-15", november()).await;
+    assert_eq!(books.status(below).await, "paid");
+    let (open, _) = books.invoice(acme, "40", november()).await;
+    books.pay(&pays(acme, "25", "a")).await;
+    assert_eq!(books.status(open).await, "paid");
+    assert_eq!(faults(&books.database).await, Vec::<String>::new());
+    // Taken back, it is owed.
+    books.credit_note(acme, below, "-15").await;
+    assert_eq!(
+        books.balances(acme).await,
+        "cash 25.00 EUR, receivable 15.00 EUR, revenue -32.00 EUR, tax -8.00 EUR"
+    );
+    assert_eq!(faults(&books.database).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_an_invoice_below_zero_had_paid_is_open_again_when_it_is_withdrawn() {
+    let books = Books::new().await;
+    let acme = books.tenant("acme").await;
+    let (below, _) = books.invoice(acme, "-15", november()).await;
+    let (open, _) = books.invoice(acme, "10", november()).await;
+    assert_eq!(books.status(open).await, "paid");
+    let owner = books.database.owner_client().await;
+    let unsettle = "UPDATE invoice SET status = 'issued', settled_at = NULL WHERE invoice_id = $1";
+    owner.execute(unsettle, &[&below]).await.unwrap();
+    withdraw(&books, acme, below).await;
+    assert_eq!(books.status(open).await, "issued");
+    assert_eq!(books.balances(acme).await, "receivable 10.00 EUR, revenue -8.00 EUR, tax -2.00 EUR");
+    assert_eq!(faults(&books.database).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn an_invoice_below_zero_whose_credit_was_paid_out_is_not_withdrawn() {
+    let books = Books::new().await;
+    let acme = books.tenant("acme").await;
+    let (below, _) = books.invoice(acme, "-15", november()).await;
+    books.pay(&NewPayment { kind: PaymentKind::Refund, ..pays(acme, "1", "a") }).await;
+    let mut session = books.database.session().await.unwrap();
+    let transaction = session.begin(Scope::Provider).await.unwrap();
+    assert!(!books::post_void(&transaction, acme, InvoiceId::from_uuid(below), november()).await.unwrap());
+}
+
+#[tokio::test]
+async fn blanks_around_a_reference_make_no_other_payment_of_it() {
+    let books = Books::new().await;
+    let acme = books.tenant("acme").await;
+    books.pay(&pays(acme, "10", "R1")).await;
+    let error = payments::record(&books.database, &pays(acme, "10", " R1 "), november()).await.unwrap_err();
+    assert!(matches!(error, PaymentError::Twice(_)), "{error}");
 }
 
 /// What somebody might do to make the books say something else.
