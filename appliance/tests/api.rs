@@ -3,6 +3,8 @@
 
 #[path = "api/bad_input.rs"]
 mod bad_input;
+#[path = "api/books.rs"]
+mod books;
 #[path = "api/changes.rs"]
 mod changes;
 #[path = "api/client.rs"]

@@ -128,6 +128,12 @@ impl Call {
         self.thing_id = id;
     }
 
+    /// Whether it was sent with an idempotency key, so that it may be sent again.
+    #[must_use]
+    pub fn has_key(&self) -> bool {
+        self.request.headers().contains_key(idempotency::HEADER)
+    }
+
     pub(super) const fn request(&self) -> &HttpRequest {
         &self.request
     }

@@ -10,6 +10,7 @@ use billing::plan::diff::diff;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 use indicatif::{ProgressBar, ProgressStyle};
+use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use super::args::SimulateArguments;
@@ -40,6 +41,8 @@ pub fn compare(data_dir: &Path, old: &str, new: &str, json: bool) -> Result<()> 
 pub fn simulate(data_dir: &Path, arguments: SimulateArguments, json: bool) -> Result<()> {
     let (text, file) = (rate::read_plan(&arguments.file)?, arguments.file.display().to_string());
     let asked = period::asked(&arguments.period)?;
+    // What is no period in any zone is said once, and not of each tenant.
+    period::window(&asked, &TimeZone::UTC)?;
     let tenants = match arguments.tenant {
         Some(tenant) => vec![tenant],
         None => {

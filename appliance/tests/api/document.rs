@@ -13,7 +13,11 @@ fn filled(path: &str) -> String {
         .replace("{number}", "INV-2026-000001")
         .replace("{kind}", "stale")
         .replace("{n}", "1")
+        .replace("{name}", "traffic")
         .replace("{id}", "7b3b8a52-6c7e-4a52-9d2b-0b8a3c1d2e4f")
+        .replace("{payment_id}", "7b3b8a52-6c7e-4a52-9d2b-0b8a3c1d2e4f")
+        .replace("{correction}", "7b3b8a52-6c7e-4a52-9d2b-0b8a3c1d2e4f")
+        .replace("{webhook_id}", "7b3b8a52-6c7e-4a52-9d2b-0b8a3c1d2e4f")
         .replace("{token_id}", "7b3b8a52-6c7e-4a52-9d2b-0b8a3c1d2e4f")
 }
 

@@ -93,8 +93,8 @@ fn a_tenant_adds_an_endpoint_tests_it_and_sees_what_it_answered() {
     cloud.up.wait_until("the delivery is written down", || delivered()["state"] == "delivered");
     assert_eq!(delivered()["last_status"], 204);
     for (body, status, kind) in [
-        (json!({}), 400, "invalid-body"),
-        (json!({ "event_id": event["event_id"], "since": "2026-01-01T00:00:00Z" }), 400, "invalid-body"),
+        (json!({}), 422, "unprocessable"),
+        (json!({ "event_id": event["event_id"], "since": "2026-01-01T00:00:00Z" }), 422, "unprocessable"),
         (json!({ "event_id": "00000000-0000-0000-0000-000000000000" }), 404, "not-found"),
     ] {
         cloud.post(&cloud.acme, &format!("{path}/replay"), &body).refused(status, kind);
@@ -132,7 +132,7 @@ fn the_providers_allowance_acts_and_the_tenants_own_only_tells() {
     assert_eq!(put(&cloud.acme, "own", "\"0\"", &body("notify")).fine(200)["owner"], "tenant");
     put(&cloud.provider, "traffic", "*", &body("throttle")).refused(422, "unprocessable");
     for (odd, status, kind) in [
-        (json!({ "thresholds": [] }), 400, "invalid-body"),
+        (json!({ "thresholds": [] }), 422, "unprocessable"),
         (json!({ "meter": "x", "quantity": "1", "thresholds": [] }), 422, "unprocessable"),
         (json!({ "meter": "cpu_ns", "quantity": "1", "thresholds": [] }), 422, "unprocessable"),
         (json!({ "meter": "cpu_ns", "quantity": "-1", "thresholds": [] }), 400, "invalid-body"),

@@ -99,6 +99,15 @@ fn roles_reach_as_far_as_they_should_and_no_further() {
     check("/v1/tenants/acme/budget", [200, 403, 200]);
     check("/v1/tenants/acme/budget/crossings", [200, 403, 200]);
     check("/v1/tenants/acme/draft", [404, 403, 404]);
+    check("/v1/tenants/acme/wallet", [404, 403, 404]);
+    check("/v1/tenants/acme/statement", [200, 403, 200]);
+    check("/v1/tenants/acme/billing-account", [200, 403, 200]);
+    check("/v1/tenants/acme/allowances", [200, 403, 200]);
+    check("/v1/payments", [200, 403, 200]);
+    check("/v1/exchange-rates", [200, 403, 200]);
+    check("/v1/usage-corrections", [200, 403, 200]);
+    check("/v1/webhooks", [200, 403, 200]);
+    check("/v1/billing-runs", [200, 403, 403]);
     check("/v1/users", [200, 403, 403]);
     check("/v1/mail", [200, 403, 403]);
     let tenant = json!({ "name": "mine" });

@@ -125,7 +125,7 @@ async fn allowed(call: &Call, tenant: &Tenant, asked: &AllowanceChange) -> Resul
         }
         _ => {
             let detail = "say either amount, or meter and quantity";
-            return Err(Problem::new(Kind::InvalidBody, detail));
+            return Err(Problem::new(Kind::Unprocessable, detail));
         }
     };
     if let Allowed::Money(_) = allowed {

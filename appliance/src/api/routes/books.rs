@@ -71,6 +71,7 @@ fn of_payments() -> Vec<Operation> {
             .access(Access::Provider)
             .takes::<ReversalRequest>()
             .answers::<PaymentBody>("As it is now.")
+            .once()
             .refuses(&[Kind::Conflict, Kind::Unprocessable]),
         Operation::new(
             Method::GET,
@@ -184,7 +185,14 @@ async fn reverse(call: Call) -> Result<HttpResponse, Problem> {
     let id: Uuid = call.id("payment_id", "payment")?;
     let asked: ReversalRequest = call.body()?;
     let by = call.who()?.user.name.to_string();
-    let reversed = payments::reverse(call.db(), id, &asked.reason, &by, Timestamp::now()).await?;
+    let reversed = match payments::reverse(call.db(), id, &asked.reason, &by, Timestamp::now()).await {
+        // Done by an earlier attempt with this key, whose answer was lost.
+        Err(PaymentError::Reversed { ref reason, .. }) if call.has_key() && reason == asked.reason.trim() => {
+            let found = payments::find(call.db(), call.scope()?, id).await?;
+            found.ok_or_else(|| Problem::not_found("payment"))?.0
+        }
+        reversed => reversed?,
+    };
     Ok(call.ok(&PaymentBody::from(&reversed)))
 }
 
@@ -225,7 +233,8 @@ async fn get_statement(call: Call) -> Result<HttpResponse, Problem> {
     let from = call.instant("from")?.unwrap_or(Timestamp::UNIX_EPOCH);
     let to = call.instant("to")?.unwrap_or_else(Timestamp::now);
     let period = Window::new(from, to).map_err(|_| {
-        Problem::query("to", format!("a statement ends after it begins, not from {from} to {to}"))
+        let detail = format!("a statement ends after it begins, not from {from} to {to}");
+        Problem::new(Kind::Unprocessable, detail).at("query", "to")
     })?;
     let tenant = path_tenant(&call).await?;
     let found = statement(call.db(), call.scope()?, tenant.id, period).await?;

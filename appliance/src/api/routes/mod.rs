@@ -7,6 +7,7 @@ mod api;
 mod books;
 mod capacity;
 mod corrections;
+mod dimensions;
 mod instances;
 mod invoices;
 mod limits;
@@ -38,6 +39,7 @@ pub fn operations() -> Vec<Operation> {
         instances::operations(),
         usage::operations(),
         corrections::operations(),
+        dimensions::operations(),
         invoices::operations(),
         runs::operations(),
         books::operations(),

@@ -2,12 +2,14 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::Method;
-use billing::plans;
+use billing::invoices::StoreError;
+use billing::{PricePlan, plans};
 use metering::{TenantId, TenantName};
 use serde::{Deserialize, Serialize};
 use usage::registry::{self, RegistryError, TenantChange, TenantCursor, TenantQuery};
 
 use super::path_tenant;
+use crate::answers;
 use crate::api::call::Call;
 use crate::api::identity::Access;
 use crate::api::operation::{Operation, Tag, text};
@@ -52,7 +54,7 @@ pub fn operations() -> Vec<Operation> {
         .takes::<TenantPatch>()
         .answers::<TenantBody>("The tenant as it is now.")
         .versioned()
-        .refuses(&[Kind::Unprocessable]),
+        .refuses(&[Kind::Conflict, Kind::Unprocessable]),
     ]
 }
 
@@ -82,7 +84,7 @@ async fn create(call: Call) -> Result<HttpResponse, Problem> {
     let new: NewTenant = call.body()?;
     let name = TenantName::new(&new.name).map_err(RegistryError::from)?;
     if let Some(plan) = &new.plan {
-        check_plan(&call, plan).await?;
+        find_plan(&call, plan).await?;
     }
     let address: Vec<String> = new.address.into_iter().map(|line| line.0).collect();
     let wanted = registry::NewTenant {
@@ -111,9 +113,10 @@ async fn get(call: Call) -> Result<HttpResponse, Problem> {
 async fn change(call: Call) -> Result<HttpResponse, Problem> {
     let expected = call.expected()?;
     let patch: TenantPatch = call.body()?;
-    if let Some(Some(plan)) = &patch.plan {
-        check_plan(&call, plan).await?;
-    }
+    let plan = match &patch.plan {
+        Some(Some(plan)) => Some(find_plan(&call, plan).await?),
+        _ => None,
+    };
     let mut tries = 0;
     loop {
         tries += 1;
@@ -123,6 +126,11 @@ async fn change(call: Call) -> Result<HttpResponse, Problem> {
             Expected::Revision(revision) if revision == tenant.revision => revision,
             Expected::Revision(_) => return Err(revision::stale(Some(tenant.revision))),
         };
+        if let Some(plan) = &plan
+            && tenant.plan_name.as_deref() != Some(plan.name())
+        {
+            check_change(&call, &tenant, plan).await?;
+        }
         match apply(&call, &tenant, based_on, &patch).await {
             Err(RegistryError::Changed { .. }) if expected == Expected::Any && tries < OVERWRITES_MAX => {}
             changed => {
@@ -152,16 +160,24 @@ async fn apply(
     registry::update_tenant(call.db(), tenant.id, based_on, &change).await
 }
 
-/// Refuses the name of a plan that there is not.
-async fn check_plan(call: &Call, name: &str) -> Result<(), Problem> {
-    match plans::get(call.db(), name).await? {
-        Some(_) => Ok(()),
-        None => Err(Problem::new(
+/// The plan of that name.
+async fn find_plan(call: &Call, name: &str) -> Result<PricePlan, Problem> {
+    plans::get(call.db(), name).await?.ok_or_else(|| {
+        Problem::new(
             Kind::Unprocessable,
             format!(
                 "there is no plan {:?}; store it first: weir plan apply FILE.toml",
                 crate::api::call::cut(name)
             ),
-        )),
-    }
+        )
+    })
+}
+
+/// Refuses a plan that does not go with the tenant's terms, or with the currency of the month that runs.
+async fn check_change(call: &Call, tenant: &registry::Tenant, plan: &PricePlan) -> Result<(), Problem> {
+    let checked = answers::plans::check_change(&call.parts, tenant.id, plan).await;
+    checked.map_err(|error| match error.downcast::<StoreError>() {
+        Ok(store) => store.into(),
+        Err(error) => Problem::new(Kind::Conflict, format!("{error:#}")),
+    })
 }

@@ -5,7 +5,7 @@ use actix_web::http::Method;
 use billing::webhooks::EventType;
 use hooks::HookError;
 use hooks::deliveries::{self, Replay};
-use hooks::endpoints::{self, Endpoint, EndpointId, Wanted};
+use hooks::endpoints::{self, Endpoint, EndpointId, FORMER_SECRET_LIFE, Wanted};
 use jiff::Timestamp;
 use metering::TenantId;
 use serde::{Deserialize, Serialize};
@@ -29,15 +29,10 @@ const ONE: &str = "/v1/webhooks/{webhook_id}";
 struct After(Timestamp, Uuid);
 
 pub fn operations() -> Vec<Operation> {
-    let new = |method, path, id, summary| (method, path, id, Tag::Webhooks, summary);
-    let acts = |(method, path, id, tag, summary)| {
-        let operation = match id {
-            "rotateWebhook" => Operation::new(method, path, id, tag, summary, rotate),
-            "testWebhook" => Operation::new(method, path, id, tag, summary, test),
-            _ => Operation::new(method, path, id, tag, summary, replay),
-        };
-        operation.access(Access::Money)
-    };
+    [of_endpoints(), of_events()].concat()
+}
+
+fn of_endpoints() -> Vec<Operation> {
     vec![
         Operation::new(Method::GET, ALL, "listWebhooks", Tag::Webhooks, "Webhook endpoints", list)
             .saying("A tenant's user sees its own; the provider all.")
@@ -75,27 +70,47 @@ pub fn operations() -> Vec<Operation> {
         )
         .access(Access::Money)
         .versioned(),
-        acts(new(
+        Operation::new(
             Method::POST,
             "/v1/webhooks/{webhook_id}/rotate",
             "rotateWebhook",
+            Tag::Webhooks,
             "Give an endpoint a new secret",
-        ))
+            rotate,
+        )
+        .access(Access::Money)
         .saying("For a day both secrets sign, so that the receiver can change over.")
         .answers::<WebhookMade>("The endpoint, with its new secret, which is shown this once.")
+        .once()
         .refuses(&[Kind::Stale]),
-        acts(new(
+    ]
+}
+
+fn of_events() -> Vec<Operation> {
+    vec![
+        Operation::new(
             Method::POST,
             "/v1/webhooks/{webhook_id}/test",
             "testWebhook",
+            Tag::Webhooks,
             "Send a test event to an endpoint",
-        ))
+            test,
+        )
+        .access(Access::Money)
         .answers::<TestBody>("The event."),
-        acts(new(Method::POST, "/v1/webhooks/{webhook_id}/replay", "replayWebhook", "Send events again"))
-            .saying("Under the ids that they had. Events are kept for 30 days.")
-            .takes::<ReplayRequest>()
-            .answers::<ReplayBody>("How many will be sent.")
-            .once(),
+        Operation::new(
+            Method::POST,
+            "/v1/webhooks/{webhook_id}/replay",
+            "replayWebhook",
+            Tag::Webhooks,
+            "Send events again",
+            replay,
+        )
+        .access(Access::Money)
+        .saying("Under the ids that they had. Events are kept for 30 days.")
+        .takes::<ReplayRequest>()
+        .answers::<ReplayBody>("How many will be sent.")
+        .once(),
         Operation::new(
             Method::GET,
             "/v1/webhooks/{webhook_id}/deliveries",
@@ -165,7 +180,13 @@ async fn remove(call: Call) -> Result<HttpResponse, Problem> {
 }
 
 async fn rotate(call: Call) -> Result<HttpResponse, Problem> {
-    let found = endpoints::rotate(call.db(), call.scope()?, id(&call)?, None, Timestamp::now()).await?;
+    let (scope, id) = (call.scope()?, id(&call)?);
+    let there = endpoints::get(call.db(), scope, id).await?;
+    // Done by an earlier attempt with this key: twice would end the secret that the receiver still has.
+    if rotated_at(&there).is_some_and(|rotated| begun_at(&call).is_some_and(|begun| begun <= rotated)) {
+        return Ok(call.ok(&made(&there)));
+    }
+    let found = endpoints::rotate(call.db(), scope, id, Some(there.revision), Timestamp::now()).await?;
     Ok(call.ok(&made(&found)))
 }
 
@@ -181,7 +202,7 @@ async fn replay(call: Call) -> Result<HttpResponse, Problem> {
         (None, Some(since)) => Replay::Since(since),
         _ => {
             let detail = "say what to send again: either event_id or since";
-            return Err(Problem::new(Kind::InvalidBody, detail));
+            return Err(Problem::new(Kind::Unprocessable, detail));
         }
     };
     let ordered = deliveries::replay(call.db(), call.scope()?, id(&call)?, what, Timestamp::now()).await?;
@@ -202,6 +223,17 @@ async fn list_deliveries(call: Call) -> Result<HttpResponse, Problem> {
 
 fn id(call: &Call) -> Result<EndpointId, Problem> {
     call.id("webhook_id", "webhook endpoint")
+}
+
+/// When the endpoint got its secret, if it had another one until then.
+fn rotated_at(endpoint: &Endpoint) -> Option<Timestamp> {
+    endpoint.former_secret_until?.checked_sub(FORMER_SECRET_LIFE).ok()
+}
+
+/// When the request was first sent, to the millisecond: its id tells (RFC 9562, section 5.7).
+fn begun_at(call: &Call) -> Option<Timestamp> {
+    let (seconds, nanoseconds) = call.thing_id().get_timestamp()?.to_unix();
+    Timestamp::new(i64::try_from(seconds).ok()?, i32::try_from(nanoseconds).ok()?).ok()
 }
 
 fn made(endpoint: &Endpoint) -> WebhookMade {

@@ -7,6 +7,7 @@ pub mod allowances;
 pub mod books;
 pub mod capacity;
 pub mod corrections;
+pub mod dimensions;
 pub mod instances;
 pub mod invoices;
 pub mod limits;
