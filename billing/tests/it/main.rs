@@ -1,7 +1,7 @@
 //! Tests of billing from the outside, in one binary (linking is most of the waiting).
 
-mod books;
 mod allowances;
+mod books;
 mod budgets;
 mod cases;
 mod common;

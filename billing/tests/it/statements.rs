@@ -6,7 +6,13 @@ use migrations::Scope;
 async fn every_statement_fits_the_schema() {
     let database = migrations::testing::database().await;
     let mut session = database.session().await.unwrap();
-    let all = [billing::store::sql::ALL, billing::store::invoice_sql::ALL, billing::books::sql::ALL, billing::limits::sql::ALL].concat();
+    let all = [
+        billing::store::sql::ALL,
+        billing::store::invoice_sql::ALL,
+        billing::books::sql::ALL,
+        billing::limits::sql::ALL,
+    ]
+    .concat();
     for (name, sql) in all {
         let transaction = session.begin(Scope::Provider).await.unwrap();
         let prepared = transaction.prepare_cached(sql).await;
