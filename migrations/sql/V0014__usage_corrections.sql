@@ -53,6 +53,19 @@ CREATE INDEX usage_correction_recorded ON usage_correction (recorded_at, correct
 SELECT weir_enforce_tenant_read('usage_correction');
 
 -- ---------------------------------------------------------------------------------------------------------------
+-- The windows of a day in its row, so that prices that change within the day (a night rate) are rated from 31 rows a month
+-- too. Records lie on the disk by time, those of one series each on a page of its own. Only where the day's records adjoin,
+-- are equally long and were measured from end to end, so that their starts and coverage need not be kept: window n begins
+-- n - 1 lengths of measured_us / records after the first. NULL: read the records. That holds for all days before this.
+
+ALTER TABLE usage_day
+    ADD COLUMN first_window timestamptz NULL,
+    ADD COLUMN windows      bigint[]    NULL,  -- the quantity of each; their sum is the row's
+    ADD CHECK ((windows IS NULL) = (first_window IS NULL)),
+    ADD CHECK (windows IS NULL
+               OR cardinality(windows) = records AND estimated_us = 0 AND missing_us = 0 AND measured_us % records = 0);
+
+-- ---------------------------------------------------------------------------------------------------------------
 -- What is final.
 
 CREATE TRIGGER weir_guard BEFORE UPDATE OR DELETE ON resource_dimension

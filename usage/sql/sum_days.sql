@@ -16,7 +16,13 @@ WITH days AS MATERIALIZED (
 ), fresh AS MATERIALIZED (
     SELECT d.tenant_id, d.day, u.kind, u.device, u.meter, sum(u.quantity) AS quantity,
            sum(u.measured_us)::bigint AS measured_us, sum(u.estimated_us)::bigint AS estimated_us,
-           sum(u.missing_us)::bigint AS missing_us, count(*) AS records
+           sum(u.missing_us)::bigint AS missing_us, count(*) AS records, min(u.window_start) AS first_window,
+           -- No more than quarters of an hour: the running day's row is written again and again.
+           CASE WHEN count(*) <= 100 AND min(u.measured_us) = max(u.measured_us)
+                     AND bool_and(u.window_end - u.window_start = u.measured_us * INTERVAL '1 microsecond')
+                     AND max(u.window_end) - min(u.window_start) = sum(u.measured_us)::bigint * INTERVAL '1 microsecond'
+                THEN array_agg(u.quantity ORDER BY u.window_start)
+           END AS windows
     FROM touched d
     JOIN usage_record u
         ON u.resource = $1 AND u.tenant_id = d.tenant_id
@@ -38,20 +44,24 @@ WITH days AS MATERIALIZED (
       )
 ), put AS (
     INSERT INTO usage_day AS o (
-        tenant_id, day, kind, resource, device, meter, quantity, measured_us, estimated_us, missing_us, records
+        tenant_id, day, kind, resource, device, meter, quantity, measured_us, estimated_us, missing_us, records,
+        first_window, windows
     )
     SELECT f.tenant_id, f.day, f.kind, $1, f.device, f.meter, f.quantity, f.measured_us, f.estimated_us, f.missing_us,
-           f.records
+           f.records, CASE WHEN f.windows IS NOT NULL THEN f.first_window END, f.windows
     FROM fresh f
     ON CONFLICT (tenant_id, resource, device, meter, day) DO UPDATE SET
         quantity = EXCLUDED.quantity,
         measured_us = EXCLUDED.measured_us,
         estimated_us = EXCLUDED.estimated_us,
         missing_us = EXCLUDED.missing_us,
-        records = EXCLUDED.records
-    WHERE (o.quantity, o.measured_us, o.estimated_us, o.missing_us, o.records)
+        records = EXCLUDED.records,
+        first_window = EXCLUDED.first_window,
+        windows = EXCLUDED.windows
+    WHERE (o.quantity, o.measured_us, o.estimated_us, o.missing_us, o.records, o.first_window, o.windows)
           IS DISTINCT FROM
-          (EXCLUDED.quantity, EXCLUDED.measured_us, EXCLUDED.estimated_us, EXCLUDED.missing_us, EXCLUDED.records)
+          (EXCLUDED.quantity, EXCLUDED.measured_us, EXCLUDED.estimated_us, EXCLUDED.missing_us, EXCLUDED.records,
+           EXCLUDED.first_window, EXCLUDED.windows)
 ), difference AS (
     SELECT x.tenant_id, x.day, x.meter, sum(x.quantity) AS quantity, sum(x.measured_us)::bigint AS measured_us,
            sum(x.estimated_us)::bigint AS estimated_us, sum(x.missing_us)::bigint AS missing_us,

@@ -2,8 +2,8 @@
 //! cut into, however long the tenant has been metered.
 //!
 //! Whole local days come from the sums that derivation keeps beside the records (in one transaction with them, so that
-//! the two are equal at every instant), whole windows beside them from the records, and what is cut within a window is
-//! derived from the readings. Adjacent pieces add up to what was read, wherever they are cut. Resources with something of
+//! the two are equal at every instant), whole windows beside them from the windows in the same rows (or from the records
+//! of a day whose row has none), and what is cut within a window is derived from the readings. Adjacent pieces add up to what was read, wherever they are cut. Resources with something of
 //! their own (a dimension that changes, usage that is excluded) are added up record by record.
 //!
 //! It does NOT derive dirty windows: call [`crate::derivation::derive_dirty`] first where the latest readings must be
@@ -62,7 +62,7 @@ pub async fn usage_by_records(
     gather(db, tenant_id, pieces, Source::Records, settings, now).await
 }
 
-/// Where whole days are taken from.
+/// Where whole days and windows are taken from.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Source {
     Days,
@@ -102,7 +102,7 @@ async fn gather(
         add_days(&transaction, tenant, &layer, &special, &mut gathered).await?;
     }
     for layer in layers(&spans.windows) {
-        add_windows(&transaction, tenant, &layer, zone.as_ref(), &special, &mut gathered).await?;
+        add_windows(&transaction, tenant, (&layer, source), zone.as_ref(), &special, &mut gathered).await?;
     }
     if !special.is_empty() {
         let whole = Spans::of(pieces, settings.window, None).windows;
@@ -262,10 +262,9 @@ async fn add_days(
 ) -> Result<(), UsageError> {
     let (Some(first), Some(last)) = (spans.first(), spans.last()) else { return Ok(()) };
     let (starts, ends): (Vec<Date>, Vec<Date>) = spans.iter().map(|span| (span.from, span.to)).unzip();
-    let meters: Vec<&str> = catalog().iter().map(|meter| meter.name.as_str()).collect();
     let statement = transaction.prepare_cached(sql!("close_days")).await?;
     let params: [&(dyn ToSql + Sync); 7] =
-        [&tenant.uuid(), &starts, &ends, &first.from, &last.to, &special, &meters];
+        [&tenant.uuid(), &starts, &ends, &first.from, &last.to, &special, &meter_names()];
     for row in &transaction.query(&statement, &params).await? {
         add_sum(row, spans, gathered)?;
     }
@@ -275,7 +274,7 @@ async fn add_days(
 async fn add_windows(
     transaction: &Transaction<'_>,
     tenant: TenantId,
-    spans: &[Span<Timestamp>],
+    (spans, source): (&[Span<Timestamp>], Source),
     zone: Option<&TimeZone>,
     special: &[Uuid],
     gathered: &mut Gathered<'_>,
@@ -287,13 +286,22 @@ async fn add_windows(
     let day = |at: Timestamp| at.to_zoned(zone.cloned().unwrap_or(TimeZone::UTC)).date();
     let (from, to) = (day(first.from), day(last.to));
     let (from, to) = (from.yesterday().unwrap_or(from), to.tomorrow().unwrap_or(to));
-    let statement = transaction.prepare_cached(sql!("close_windows")).await?;
-    let params: [&(dyn ToSql + Sync); 8] =
-        [&tenant.uuid(), &starts, &ends, &first.from, &last.to, &from, &to, &special];
-    for row in &transaction.query(&statement, &params).await? {
+    let (tenant, meters) = (tenant.uuid(), meter_names());
+    let params: [&(dyn ToSql + Sync); 9] =
+        [&tenant, &starts, &ends, &first.from, &last.to, &from, &to, &special, &meters];
+    let (statement, params) = match source {
+        Source::Days => (sql!("close_hours"), &params[..]),
+        Source::Records => (sql!("close_windows"), &params[..8]),
+    };
+    let statement = transaction.prepare_cached(statement).await?;
+    for row in &transaction.query(&statement, params).await? {
         add_sum(row, spans, gathered)?;
     }
     Ok(())
+}
+
+fn meter_names() -> Vec<&'static str> {
+    catalog().iter().map(|meter| meter.name.as_str()).collect()
 }
 
 /// Adds what a statement summed in one of the spans that it was given, which it counts from 1.

@@ -34,12 +34,16 @@ async fn a_month_that_is_loaded_is_closed_from_its_days_as_from_its_records() {
         "2026-10-01T00:00:00Z".parse().unwrap(),
         "2026-11-01T00:00:00Z".parse().unwrap(),
     );
-    let pieces = [month.unwrap()];
-    for tenant in usage::registry::tenants(&db, migrations::Scope::Provider).await.unwrap() {
-        let days = usage::usage_of_period(&db, tenant.id, &pieces, settings(), until).await.unwrap();
-        let records =
-            usage::close::usage_by_records(&db, tenant.id, &pieces, settings(), until).await.unwrap();
-        assert_eq!(days, records);
-        assert_eq!(days.len(), if tenant.id == metering::TenantId::UNASSIGNED { 0 } else { 2 * 6 });
+    let month = month.unwrap();
+    let night = "2026-10-07T22:00:00Z".parse().unwrap();
+    for pieces in [vec![month], month.split_at(&[night])] {
+        for tenant in usage::registry::tenants(&db, migrations::Scope::Provider).await.unwrap() {
+            let days = usage::usage_of_period(&db, tenant.id, &pieces, settings(), until).await.unwrap();
+            let records =
+                usage::close::usage_by_records(&db, tenant.id, &pieces, settings(), until).await.unwrap();
+            assert_eq!(days, records);
+            let of_tenant = if tenant.id == metering::TenantId::UNASSIGNED { 0 } else { 2 * 6 };
+            assert_eq!(days.len(), pieces.len() * of_tenant);
+        }
     }
 }
