@@ -18,7 +18,7 @@ impl PricePlan {
         for (version, end) in self.versions.iter().zip(ends) {
             let end = end.unwrap_or(period.end()).min(period.end());
             let start = version.starts_at.max(period.start());
-            if !(start < end) {
+            if end <= start {
                 continue;
             }
             cuts.insert(start);
