@@ -34,7 +34,7 @@ const INSTANCES_PER_TENANT: u32 = 20;
 const WORKERS: usize = 2;
 /// The end of the month that is closed.
 const MONTH_END: &str = "2026-11-01T00:00:00Z";
-/// Local hours at which the night rate ends and begins, for pieces that no sum by day covers.
+/// Local hours at which the night rate ends and begins, for pieces that are no whole days.
 const BANDS: [i64; 2] = [6, 22];
 /// What one usage record takes on the disk with its indexes and the log that is written for it.
 const BYTES_PER_RECORD: u64 = 450;
@@ -227,7 +227,7 @@ async fn bill(run: &Run, tenant: &Tenant) -> Result<InvoiceId> {
     Ok(issued.invoice().document.invoice_id)
 }
 
-/// The usage of all tenants, cut where a night rate begins and ends: from records, one by one. One worker.
+/// The usage of all tenants, cut where a night rate begins and ends: from the windows in the rows of days. One worker.
 async fn bands(run: &Run) -> Result<f64> {
     let cuts: Vec<Timestamp> = (0..i64::from(MONTH_DAYS))
         .flat_map(|day| BANDS.map(|hour| run.month.start() + SignedDuration::from_hours(24 * day + hour)))
