@@ -169,6 +169,13 @@ fn table_of(request: &Request) -> Option<(&'static str, &'static [Column], &'sta
             &INVOICE_COLUMNS,
             "No invoices yet. Issue last month's: weir invoice issue --period YYYY-MM",
         ),
+        other => return usage_table_of(other),
+    })
+}
+
+/// The lists about usage.
+fn usage_table_of(request: &Request) -> Option<(&'static str, &'static [Column], &'static str)> {
+    Some(match request {
         Request::Correction(CorrectionRequest::List { .. }) => {
             ("corrections", &CORRECTION_COLUMNS, "No usage was corrected.")
         }

@@ -2,6 +2,7 @@
 
 mod allowances;
 mod books;
+mod books_naive;
 mod budgets;
 mod cases;
 mod common;
@@ -13,6 +14,7 @@ mod final_invoices;
 mod issuing;
 mod lifecycle;
 mod oracle;
+mod oracle_world;
 mod oracle_worlds;
 mod plan_diff;
 mod plan_document;

@@ -2,14 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use metering::{Batch, InstanceReading, NicRegisters};
+use metering::{Batch, InstanceId, InstanceReading, NicRegisters};
 use rustix::process::Signal;
 use testbed::file_server::FileServer;
 use testbed::guest::{Guest, GuestSpec};
 use testbed::network::{Network, silence_at};
 use testbed::orders::{MIB, Order, Orders};
 use testbed::second_node::{Net, SecondNode};
-use testbed::truth::{figures_at, process_cpu_ns};
+use testbed::truth::{NicFigures, figures_at, process_cpu_ns};
 
 use crate::kernel_truth::{Truth, tap};
 use crate::support::{LIMIT, URI, Watch, billed, cpu_ns, id, nic, of, virsh};
@@ -65,6 +65,30 @@ fn last_of_life(batches: &[Batch], guest: &Guest) -> InstanceReading {
     readings.pop().unwrap()
 }
 
+/// What was billed is what both taps counted.
+fn check_nic(batches: &[Batch], id: InstanceId, mac: &str, left: NicRegisters, arrived: NicFigures) {
+    for (what, expected, found) in [
+        (
+            "bytes received",
+            left.rx_bytes + arrived.rx_bytes,
+            billed(batches, nic(id, mac, |one| one.rx_bytes)),
+        ),
+        (
+            "packets received",
+            left.rx_packets + arrived.rx_packets,
+            billed(batches, nic(id, mac, |one| one.rx_packets)),
+        ),
+        ("bytes sent", left.tx_bytes + arrived.tx_bytes, billed(batches, nic(id, mac, |one| one.tx_bytes))),
+        (
+            "packets sent",
+            left.tx_packets + arrived.tx_packets,
+            billed(batches, nic(id, mac, |one| one.tx_packets)),
+        ),
+    ] {
+        assert_eq!(found, expected, "{what}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_live_migration_counts_every_byte_of_the_nic_and_the_cpu_time_of_both_processes_once() {
     testbed::daemons::ensure().unwrap();
@@ -115,26 +139,7 @@ async fn a_live_migration_counts_every_byte_of_the_nic_and_the_cpu_time_of_both_
     assert!(all < left.rx_bytes + arrived.rx_bytes && 8 * MIB < left.tx_bytes + arrived.tx_bytes);
     assert!(0 < left.rx_bytes && 0 < arrived.rx_bytes, "on both");
     assert_eq!(last_nic(here.batches(), &guest), left, "the source's, by the kernel's last word");
-    for (what, expected, found) in [
-        (
-            "bytes received",
-            left.rx_bytes + arrived.rx_bytes,
-            billed(&batches, nic(id, &mac, |one| one.rx_bytes)),
-        ),
-        (
-            "packets received",
-            left.rx_packets + arrived.rx_packets,
-            billed(&batches, nic(id, &mac, |one| one.rx_packets)),
-        ),
-        ("bytes sent", left.tx_bytes + arrived.tx_bytes, billed(&batches, nic(id, &mac, |one| one.tx_bytes))),
-        (
-            "packets sent",
-            left.tx_packets + arrived.tx_packets,
-            billed(&batches, nic(id, &mac, |one| one.tx_packets)),
-        ),
-    ] {
-        assert_eq!(found, expected, "{what}");
-    }
+    check_nic(&batches, id, &mac, left, arrived);
     let (source, target) = (last_of_life(here.batches(), &guest), last_of_life(there.batches(), &guest));
     assert_ne!(source.epoch.id, target.epoch.id);
     let source_ns = source.registers.cpu_ns;

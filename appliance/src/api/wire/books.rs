@@ -216,7 +216,7 @@ pub struct TermsBody {
     pub currency: Option<String>,
     /// How many days it has to pay; left out: 14.
     #[serde(default, deserialize_with = "present_whole", skip_serializing_if = "Option::is_none")]
-    #[schema(maximum = 365, example = 14)]
+    #[schema(value_type = u32, required = false, maximum = 365, example = 14)]
     pub payment_days: Option<u32>,
     /// When it pays.
     pub mode: ModeBody,
