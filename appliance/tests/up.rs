@@ -331,7 +331,10 @@ fn an_instance_that_nobody_was_assigned_is_kept_and_shown_to_the_provider() {
     let instance = up.ask(&["instance", "list"])["instances"][0].clone();
     assert_eq!((&instance["name"], &instance["tenant"]), (&Value::from("test"), &Value::Null));
     up.ask(&["tenant", "create", "acme"]);
-    up.ask(&["instance", "assign", "test", "--tenant", "acme"]);
+    // The list shows what the collector saw; it is assigned once that was delivered.
+    up.wait_until("the instance can be assigned", || {
+        up.try_ask(&["instance", "assign", "test", "--tenant", "acme"]).is_some()
+    });
     assert_eq!(up.ask(&["instance", "list"])["instances"][0]["tenant"], "acme");
     let create = ["user", "create", "admin", "--role", "provider", "--password-stdin"];
     up.ask_with(&create, "a weir in a stream");
