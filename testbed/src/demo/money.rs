@@ -124,7 +124,8 @@ impl Plan {
                 .discount
                 .iter()
                 .map(|discount| discount.percentage / Decimal::ONE_HUNDRED)
-                .sum(),
+                .sum::<Decimal>()
+                .normalize(),
         })
     }
 }
