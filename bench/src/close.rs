@@ -19,7 +19,7 @@ use futures_util::TryStreamExt as _;
 use jiff::{SignedDuration, Timestamp};
 use metering::{TenantId, Window};
 use migrations::{Database, PoolLimits, Scope};
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::Client;
 use usage::bench::{MONTH_DAYS, MONTH_METERS, load_month};
 use usage::registry::{self, Tenant};
 use uuid::Uuid;
@@ -94,7 +94,7 @@ async fn measure_on(cluster: &Cluster, instances: u32, report: &mut Report) -> R
     let end: Timestamp = MONTH_END.parse()?;
     let (tenants, begun) = ((instances / INSTANCES_PER_TENANT).max(1), Instant::now());
     let records = load_month(&database, tenants, instances, end).await?;
-    let superuser = superuser(cluster).await?;
+    let superuser = cluster.superuser().await?;
     superuser.batch_execute("VACUUM ANALYZE").await?;
     superuser.batch_execute("CHECKPOINT").await?;
     eprintln!("  {:>4} s: {records} usage records of {instances} instances", begun.elapsed().as_secs());
@@ -252,16 +252,6 @@ async fn copy(superuser: &Client) -> Result<f64> {
     }
     ensure!(0 < bytes, "no rows");
     Ok(begun.elapsed().as_secs_f64())
-}
-
-/// Without row-level security: nothing is faster.
-async fn superuser(cluster: &Cluster) -> Result<Client> {
-    let own: Config = cluster.server.url().parse()?;
-    let mut config: Config = cluster.server.superuser_url().parse()?;
-    config.dbname(own.get_dbname().context("the database has no name")?);
-    let (client, connection) = config.connect(NoTls).await?;
-    tokio::spawn(connection);
-    Ok(client)
 }
 
 /// What this process holds; the most is forgotten first.

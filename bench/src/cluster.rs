@@ -4,9 +4,10 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use migrations::cluster::{ClusterOptions, PrivateCluster};
 use tempfile::TempDir;
+use tokio_postgres::{Client, Config, NoTls};
 
 /// The server and where it lies; a temporary directory goes with it.
 pub struct Cluster {
@@ -33,6 +34,20 @@ impl Cluster {
         };
         let server = PrivateCluster::start(ClusterOptions::new(path)).await?;
         Ok(Self { server, _folder: folder })
+    }
+
+    /// A superuser in the bench's own database: without row-level security, so nothing is faster, and allowed to change
+    /// what is logged.
+    ///
+    /// # Errors
+    /// The server does not answer.
+    pub async fn superuser(&self) -> Result<Client> {
+        let own: Config = self.server.url().parse()?;
+        let mut config: Config = self.server.superuser_url().parse()?;
+        config.dbname(own.get_dbname().context("the database has no name")?);
+        let (client, connection) = config.connect(NoTls).await?;
+        tokio::spawn(connection);
+        Ok(client)
     }
 
     /// Ends the server in order.

@@ -34,21 +34,6 @@ pub async fn usage_of(
     close::usage_of_period(db, tenant_id, pieces, settings, now).await
 }
 
-/// The same: whole days are taken from their sums wherever there are any. `_zone` is the tenant's, which is known.
-///
-/// # Errors
-/// The database fails.
-pub async fn usage_by_days(
-    db: &Database,
-    tenant_id: TenantId,
-    _zone: &jiff::tz::TimeZone,
-    pieces: &[Window],
-    settings: UsageSettings,
-    now: Timestamp,
-) -> Result<Vec<UsageRecord>, UsageError> {
-    close::usage_of_period(db, tenant_id, pieces, settings, now).await
-}
-
 /// What nobody pays for yet.
 ///
 /// # Errors

@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::invoices::COMMAND_LINE;
 use crate::billing_run::{self, Asked};
+use crate::causes;
 use crate::control::request::{BillingRequest, Chosen};
 use crate::invoicing::{self, Tables};
 use crate::parts::Parts;
@@ -203,7 +204,7 @@ async fn step(parts: &Parts, chosen: &Chosen, step: Step) -> Result<Value> {
                 "total": one.total,
                 "total_shown": one.total.to_string(),
             })),
-            Err(error) => failures.push(json!({ "tenant": one.tenant, "reason": chain(&error) })),
+            Err(error) => failures.push(json!({ "tenant": one.tenant, "reason": causes::chain(&error) })),
         }
     }
     parts.mail_due.notify_one();
@@ -385,8 +386,4 @@ fn difference_value(difference: &Difference) -> Value {
         "total_before": difference.total_before,
         "total_after": difference.total_after,
     })
-}
-
-fn chain(error: &StepError) -> String {
-    crate::causes::chain(error)
 }

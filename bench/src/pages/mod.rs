@@ -20,7 +20,7 @@ use anyhow::{Context, Result, ensure};
 use dashboards::Portal;
 use jiff::Timestamp;
 use migrations::{Database, PoolLimits};
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::Client;
 
 use self::capture::{Log, Step};
 pub use self::figures::Pages;
@@ -77,7 +77,7 @@ async fn measure_on(cluster: &Cluster, size: Size, explain: Option<&Path>) -> Re
     let url = cluster.server.url();
     migrations::migrate(url).await?;
     let database = Database::connect(url, PoolLimits::default()).await?;
-    let superuser = superuser(cluster).await?;
+    let superuser = cluster.superuser().await?;
     let now = Timestamp::now();
     if accounts::users::any_exist(&database).await? {
         eprintln!("  what is there is used again");
@@ -109,16 +109,6 @@ async fn measure_on(cluster: &Cluster, size: Size, explain: Option<&Path>) -> Re
 async fn settle(superuser: &Client) -> Result<()> {
     superuser.batch_execute("VACUUM ANALYZE").await?;
     Ok(superuser.batch_execute("CHECKPOINT").await?)
-}
-
-/// In the bench's own database; only a superuser changes what is logged.
-async fn superuser(cluster: &Cluster) -> Result<Client> {
-    let own: Config = cluster.server.url().parse()?;
-    let mut config: Config = cluster.server.superuser_url().parse()?;
-    config.dbname(own.get_dbname().context("the database has no name")?);
-    let (client, connection) = config.connect(NoTls).await?;
-    tokio::spawn(connection);
-    Ok(client)
 }
 
 /// What each page weighs and asks.

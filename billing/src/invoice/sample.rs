@@ -219,11 +219,11 @@ fn nothing() -> Money {
     Money::zero(Currency::EUR)
 }
 
-fn window(start: &str, end: &str) -> Window {
+pub(super) fn window(start: &str, end: &str) -> Window {
     Window::new(instant(start), instant(end)).expect("the sample's periods are not empty")
 }
 
-fn instant(text: &str) -> Timestamp {
+pub(super) fn instant(text: &str) -> Timestamp {
     text.parse().expect("the sample's instants are RFC 3339")
 }
 

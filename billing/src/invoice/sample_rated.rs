@@ -2,14 +2,13 @@
 //! and the credit note that takes it back. The same each time; no database.
 
 use jiff::Timestamp;
-use metering::{
-    Coverage, Dimensions, InstanceId, MeterName, Resource, TenantName, UsageRecord, VolumeId, Window,
-};
+use metering::{Coverage, Dimensions, InstanceId, MeterName, Resource, TenantName, UsageRecord, VolumeId};
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
 use super::document::{DocumentKind, DocumentRef, InvoiceDocument, InvoiceId, InvoiceStatus, Party, TaxCode};
 use super::draft::{Bill, Buyer};
+use super::sample::{instant, window};
 use crate::plan::{PricePlan, TaxClass};
 use crate::tax::{TaxRate, Taxation};
 
@@ -127,14 +126,6 @@ fn usage() -> Vec<UsageRecord> {
             74_400,
         ),
     ]
-}
-
-fn window(start: &str, end: &str) -> Window {
-    Window::new(instant(start), instant(end)).expect("the sample's periods are not empty")
-}
-
-fn instant(text: &str) -> Timestamp {
-    text.parse().expect("the sample's instants are RFC 3339")
 }
 
 #[cfg(test)]

@@ -1,10 +1,9 @@
 //! The ledger and payments on a real PostgreSQL: it adds up to zero, always, and money is counted once.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use billing::books;
 use billing::books::payments::{self, NewPayment, Payment, PaymentError, PaymentKind, Recorded};
-use billing::books::{self};
 use billing::{Currency, DocumentKind, DocumentRef, InvoiceDocument, InvoiceId, Money};
 use jiff::{SignedDuration, Timestamp};
 use metering::TenantId;
