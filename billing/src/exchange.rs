@@ -167,40 +167,47 @@ impl fmt::Display for RateFileErrors {
 
 fn rate(record: &csv::StringRecord) -> Result<ExchangeRate, String> {
     let field = |n: usize| record.get(n).unwrap_or_default();
-    let currency = |n: usize| Currency::parse(field(n)).map_err(|error| error.to_string());
-    let (from, to) = (currency(0)?, currency(1)?);
-    if from == to {
-        return Err(format!("{from} is always worth 1 {from}; remove the line"));
+    ExchangeRate::of_fields([field(0), field(1), field(2), field(3), field(4)])
+}
+
+impl ExchangeRate {
+    /// Reads a rate from what stands in the columns of a file: from, to, the day, the rate and its source.
+    ///
+    /// # Errors
+    /// What is wrong with it, and how to mend it.
+    pub fn of_fields([from, to, day, text, source]: [&str; 5]) -> Result<Self, String> {
+        let currency = |code: &str| Currency::parse(code).map_err(|error| error.to_string());
+        let (from, to) = (currency(from)?, currency(to)?);
+        if from == to {
+            return Err(format!("{from} is always worth 1 {from}; remove the line"));
+        }
+        // jiff would also take a date without dashes, or with a time.
+        let valid_from = (day.len() == 10).then(|| day.parse::<Date>().ok()).flatten();
+        let valid_from = valid_from.ok_or_else(|| {
+            format!("{:?} is no day; write year, month and day, such as 2026-10-30", shown(day))
+        })?;
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+        let is_number = |digits: &str, most: usize| {
+            (1..=most).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
+        };
+        let rate = (is_number(whole, 10) && is_number(fraction, MAX_RATE_DECIMALS as usize))
+            .then(|| Decimal::from_str_exact(text).ok())
+            .flatten()
+            .filter(|rate| !rate.is_zero());
+        let rate = rate.ok_or_else(|| {
+            format!(
+                "{:?} is no rate; write how much one {from} is in {to}, more than 0 with a point and at most \
+                 {MAX_RATE_DECIMALS} decimals, such as 1.1234",
+                shown(text)
+            )
+        })?;
+        if source.is_empty() || MAX_SOURCE < source.chars().count() || source.contains(char::is_control) {
+            return Err(format!(
+                "the source is missing or too long; write who published the rate, in 1 to {MAX_SOURCE} characters, such as ECB"
+            ));
+        }
+        Ok(Self { from, to, rate, valid_from, source: source.to_owned() })
     }
-    let day = field(2);
-    // jiff would also take a date without dashes, or with a time.
-    let valid_from = (day.len() == 10).then(|| day.parse::<Date>().ok()).flatten();
-    let valid_from = valid_from.ok_or_else(|| {
-        format!("{:?} is no day; write year, month and day, such as 2026-10-30", shown(day))
-    })?;
-    let text = field(3);
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
-    let is_number = |digits: &str, most: usize| {
-        (1..=most).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
-    };
-    let rate = (is_number(whole, 10) && is_number(fraction, MAX_RATE_DECIMALS as usize))
-        .then(|| Decimal::from_str_exact(text).ok())
-        .flatten()
-        .filter(|rate| !rate.is_zero());
-    let rate = rate.ok_or_else(|| {
-        format!(
-            "{:?} is no rate; write how much one {from} is in {to}, more than 0 with a point and at most \
-             {MAX_RATE_DECIMALS} decimals, such as 1.1234",
-            shown(text)
-        )
-    })?;
-    let source = field(4);
-    if source.is_empty() || MAX_SOURCE < source.chars().count() || source.contains(char::is_control) {
-        return Err(format!(
-            "the source is missing or too long; write who published the rate, in 1 to {MAX_SOURCE} characters, such as ECB"
-        ));
-    }
-    Ok(ExchangeRate { from, to, rate, valid_from, source: source.to_owned() })
 }
 
 fn shown(text: &str) -> String {

@@ -108,6 +108,23 @@ pub struct Ordered {
     pub open: Money,
 }
 
+/// A letter that is due and was not ordered yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// Whose.
+    pub tenant: String,
+    /// About which invoice.
+    pub number: String,
+    /// When the invoice was due.
+    pub due_at: Timestamp,
+    /// Which letter, from 1.
+    pub level: u32,
+    /// What it is called.
+    pub title: String,
+    /// What is owed on the invoice.
+    pub open: Money,
+}
+
 /// What one round did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Round {
@@ -184,6 +201,12 @@ impl Levels {
         Ok(Self(levels))
     }
 
+    /// The levels, in order.
+    #[must_use]
+    pub fn all(&self) -> &[Level] {
+        &self.0
+    }
+
     /// Which level is to go out now, if one is: `last` went out at `last_at`, the invoice was due at `due_at`.
     fn next(
         &self,
@@ -224,6 +247,36 @@ pub async fn run(database: &Database, levels: &Levels, now: Timestamp) -> Result
         after = Some((*due_at, *last));
     }
     Ok(round)
+}
+
+/// What [`run`] would order now, by the days on which the invoices were due; at most [`MAX_LISTED`]. Nothing is stored.
+///
+/// # Errors
+/// The database failed.
+pub async fn due(database: &Database, levels: &Levels, now: Timestamp) -> Result<Vec<Due>, StoreError> {
+    let (mut all, now) = (Vec::new(), micros(now));
+    let mut after: Option<(Timestamp, Uuid)> = None;
+    while !levels.0.is_empty() {
+        let page = page(database, levels, after, now).await?;
+        let Some((last, _, due_at)) = page.last() else { break };
+        after = Some((*due_at, *last));
+        let mut session = database.session().await?;
+        let transaction = session.begin(Scope::Provider).await?;
+        for (invoice, _, due_at) in &page {
+            let Some(row) = transaction.query_opt(sql::DUNNING_LOCK, &[invoice]).await? else { continue };
+            let last: i32 = row.try_get("last_level")?;
+            let next = levels.next(*due_at, last.unsigned_abs(), row.try_get("last_at")?, now);
+            let open = read_money(&row, "open")?;
+            if let Some((level, Level { title, .. })) = next.filter(|_| Decimal::ZERO < open.amount()) {
+                let (tenant, number) = (row.try_get("tenant")?, row.try_get("number")?);
+                all.push(Due { tenant, number, due_at: *due_at, level, title: title.clone(), open });
+            }
+            if all.len() == MAX_LISTED as usize {
+                return Ok(all);
+            }
+        }
+    }
+    Ok(all)
 }
 
 /// Marks an invoice as disputed: no letter goes out until it is released.

@@ -46,6 +46,7 @@ macro_rules! fails_like_the_store {
 fails_like_the_store!(
     crate::account::SetError,
     exchange_rates::LoadError,
+    plans::ReplaceError,
     crate::books::dunning::HoldError,
     crate::books::payments::PaymentError,
     crate::books::statement::StatementError,

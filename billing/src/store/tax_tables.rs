@@ -6,7 +6,7 @@ use metering::micros;
 use migrations::{Database, Scope, Transaction};
 
 use super::invoices::StoreError;
-use super::plans::Applied;
+use super::plans::{Applied, ReplaceError};
 use crate::books::sql;
 use crate::tax::TaxTable;
 
@@ -28,15 +28,47 @@ pub struct TableInForce {
 pub async fn apply(database: &Database, table: &TaxTable, now: Timestamp) -> Result<Applied, StoreError> {
     let mut session = database.session().await?;
     let transaction = session.begin(Scope::Provider).await?;
-    transaction.query_one(sql::TAX_LOCK, &[]).await?;
-    let mut revision = 0;
-    if let Some(row) = transaction.query_opt(sql::TAX_LATEST, &[]).await? {
-        revision = row.try_get("revision")?;
-        if row.try_get::<_, &str>("content")? == table.source() {
-            return Ok(Applied::Unchanged { revision });
-        }
+    let latest = latest(&transaction).await?;
+    put(transaction, table, latest, now).await
+}
+
+/// Puts `table` in force in the place of the revision `expected`; of 0: the first one.
+///
+/// # Errors
+/// See [`ReplaceError`].
+pub async fn replace(
+    database: &Database,
+    table: &TaxTable,
+    expected: i32,
+    now: Timestamp,
+) -> Result<Applied, ReplaceError> {
+    let mut session = database.session().await?;
+    let transaction = session.begin(Scope::Provider).await?;
+    let latest = latest(&transaction).await?;
+    let current = latest.as_ref().map_or(0, |(revision, _)| *revision);
+    if current != expected {
+        return Err(ReplaceError::Changed { current });
     }
-    revision += 1;
+    Ok(put(transaction, table, latest, now).await?)
+}
+
+/// The revision in force and its text, while nobody else applies tables.
+async fn latest(transaction: &Transaction<'_>) -> Result<Option<(i32, String)>, StoreError> {
+    transaction.query_one(sql::TAX_LOCK, &[]).await?;
+    let row = transaction.query_opt(sql::TAX_LATEST, &[]).await?;
+    row.map(|row| Ok((row.try_get("revision")?, row.try_get("content")?))).transpose()
+}
+
+async fn put(
+    transaction: Transaction<'_>,
+    table: &TaxTable,
+    latest: Option<(i32, String)>,
+    now: Timestamp,
+) -> Result<Applied, StoreError> {
+    let revision = match latest {
+        Some((revision, content)) if content == table.source() => return Ok(Applied::Unchanged { revision }),
+        latest => latest.map_or(0, |(revision, _)| revision) + 1,
+    };
     transaction.execute(sql::TAX_INSERT, &[&revision, &table.source(), &micros(now)]).await?;
     transaction.commit().await?;
     tracing::info!(revision, "tax table applied");

@@ -3,10 +3,10 @@
 
 use jiff::Timestamp;
 use metering::{TenantId, micros};
-use migrations::{Database, Scope};
+use migrations::{Database, Scope, Transaction};
 
 use super::invoices::StoreError;
-use super::plans::Applied;
+use super::plans::{Applied, ReplaceError};
 use super::sql;
 use crate::terms::TenantTerms;
 
@@ -33,16 +33,52 @@ pub async fn apply(
 ) -> Result<Applied, StoreError> {
     let mut session = database.session().await?;
     let transaction = session.begin(Scope::Provider).await?;
-    transaction.query_one(sql::TERMS_LOCK, &[&tenant.uuid()]).await?;
-    let latest = transaction.query_opt(sql::TERMS_LATEST, &[&tenant.uuid()]).await?;
-    let mut revision = 0;
-    if let Some(row) = latest {
-        revision = row.try_get("revision")?;
-        if row.try_get::<_, &str>("content")? == terms.source() {
-            return Ok(Applied::Unchanged { revision });
-        }
+    let latest = latest(&transaction, tenant).await?;
+    put(transaction, tenant, terms, latest, now).await
+}
+
+/// Puts `terms` in force in the place of the revision `expected`; of 0: the tenant's first ones.
+///
+/// # Errors
+/// See [`ReplaceError`].
+pub async fn replace(
+    database: &Database,
+    tenant: TenantId,
+    terms: &TenantTerms,
+    expected: i32,
+    now: Timestamp,
+) -> Result<Applied, ReplaceError> {
+    let mut session = database.session().await?;
+    let transaction = session.begin(Scope::Provider).await?;
+    let latest = latest(&transaction, tenant).await?;
+    let current = latest.as_ref().map_or(0, |(revision, _)| *revision);
+    if current != expected {
+        return Err(ReplaceError::Changed { current });
     }
-    revision += 1;
+    Ok(put(transaction, tenant, terms, latest, now).await?)
+}
+
+/// The revision in force and its text, while nobody else applies the tenant's terms.
+async fn latest(
+    transaction: &Transaction<'_>,
+    tenant: TenantId,
+) -> Result<Option<(i32, String)>, StoreError> {
+    transaction.query_one(sql::TERMS_LOCK, &[&tenant.uuid()]).await?;
+    let row = transaction.query_opt(sql::TERMS_LATEST, &[&tenant.uuid()]).await?;
+    row.map(|row| Ok((row.try_get("revision")?, row.try_get("content")?))).transpose()
+}
+
+async fn put(
+    transaction: Transaction<'_>,
+    tenant: TenantId,
+    terms: &TenantTerms,
+    latest: Option<(i32, String)>,
+    now: Timestamp,
+) -> Result<Applied, StoreError> {
+    let revision = match latest {
+        Some((revision, content)) if content == terms.source() => return Ok(Applied::Unchanged { revision }),
+        latest => latest.map_or(0, |(revision, _)| revision) + 1,
+    };
     transaction
         .execute(sql::TERMS_INSERT, &[&tenant.uuid(), &revision, &terms.source(), &micros(now)])
         .await?;
