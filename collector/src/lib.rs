@@ -8,6 +8,7 @@ pub mod kernel;
 mod libvirt;
 mod node;
 pub mod observation;
+mod pauses;
 mod runner;
 mod shipping;
 mod spool;
@@ -29,6 +30,7 @@ use crate::kernel::{Kernel, View};
 use crate::libvirt::Libvirt;
 use crate::libvirt::events::{EventsGuard, listen};
 use crate::observation::HypervisorError;
+use crate::pauses::Pauses;
 use crate::runner::{Command, Runner};
 use crate::tracker::State;
 
@@ -171,12 +173,14 @@ pub fn start(settings: Settings) -> Result<Collector, CollectorError> {
             let _ = tell.send(Command::Ended);
         });
     let tell = commands.clone();
-    let events = listen(&settings.libvirt_uri, Arc::clone(&clock), move |event| {
+    let pauses = Arc::new(Pauses::default());
+    let events = listen(&settings.libvirt_uri, Arc::clone(&clock), &pauses, move |event| {
         let _ = tell.send(Command::Event(event));
     });
     let view = kernel.view();
     let runner = Runner {
         hypervisor: Box::new(hypervisor),
+        pauses,
         kernel,
         clock,
         spool: spool.clone(),

@@ -93,6 +93,9 @@ pub struct End {
     pub cpu_ns: Option<u64>,
     /// The final counters of its NICs by MAC, as the guest saw them, of those whose end was heard.
     pub nics: Vec<(String, NicRegisters)>,
+    /// The final counters of its disks, where they were asked for after it had paused for the last time. The kernel path
+    /// leaves this empty.
+    pub disks: Vec<ObservedDisk>,
 }
 
 /// Why nothing was seen.

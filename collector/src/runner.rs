@@ -18,6 +18,7 @@ use crate::node::Node;
 use crate::observation::{
     Hypervisor, HypervisorError, HypervisorEvent, Observation, ObservedInstance, Scope, What,
 };
+use crate::pauses::Pauses;
 use crate::spool::Spool;
 use crate::tracker::{self, Mark, Outcome, State};
 use crate::{CollectorError, Status, chain};
@@ -46,6 +47,8 @@ pub enum Command {
 pub struct Runner {
     /// Where it looks.
     pub hypervisor: Box<dyn Hypervisor>,
+    /// What guests that pause had counted then.
+    pub pauses: Arc<Pauses>,
     /// What completes a look.
     pub kernel: Kernel,
     /// Its time.
@@ -179,6 +182,9 @@ impl Runner {
                 }
                 // What was asked for wholly and is not known yet has only just begun: it is what it is.
             }
+            let known =
+                |instance_id: InstanceId| Some(state.instances.get(&instance_id)?.run.as_ref()?.run_id);
+            self.pauses.complete(&mut observation, known);
             if is_everything {
                 hand.everything_at = Some(observation.at.boot);
             }
@@ -233,6 +239,7 @@ impl Runner {
         let result = self.commit(observation.at, outcome, reading, state, Some(seen_names), hand);
         if result.is_ok() {
             self.kernel.committed();
+            self.pauses.committed(observation);
             hand.inbox.events.drain(..observation.events.len());
         }
         let seen = observation.instances.len();
@@ -440,6 +447,7 @@ mod tests {
         let status = Arc::new(Mutex::new(Status::default()));
         let runner = Runner {
             hypervisor: Box::new(Script(script.into_iter().collect())),
+            pauses: Arc::default(),
             kernel: Kernel::none(),
             clock: Arc::new(SystemClock),
             spool: spool.clone(),

@@ -117,7 +117,7 @@ impl Path {
                     let more: Vec<_> = earlier.nics.into_iter().filter(is_new).collect();
                     nics.extend(more);
                 }
-                self.ends.push(End { instance_id, run_id, at, cpu_ns, nics });
+                self.ends.push(End { instance_id, run_id, at, cpu_ns, nics, disks: Vec::new() });
             }
         }
     }
@@ -311,7 +311,7 @@ impl Fill<'_> {
         }
         if !nics.is_empty() {
             let (instance_id, at) = (self.instance_id, self.at);
-            self.ends.push(End { instance_id, run_id, at, cpu_ns: None, nics });
+            self.ends.push(End { instance_id, run_id, at, cpu_ns: None, nics, disks: Vec::new() });
         }
     }
 

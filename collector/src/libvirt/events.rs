@@ -14,8 +14,10 @@ use virt_sys as sys;
 
 use super::ffi::Connection;
 use super::ffi::listening::{Closed, Hear, Listening, Signal};
+use super::pausing::Asking;
 use crate::clock::Clock;
 use crate::observation::{HypervisorError, HypervisorEvent, What};
+use crate::pauses::{Pauses, Question};
 
 /// While libvirtd is away it is tried again after 1 s, 2 s, ..., at most this: a connection costs nothing, and each second
 /// without one is a second of events that polling must make up for.
@@ -37,10 +39,11 @@ enum Wake {
 }
 
 /// Listens to the libvirt at `uri` on a thread of its own. `tell` is called on the thread of libvirt's event loop: it must
-/// neither wait nor call libvirt; a channel is what it is for.
+/// neither wait nor call libvirt; a channel is what it is for. Guests that pause are asked for their disks, for `pauses`.
 pub fn listen(
     uri: &str,
     clock: Arc<dyn Clock>,
+    pauses: &Arc<Pauses>,
     tell: impl Fn(HypervisorEvent) + Send + Sync + 'static,
 ) -> EventsGuard {
     let (wake, woken) = mpsc::channel();
@@ -55,14 +58,22 @@ pub fn listen(
             }
         });
     }
+    let (asking, of_hear) = (Asking::start(uri, pauses), Arc::clone(pauses));
     let hear: Hear = Arc::new(move |uuid, run_id, signal| {
         let instance_id = InstanceId::from_uuid(Uuid::from_bytes(uuid));
         if let Some(what) = what(signal).filter(|_| instance_id != InstanceId::PROBE) {
+            let at = clock.now();
+            match (what, run_id) {
+                (What::Paused, Some(run_id)) => asking.ask(&of_hear, Question { instance_id, run_id, at }),
+                (What::Resumed | What::Started, _) => of_hear.resumed(instance_id),
+                _ => {}
+            }
             let memory_kib = if let Signal::Memory { kib } = signal { Some(kib) } else { None };
-            tell(HypervisorEvent { instance_id, what, at: clock.now(), run_id, memory_kib });
+            tell(HypervisorEvent { instance_id, what, at, run_id, memory_kib });
         }
     });
-    let listener = Listener { uri: uri.to_owned(), hear, wake: wake.clone(), connections: 0 };
+    let pauses = Arc::clone(pauses);
+    let listener = Listener { uri: uri.to_owned(), hear, pauses, wake: wake.clone(), connections: 0 };
     let spawned = std::thread::Builder::new()
         .name("weir-libvirt-listen".to_owned())
         .spawn(move || listener.run(&woken));
@@ -83,6 +94,7 @@ impl Drop for EventsGuard {
 struct Listener {
     uri: String,
     hear: Hear,
+    pauses: Arc<Pauses>,
     wake: Sender<Wake>,
     connections: u64,
 }
@@ -98,6 +110,7 @@ impl Listener {
                     (wait, was_told) = (FIRST_RETRY, false);
                     let is_over = self.wait_until_closed(woken);
                     drop(listening);
+                    self.pauses.forget_all();
                     if is_over {
                         return;
                     }

@@ -27,6 +27,9 @@ const EVERYTHING: c_uint = sys::VIR_DOMAIN_STATS_STATE
     | sys::VIR_DOMAIN_STATS_INTERFACE
     | sys::VIR_DOMAIN_STATS_BLOCK;
 
+/// A domain that something else works on is not waited for.
+const NOWAIT: c_uint = sys::VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT;
+
 /// What is asked of domains.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Asked {
@@ -138,9 +141,8 @@ impl Connection {
 
     fn bulk(&self, groups: c_uint) -> Result<RecordList, HypervisorError> {
         let mut list = RecordList { raw: ptr::null_mut(), count: 0 };
-        let flags = sys::VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT;
         // SAFETY: the connection is open; `list.raw` receives a list that the guard frees.
-        let count = unsafe { sys::virConnectGetAllDomainStats(self.raw, groups, &raw mut list.raw, flags) };
+        let count = unsafe { sys::virConnectGetAllDomainStats(self.raw, groups, &raw mut list.raw, NOWAIT) };
         list.count = usize::try_from(count).map_err(|_| last_error("asking for all figures".to_owned()))?;
         Ok(list)
     }
@@ -164,7 +166,7 @@ impl Connection {
             }
         }
         for (domains, groups) in [(blocks, sys::VIR_DOMAIN_STATS_BLOCK), (all, EVERYTHING)] {
-            for figures in self.stats_of(domains, groups)? {
+            for figures in self.stats_of(domains, groups, NOWAIT)? {
                 // One that vanished in between is missing here; the next look says that it is gone.
                 if let Some(record) = records.iter_mut().find(|record| record.uuid == figures.uuid) {
                     record.params.extend(figures.params);
@@ -179,19 +181,32 @@ impl Connection {
         &self,
         mut domains: Vec<sys::virDomainPtr>,
         groups: c_uint,
+        flags: c_uint,
     ) -> Result<Vec<DomainRecord>, HypervisorError> {
         if domains.is_empty() {
             return Ok(Vec::new());
         }
         domains.push(ptr::null_mut());
         let mut list = RecordList { raw: ptr::null_mut(), count: 0 };
-        let flags = sys::VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT;
         // SAFETY: `domains` ends with null and holds domains of this connection, which the caller keeps; `list.raw` receives a
         // list that the guard frees.
         let count =
             unsafe { sys::virDomainListGetStats(domains.as_mut_ptr(), groups, &raw mut list.raw, flags) };
         list.count = usize::try_from(count).map_err(|_| last_error("asking for some figures".to_owned()))?;
         Ok(copy_records(&list))
+    }
+
+    /// State and blocks of one domain, as soon as what works on it lets a question in: milliseconds to seconds, 30 s at most, and
+    /// for as long as its process hangs. `None`: it is gone.
+    pub fn blocks_once_free(&self, uuid: &[u8; 16]) -> Result<Option<DomainRecord>, HypervisorError> {
+        // SAFETY: the connection is open and the UUID has its 16 bytes.
+        let domain = Domain(unsafe { sys::virDomainLookupByUUID(self.raw, uuid.as_ptr()) });
+        if domain.0.is_null() {
+            return none_if_gone("asking for an instance's disks".to_owned());
+        }
+        let groups = sys::VIR_DOMAIN_STATS_STATE | sys::VIR_DOMAIN_STATS_BLOCK;
+        let records = self.stats_of(vec![domain.0], groups, 0)?;
+        Ok(records.into_iter().next())
     }
 
     /// The description of a domain; `None` if it is gone. Passwords are left out: the connection is read-only.
@@ -334,6 +349,7 @@ fn prepare_library() {
 }
 
 fn run_event_loop() {
+    super::pausing::hurry();
     // SAFETY: the default loop is registered. It fails only when polling itself fails.
     while unsafe { sys::virEventRunDefaultImpl() } == 0 {}
     tracing::error!("libvirt's event loop ended: a hung libvirtd will not be noticed any more");

@@ -5,6 +5,7 @@
 
 pub(crate) mod events;
 pub(crate) mod ffi;
+mod pausing;
 mod process;
 mod session;
 mod stats;

@@ -119,6 +119,11 @@ fn sum(params: &Params, group: &str, all: std::ops::Range<u64>, fields: &[&str])
     all.flat_map(one).map(u128::from).reduce(|sum, figure| sum + figure)
 }
 
+/// The disks of a domain that pauses, with what the figures alone say of them.
+pub fn disks_alone(params: &Params) -> Vec<ObservedDisk> {
+    disks(params, &Description::default())
+}
+
 /// Target, source and capacity in bytes of each disk; libvirt gives them for domains that are off, too.
 pub fn capacities(params: &Params) -> Vec<(String, String, Option<u64>)> {
     indices(params, "block.count")

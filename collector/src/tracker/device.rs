@@ -11,7 +11,7 @@ use metering::{DiskReading, DiskRegisters, Gap, GapReason, InstanceId, NicReadin
 use super::run::Look;
 use super::state::{DeviceTrack, Mark, RunTrack, State};
 use super::{EpochCounter, Outcome, impossible, instance_gap, span};
-use crate::observation::{Figures, ObservedDisk, ObservedNic};
+use crate::observation::{End, Figures, ObservedDisk, ObservedNic};
 
 const DISK_REGISTERS: [&str; 5] = ["read_bytes", "write_bytes", "read_ops", "write_ops", "flush_ops"];
 const NIC_REGISTERS: [&str; 4] = ["rx_bytes", "tx_bytes", "rx_packets", "tx_packets"];
@@ -45,23 +45,30 @@ pub(super) fn observe_all(
     run.is_surveyed = true;
 }
 
-/// The run has ended: the final counters of NICs whose end the kernel told. Gives the devices of which nothing is known since
-/// their last reading.
+/// The run has ended: the final counters of NICs whose end the kernel told, and of disks that were asked after its last pause.
+/// Gives the devices of which nothing is known since their last reading.
 pub(super) fn end_all(
     state: &mut State,
     look: Look<'_>,
     last_read: Option<Mark>,
     run: &mut RunTrack,
-    nics: &[(String, NicRegisters)],
+    end: Option<&End>,
     outcome: &mut Outcome,
 ) -> Vec<String> {
-    let mut missing: Vec<String> = run.disks.keys().cloned().collect();
+    let (nics, disks) = end.map(|end| (end.nics.as_slice(), end.disks.as_slice())).unwrap_or_default();
     let mut survey = Survey::new(state, look, last_read, run, outcome);
     let mut before = std::mem::take(&mut run.nics);
     for (mac, registers) in nics {
         let mut track = before.remove(mac).unwrap_or_else(|| survey.attach(b"nic", mac, ""));
         survey.read_nic(&mut track, mac, *registers);
     }
+    let mut disks_before = std::mem::take(&mut run.disks);
+    for (disk, registers) in disks.iter().filter_map(|disk| Some((disk, disk.registers?))) {
+        let known = disks_before.remove(&disk.target).filter(|track| continues(track, disk));
+        let mut track = known.unwrap_or_else(|| survey.attach(b"disk", &disk.target, &disk.source));
+        survey.read_disk(&mut track, disk, registers);
+    }
+    let mut missing: Vec<String> = disks_before.into_keys().collect();
     missing.extend(before.into_keys().filter(|mac| !run.not_counted.contains(mac)));
     missing
 }

@@ -426,10 +426,10 @@ pub(super) fn end(
     }
     if !is_read || end.is_some() {
         outcome.readings.instances.extend(reading(look.instance_id, at_last, &run));
-        let nics = end.map(|end| end.nics.as_slice()).unwrap_or_default();
-        let missing = device::end_all(state, look, last_read, &mut run, nics, outcome);
+        let missing = device::end_all(state, look, last_read, &mut run, end, outcome);
         let is_cpu_known = end.is_some_and(|end| end.cpu_ns.is_some());
-        match (is_cpu_known || !nics.is_empty(), is_read) {
+        let are_devices_known = end.is_some_and(|end| !end.nics.is_empty() || !end.disks.is_empty());
+        match (is_cpu_known || are_devices_known, is_read) {
             (_, true) => {}
             (false, false) => unread(look, None, since, at_last, outcome),
             (true, false) => {

@@ -204,6 +204,7 @@ impl Look {
                 .map(|rx_bytes| (MAC.to_owned(), NicRegisters { rx_bytes, ..NicRegisters::default() }))
                 .into_iter()
                 .collect(),
+            disks: Vec::new(),
         };
         Observation {
             boot_id: self.boot_id(),
