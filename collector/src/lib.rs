@@ -6,6 +6,7 @@ pub mod clock;
 pub mod inspect;
 pub mod kernel;
 mod libvirt;
+mod memory;
 mod node;
 pub mod observation;
 mod pauses;

@@ -14,6 +14,7 @@ use tokio::sync::{Notify, oneshot};
 use crate::agenda::{Agenda, Why};
 use crate::clock::{Clock, Moment};
 use crate::kernel::Kernel;
+use crate::memory::Tidy;
 use crate::node::Node;
 use crate::observation::{
     Hypervisor, HypervisorError, HypervisorEvent, Observation, ObservedInstance, Scope, What,
@@ -91,6 +92,7 @@ struct Hand {
     notices: Vec<Notice>,
     /// When everything was last asked for, since boot.
     everything_at: Option<Duration>,
+    tidy: Tidy,
 }
 
 impl Runner {
@@ -101,6 +103,7 @@ impl Runner {
         // Whoever asks gets a look of their own after this first one.
         let (result, is_end_pending) = self.look(&mut hand, Why::Due, commands);
         agenda.looked(self.clock.now(), Why::Due, result.is_ok(), is_end_pending);
+        hand.tidy.looked(self.clock.now().boot);
         loop {
             if !hand.inbox.is_asked() {
                 match commands.recv_timeout(agenda.wait(self.clock.now())) {
@@ -130,6 +133,7 @@ impl Runner {
                 // Whoever asked may have gone away; the look is in the spool all the same.
                 let _ = answer.send(result.clone());
             }
+            hand.tidy.looked(self.clock.now().boot);
             if is_end {
                 return;
             }
