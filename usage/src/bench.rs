@@ -1,6 +1,8 @@
 //! Figures for `make bench`: how fast batches are taken in, against bare `COPY` into the same table; and a history to ask
 //! for pages of. It does NOT judge them, and it fills the database that it is given: give it one of its own.
 
+pub mod month;
+
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
@@ -26,13 +28,6 @@ const INTERVAL_US: i64 = 10_000_000;
 
 /// Instances on one node of the history: about as many as it takes to fill one.
 const INSTANCES_PER_NODE: i64 = 100;
-
-/// Of a month close: 744 hours.
-pub const MONTH_DAYS: u32 = 31;
-
-/// What is metered for a month close: what most plans have a price for.
-pub const MONTH_METERS: [&str; 6] =
-    ["vcpu_ms", "cpu_ns", "memory_kib_s", "net_rx_bytes", "net_tx_bytes", "provisioned_kib_s"];
 
 /// How fast rows went in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,23 +129,26 @@ pub async fn load_history(
     days: u32,
     until: Timestamp,
 ) -> Result<u64, UsageError> {
-    load(db, Size { tenants, instances, days }, &catalog().iter().collect::<Vec<_>>(), false, until).await
-}
-
-/// Loads a month of 31 days of six meters (744 windows each) before midnight (UTC) of `until`, for tenants whose days are
-/// UTC's: what a month close reads. Otherwise like [`load_history`].
-///
-/// # Errors
-/// The database fails.
-pub async fn load_month(
-    db: &Database,
-    tenants: u32,
-    instances: u32,
-    until: Timestamp,
-) -> Result<u64, UsageError> {
-    let meters: Vec<&Meter> =
-        catalog().iter().filter(|meter| MONTH_METERS.contains(&meter.name.as_str())).collect();
-    load(db, Size { tenants, instances, days: MONTH_DAYS }, &meters, true, until).await
+    let (midnight, meters) = (midnight_of(until), catalog().iter().collect::<Vec<_>>());
+    put_everybody(db, Size { tenants, instances, days }, false, midnight).await?;
+    let kinds: Vec<&str> = meters.iter().map(|meter| meter.resource.as_str()).collect();
+    let names: Vec<&str> = meters.iter().map(|meter| meter.name.as_str()).collect();
+    let devices = devices(&meters);
+    let mut records = 0;
+    let indexes = bare(db, "usage_record").await?;
+    // A day at a time, as they would have come: rows of one time lie beside each other.
+    for day in (1..=days).rev() {
+        let (start, end) = (days_before(midnight, day), days_before(midnight, day - 1));
+        records += execute(db, sql!("bench_usage"), &[&start, &end, &kinds, &devices, &names]).await?;
+    }
+    as_owner(db, &indexes).await?;
+    execute(db, sql!("bench_days"), &[]).await?;
+    execute(db, sql!("bench_totals"), &[]).await?;
+    let today = midnight.to_zoned(TimeZone::UTC).date();
+    execute(db, sql!("bench_node_days"), &[&today, &i64::from(days)]).await?;
+    // What autovacuum would do in its own time.
+    as_owner(db, &["ANALYZE".to_owned()]).await?;
+    Ok(records)
 }
 
 /// How much a past has of everything.
@@ -161,48 +159,38 @@ struct Size {
     days: u32,
 }
 
-async fn load(
+/// Tenants, whose days are all UTC's or not, nodes and instances.
+async fn put_everybody(
     db: &Database,
     size: Size,
-    meters: &[&Meter],
     is_utc: bool,
-    until: Timestamp,
-) -> Result<u64, UsageError> {
-    let midnight = until.to_zoned(TimeZone::UTC).start_of_day().map_or(until, |day| day.timestamp());
-    let before = |days: u32| {
-        midnight.saturating_sub(SignedDuration::from_hours(24 * i64::from(days))).unwrap_or(midnight)
-    };
+    midnight: Timestamp,
+) -> Result<(), UsageError> {
     let (tenants, instances) = (i64::from(size.tenants.max(1)), i64::from(size.instances));
-    let nodes = instances / INSTANCES_PER_NODE + 1;
-    let kinds: Vec<&str> = meters.iter().map(|meter| meter.resource.as_str()).collect();
-    let names: Vec<&str> = meters.iter().map(|meter| meter.name.as_str()).collect();
-    let devices: Vec<&str> = meters
-        .iter()
-        .map(|meter| match meter.resource {
-            ResourceKind::Instance | ResourceKind::Volume => "",
-            ResourceKind::Disk => "vda",
-            ResourceKind::Nic => "52:54:00:00:00:01",
-        })
-        .collect();
-    execute(db, sql!("bench_tenants"), &[&tenants, &is_utc, &before(size.days)]).await?;
+    let (nodes, start) = (instances / INSTANCES_PER_NODE + 1, days_before(midnight, size.days));
+    execute(db, sql!("bench_tenants"), &[&tenants, &is_utc, &start]).await?;
     execute(db, sql!("bench_nodes"), &[&nodes, &midnight]).await?;
-    let params: [&(dyn ToSql + Sync); 5] = [&instances, &tenants, &nodes, &before(size.days), &midnight];
-    execute(db, sql!("bench_instances"), &params).await?;
-    let mut records = 0;
-    let indexes = bare(db, "usage_record").await?;
-    // A day at a time, as they would have come: rows of one time lie beside each other.
-    for day in (1..=size.days).rev() {
-        let params: [&(dyn ToSql + Sync); 5] = [&before(day), &before(day - 1), &kinds, &devices, &names];
-        records += execute(db, sql!("bench_usage"), &params).await?;
-    }
-    as_owner(db, &indexes).await?;
-    execute(db, sql!("bench_days"), &[]).await?;
-    execute(db, sql!("bench_totals"), &[]).await?;
-    let today = midnight.to_zoned(TimeZone::UTC).date();
-    execute(db, sql!("bench_node_days"), &[&today, &i64::from(size.days)]).await?;
-    // What autovacuum would do in its own time.
-    as_owner(db, &["ANALYZE".to_owned()]).await?;
-    Ok(records)
+    execute(db, sql!("bench_instances"), &[&instances, &tenants, &nodes, &start, &midnight]).await?;
+    Ok(())
+}
+
+/// Midnight (UTC) before `until`.
+fn midnight_of(until: Timestamp) -> Timestamp {
+    until.to_zoned(TimeZone::UTC).start_of_day().map_or(until, |day| day.timestamp())
+}
+
+fn days_before(midnight: Timestamp, days: u32) -> Timestamp {
+    midnight.saturating_sub(SignedDuration::from_hours(24 * i64::from(days))).unwrap_or(midnight)
+}
+
+/// The device that each of `meters` is of.
+fn devices(meters: &[&Meter]) -> Vec<&'static str> {
+    let device = |meter: &&Meter| match meter.resource {
+        ResourceKind::Instance | ResourceKind::Volume => "",
+        ResourceKind::Disk => "vda",
+        ResourceKind::Nic => "52:54:00:00:00:01",
+    };
+    meters.iter().map(device).collect()
 }
 
 /// Takes keys and indexes off a table, which makes filling it three times as fast; gives what puts them back.

@@ -1,5 +1,7 @@
 //! The bench hooks do what they say. Their figures are not judged here.
 
+use usage::bench::month::Month;
+
 use crate::story::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -27,8 +29,10 @@ async fn a_history_that_is_loaded_is_whole() {
 async fn a_month_that_is_loaded_is_closed_from_its_days_as_from_its_records() {
     let db = migrations::testing::database().await;
     let until = "2026-11-01T12:00:00Z".parse().unwrap();
-    let records = usage::bench::load_month(&db, 2, 4, until).await.unwrap();
+    let month = Month::begin(&db, 2, 4, until).await.unwrap();
+    let records = month.load(1..4).await.unwrap() + month.load(4..5).await.unwrap();
     assert_eq!(records, 4 * 6 * 744);
+    month.end().await.unwrap();
     assert_eq!(crate::days::differences(&db).await, [""; 0]);
     let month = metering::Window::new(
         "2026-10-01T00:00:00Z".parse().unwrap(),
@@ -46,4 +50,25 @@ async fn a_month_that_is_loaded_is_closed_from_its_days_as_from_its_records() {
             assert_eq!(days.len(), pieces.len() * of_tenant);
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_month_whose_records_were_forgotten_is_closed_from_its_days() {
+    let db = migrations::testing::database().await;
+    let until = "2026-11-01T12:00:00Z".parse().unwrap();
+    let month = Month::begin(&db, 1, 2, until).await.unwrap();
+    for number in 1..3 {
+        assert_eq!(month.load(number..number + 1).await.unwrap(), 6 * 744);
+        month.forget_records().await.unwrap();
+    }
+    month.end().await.unwrap();
+    let period = metering::Window::new(
+        "2026-10-01T00:00:00Z".parse().unwrap(),
+        "2026-11-01T00:00:00Z".parse().unwrap(),
+    );
+    let tenants = usage::registry::tenants(&db, migrations::Scope::Provider).await.unwrap();
+    let tenant = tenants.iter().find(|tenant| tenant.id != metering::TenantId::UNASSIGNED).unwrap();
+    let found = usage::usage_of_period(&db, tenant.id, &[period.unwrap()], settings(), until).await.unwrap();
+    assert_eq!(found.len(), 2 * 6);
+    assert!(found.iter().all(|record| 744 * 1_000_000 <= record.quantity));
 }
