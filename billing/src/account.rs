@@ -1,8 +1,11 @@
 //! How a tenant is billed: its country and how it is taxed, in which currency, how long it has to pay, and whether it pays
-//! afterwards or in advance. The store is at the end; what the taxes are is [`crate::tax`]'s matter.
+//! afterwards or in advance. The store is at the end; from when on a currency holds is [`currencies`]' matter, what the taxes are is [`crate::tax`]'s matter.
+
+pub mod currencies;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use metering::{TenantId, micros};
 use migrations::{Database, Scope, Transaction};
 use rust_decimal::Decimal;
@@ -10,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
+use self::currencies::Currencies;
 use crate::books::sql;
 use crate::country::Country;
 use crate::money::{Currency, Money};
@@ -60,7 +64,7 @@ pub struct AccountTerms {
     pub treatment: TaxTreatment,
     /// Why, for the exempt and those outside the scope; it stands on the invoice.
     pub tax_reason: Option<String>,
-    /// In which currency it pays. `None`: the plan's.
+    /// In which currency it pays, from the next period on of which nothing was rated in another one. `None`: the plan's.
     pub currency: Option<Currency>,
     /// How long it has to pay.
     pub payment_days: u32,
@@ -79,6 +83,8 @@ pub struct BillingAccount {
     pub tenant_id: TenantId,
     /// What was set.
     pub terms: AccountTerms,
+    /// In which currency it pays when.
+    pub currencies: Currencies,
     /// The tenant's tax number, which stands with its address.
     pub tax_number: Option<String>,
     /// 0: never set.
@@ -131,6 +137,15 @@ pub enum SetError {
         /// What is there.
         wallet: Money,
     },
+    /// A wallet pays for what runs.
+    #[error(
+        "what was used until {from} is charged in another currency, and the wallet pays for it: change the currency of a prepaid \
+         tenant when that period is invoiced, or let it pay afterwards first (weir tenant set-billing --mode postpaid)"
+    )]
+    PrepaidRuns {
+        /// The day from which the currency could hold.
+        from: Date,
+    },
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -156,13 +171,15 @@ pub async fn read(transaction: &Transaction<'_>, tenant: TenantId) -> Result<Bil
         None => Ok(BillingAccount {
             tenant_id: tenant,
             terms: AccountTerms::default(),
+            currencies: Currencies::default(),
             tax_number: None,
             revision: 0,
         }),
     }
 }
 
-/// Sets all of it. With `expected_revision`, only if nobody changed it since it was at that revision (0: never set). The terms
+/// Sets all of it. Another currency holds from the first period on of which nothing was rated in the one before: an invoice has
+/// one currency. Invoices that are open stay in theirs, and are paid in it. With `expected_revision`, only if nobody changed it since it was at that revision (0: never set). The terms
 /// that stand already keep their revision.
 ///
 /// # Errors
@@ -180,7 +197,7 @@ pub async fn set(
     if locked.is_none() || tenant == TenantId::UNASSIGNED {
         return Err(SetError::NoTenant(tenant));
     }
-    let current = read(&transaction, tenant).await?;
+    let mut current = read(&transaction, tenant).await?;
     if expected_revision.is_some_and(|expected| expected != current.revision) {
         return Err(SetError::Changed { current: Box::new(current) });
     }
@@ -190,6 +207,10 @@ pub async fn set(
     }
     if current.terms.currency != terms.currency {
         check_wallet(&transaction, tenant, terms.currency).await?;
+        let from = current.currencies.change(&transaction, tenant, terms.currency, now).await?;
+        if terms.mode == BillingMode::Prepaid && micros(now).to_zoned(TimeZone::UTC).date() < from {
+            return Err(SetError::PrepaidRuns { from });
+        }
     }
     let parameters: [&(dyn ToSql + Sync); 10] = [
         &tenant.uuid(),
@@ -327,6 +348,7 @@ fn read_row(tenant: TenantId, row: &Row) -> Result<BillingAccount, StoreError> {
             starts_on: row.try_get("starts_on")?,
             low_balance: row.try_get("low_balance")?,
         },
+        currencies: Currencies::read(row)?,
         tax_number: row.try_get("tax_number")?,
         revision: revision.unsigned_abs(),
     })

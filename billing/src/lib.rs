@@ -30,5 +30,5 @@ pub use invoice::series::Series;
 pub use money::{Currency, Money};
 pub use plan::{PlanErrors, PlanVersion, PriceModel, PricePlan, RateCard, TaxRule};
 pub use rating::{RatedLine, Rating, RatingError, RatingInput, rate};
-pub use store::{drafts, invoices, plans, rechecks, runs};
+pub use store::{drafts, effective, empty_periods, invoices, plans, rechecks, runs};
 pub use tax::{TaxRate, Taxation};

@@ -1,5 +1,6 @@
 -- Invoices in force whose usage has changed since, the newest first.
-SELECT i.invoice_id, i.tenant_id, t.name AS tenant, i.number, i.currency, i.total, r.total_now, r.checked_at
+SELECT i.invoice_id, i.tenant_id, t.name AS tenant, i.number, i.period_start, i.period_end, i.currency, i.total,
+       r.total_now, r.checked_at
 FROM invoice_recheck r
 JOIN invoice i ON i.invoice_id = r.invoice_id
 JOIN tenant t ON t.tenant_id = i.tenant_id

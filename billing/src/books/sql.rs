@@ -3,6 +3,8 @@
 pub(crate) const ACCOUNT_GET: &str = include_str!("../../sql/books/account_get.sql");
 pub(crate) const ACCOUNT_PUT: &str = include_str!("../../sql/books/account_put.sql");
 pub(crate) const ALLOCATED: &str = include_str!("../../sql/books/allocated.sql");
+pub(crate) const CURRENCY_FREE_FROM: &str = include_str!("../../sql/books/currency_free_from.sql");
+pub(crate) const CURRENCY_INSERT: &str = include_str!("../../sql/books/currency_insert.sql");
 pub(crate) const DUNNING_DUE: &str = include_str!("../../sql/books/dunning_due.sql");
 pub(crate) const DUNNING_FEES: &str = include_str!("../../sql/books/dunning_fees.sql");
 pub(crate) const DUNNING_HOLD: &str = include_str!("../../sql/books/dunning_hold.sql");
@@ -44,6 +46,8 @@ pub const ALL: &[(&str, &str)] = &[
     ("account_get", ACCOUNT_GET),
     ("account_put", ACCOUNT_PUT),
     ("allocated", ALLOCATED),
+    ("currency_free_from", CURRENCY_FREE_FROM),
+    ("currency_insert", CURRENCY_INSERT),
     ("dunning_due", DUNNING_DUE),
     ("dunning_fees", DUNNING_FEES),
     ("dunning_hold", DUNNING_HOLD),

@@ -72,6 +72,18 @@ impl Difference {
         }
     }
 
+    /// Between no invoice at all and `after`.
+    #[must_use]
+    pub fn from_nothing(after: &InvoiceDocument) -> Self {
+        let nothing = InvoiceDocument {
+            lines: Vec::new(),
+            taxes: Vec::new(),
+            total: Money::zero(after.currency),
+            ..after.clone()
+        };
+        Self::between(&nothing, after)
+    }
+
     /// Whether both cost the same, line by line. How well the usage is known may differ: nobody pays for that.
     #[must_use]
     pub const fn is_none(&self) -> bool {
@@ -127,6 +139,9 @@ mod tests {
         after = before.clone();
         after.taxes[0].reason = Some("another word".to_owned());
         assert!(Difference::between(&before, &after).is_none(), "a reason is no amount");
+        let new = Difference::from_nothing(&before);
+        assert_eq!((new.lines.len(), new.total_after), (before.lines.len(), before.total));
+        assert!(new.total_before.is_zero() && new.lines.iter().all(|line| line.before.is_none()));
         after.taxes[0].rate += Decimal::ONE;
         assert!(!Difference::between(&before, &after).is_none());
     }

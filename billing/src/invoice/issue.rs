@@ -6,6 +6,7 @@ use metering::{TenantId, TenantName, Window};
 use migrations::{Database, Scope, Transaction};
 use tokio_postgres::Row;
 
+use super::correct::REASON_MAX;
 use super::document::{InvoiceDocument, InvoiceId};
 use super::draft::Bill;
 use super::lifecycle::{Action, Desk, Stage};
@@ -91,6 +92,11 @@ pub enum IssueError {
         /// The period that was asked for.
         period: Window,
     },
+    /// Nobody says why it comes so late.
+    #[error(
+        "an invoice for a period that was closed needs a reason of 1 to {REASON_MAX} characters, which stands on it"
+    )]
+    NoReason,
     /// The prices are not on record.
     #[error("plan {0} is not applied with exactly this text; apply it first (weir plan apply)")]
     PlanNotApplied(String),
@@ -115,6 +121,37 @@ pub async fn issue(
     desk: &Desk<'_>,
     now: Timestamp,
 ) -> Result<Issued, IssueError> {
+    issue_because(database, (tenant, None), bill, basis, desk, now).await
+}
+
+/// The same for a period that was closed with nothing: `reason` says why there is an invoice now. It stands on the document and
+/// in the audit trail.
+///
+/// # Errors
+/// As [`issue`]; or there is no reason.
+pub async fn issue_late(
+    database: &Database,
+    (tenant, reason): (TenantId, &str),
+    bill: Bill<'_>,
+    basis: Basis,
+    desk: &Desk<'_>,
+    now: Timestamp,
+) -> Result<Issued, IssueError> {
+    let reason = reason.trim();
+    if reason.is_empty() || REASON_MAX < reason.chars().count() {
+        return Err(IssueError::NoReason);
+    }
+    issue_because(database, (tenant, Some(reason)), bill, basis, desk, now).await
+}
+
+async fn issue_because(
+    database: &Database,
+    (tenant, reason): (TenantId, Option<&str>),
+    bill: Bill<'_>,
+    basis: Basis,
+    desk: &Desk<'_>,
+    now: Timestamp,
+) -> Result<Issued, IssueError> {
     let (plan, period) = (bill.plan, bill.period);
     check(tenant, period, now)?;
     // Before the tenant is locked: it takes longest.
@@ -127,9 +164,14 @@ pub async fn issue(
         Standing::Waits(document, Stage::Approved) => *document,
         waits => {
             let document = something(rated, &payer, plan)?;
+            let document = InvoiceDocument { reason: reason.map(str::to_owned), ..document };
             store(&transaction, &payer, plan, document, waits, (basis, now)).await?
         }
     };
+    if reason.is_some() {
+        let drafted = (Action::Drafted, reason);
+        write::note(&transaction, tenant, document.invoice_id, drafted, desk, now).await?;
+    }
     let number = write::take_number(&transaction, desk, &document, now).await?;
     let invoice = write::issue(&transaction, &payer, document, &number, desk, now).await?;
     transaction.commit().await?;

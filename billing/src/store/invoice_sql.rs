@@ -4,6 +4,10 @@
 pub(crate) const BASIS: &str = include_str!("../../sql/invoices/basis.sql");
 pub(crate) const DELETE: &str = include_str!("../../sql/invoices/delete.sql");
 pub(crate) const DELETE_LINES: &str = include_str!("../../sql/invoices/delete_lines.sql");
+pub(crate) const EMPTY_CLOSED: &str = include_str!("../../sql/invoices/empty_closed.sql");
+pub(crate) const EMPTY_GET: &str = include_str!("../../sql/invoices/empty_get.sql");
+pub(crate) const EMPTY_LATE: &str = include_str!("../../sql/invoices/empty_late.sql");
+pub(crate) const EMPTY_PUT: &str = include_str!("../../sql/invoices/empty_put.sql");
 pub(crate) const EVENT_INSERT: &str = include_str!("../../sql/invoices/event_insert.sql");
 pub(crate) const EVENT_LIST: &str = include_str!("../../sql/invoices/event_list.sql");
 pub(crate) const FOR_PERIOD: &str = include_str!("../../sql/invoices/for_period.sql");
@@ -38,6 +42,10 @@ pub const ALL: &[(&str, &str)] = &[
     ("basis", BASIS),
     ("delete", DELETE),
     ("delete_lines", DELETE_LINES),
+    ("empty_closed", EMPTY_CLOSED),
+    ("empty_get", EMPTY_GET),
+    ("empty_late", EMPTY_LATE),
+    ("empty_put", EMPTY_PUT),
     ("event_insert", EVENT_INSERT),
     ("event_list", EVENT_LIST),
     ("for_period", FOR_PERIOD),

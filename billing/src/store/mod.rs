@@ -2,6 +2,8 @@
 
 pub mod budgets;
 pub mod drafts;
+pub mod effective;
+pub mod empty_periods;
 pub mod exchange_rates;
 pub mod invoice_page;
 pub mod invoice_sql;

@@ -43,6 +43,8 @@ pub struct Late {
     pub tenant: TenantName,
     /// Its number.
     pub number: String,
+    /// What it is for.
+    pub service_period: Window,
     /// What it says.
     pub total: Money,
     /// What it would say, in the same currency.
@@ -161,6 +163,7 @@ pub async fn late(database: &Database, limit: u32) -> Result<Vec<Late>, StoreErr
                 tenant_id: TenantId::from_uuid(row.try_get("tenant_id")?),
                 tenant: TenantName::new(row.try_get::<_, &str>("tenant")?)
                     .map_err(|error| unreadable(&error))?,
+                service_period: read_window(row)?,
                 total: money("total")?,
                 total_now: money("total_now")?,
                 checked_at: row.try_get("checked_at")?,

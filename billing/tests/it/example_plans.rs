@@ -1,5 +1,6 @@
 //! The plans that come with the program, each with usage and the invoice that it makes, next to it in `plans/`.
 
+use billing::account::currencies::Currencies;
 use billing::account::{AccountTerms, BillingAccount};
 use billing::country::Country;
 use billing::tax::TaxTable;
@@ -33,7 +34,13 @@ fn october(name: &str, country: Option<&str>, currency: Option<&str>) -> Invoice
         country: country.map(|code| Country::parse(code).unwrap()),
         ..AccountTerms::default()
     };
-    let account = BillingAccount { tenant_id: TenantId::UNASSIGNED, terms, tax_number: None, revision: 0 };
+    let account = BillingAccount {
+        tenant_id: TenantId::UNASSIGNED,
+        terms,
+        currencies: Currencies::default(),
+        tax_number: None,
+        revision: 0,
+    };
     let table = TaxTable::parse("taxes.toml", &read("reseller.taxes.toml"))
         .unwrap_or_else(|errors| panic!("{errors}"));
     let taxation = Taxation::resolve(Some(&table), &plan, &account, period, plan.time_zone()).unwrap();

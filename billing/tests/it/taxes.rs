@@ -1,5 +1,6 @@
 //! Tax tables and what they mean for a tenant: named rates, changes in mid-period, and the rules of EN 16931.
 
+use billing::account::currencies::Currencies;
 use billing::account::{AccountTerms, BillingAccount, TaxTreatment};
 use billing::country::Country;
 use billing::plan::TaxClass;
@@ -121,7 +122,8 @@ fn plan(tax: &str) -> PricePlan {
 
 fn account(country: &str, treatment: TaxTreatment) -> BillingAccount {
     let terms = AccountTerms { country: Country::parse(country).ok(), treatment, ..AccountTerms::default() };
-    BillingAccount { tenant_id: TenantId::from_uuid(Uuid::nil()), terms, tax_number: None, revision: 1 }
+    let tenant_id = TenantId::from_uuid(Uuid::nil());
+    BillingAccount { tenant_id, terms, currencies: Currencies::default(), tax_number: None, revision: 1 }
 }
 
 fn class(name: &str) -> TaxClass {

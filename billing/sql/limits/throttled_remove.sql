@@ -1,0 +1,2 @@
+DELETE FROM throttled_instance
+WHERE instance_id = $1
