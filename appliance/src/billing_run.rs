@@ -124,7 +124,7 @@ pub async fn work_off(parts: &Arc<Parts>, stop: &watch::Receiver<bool>) -> Resul
             parts: Arc::clone(parts),
             tables: Tables::read(parts).await?,
             run,
-            settled: Mutex::new(BTreeMap::new()),
+            derived: Mutex::new(BTreeMap::new()),
         });
         let mut workers = tokio::task::JoinSet::new();
         for _ in 0..WORKERS {
@@ -149,8 +149,8 @@ struct Shift {
     parts: Arc<Parts>,
     tables: Tables,
     run: Run,
-    /// Ends of months, and what stands in the way of their usage being complete.
-    settled: Mutex<BTreeMap<Timestamp, Option<String>>>,
+    /// Ends of months up to which usage was derived, and what went wrong.
+    derived: Mutex<BTreeMap<Timestamp, Option<String>>>,
 }
 
 async fn worker(shift: Arc<Shift>, stop: watch::Receiver<bool>) -> Result<()> {
@@ -239,7 +239,7 @@ impl Shift {
         let cutoff =
             invoicing::cutoff(parts, period).filter(|cutoff| now < *cutoff && !self.run.before_cutoff);
         if cutoff.is_none() {
-            self.settle(period.end()).await?;
+            self.settle(tenant.id, period).await?;
         }
         let bill = invoicing::gather(parts, &self.tables, tenant, asked).await?;
         if let Some(why) = bill.is_for_nobody() {
@@ -276,15 +276,18 @@ impl Shift {
         }
     }
 
-    /// Whether all readings up to `end` are in, looked at once for each end.
-    async fn settle(&self, end: Timestamp) -> Result<()> {
-        let mut settled = self.settled.lock().await;
-        let found = match settled.get(&end) {
+    /// Whether all readings of the tenant's period are in. What is dirty is derived once for each end.
+    async fn settle(&self, tenant: TenantId, period: Window) -> Result<()> {
+        if let Some(awaited) = invoicing::still_to_come(&self.parts, tenant, period).await? {
+            bail!(awaited);
+        }
+        let mut derived = self.derived.lock().await;
+        let found = match derived.get(&period.end()) {
             Some(found) => found.clone(),
             None => {
-                let outcome = invoicing::settle_usage(&self.parts, end, Duration::ZERO).await;
+                let outcome = invoicing::derive(&self.parts).await;
                 let found = outcome.err().map(|failure| format!("{failure:#}"));
-                settled.insert(end, found.clone());
+                derived.insert(period.end(), found.clone());
                 found
             }
         };

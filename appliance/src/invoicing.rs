@@ -11,8 +11,8 @@ use billing::account::{self, BillingAccount};
 use billing::store::tax_tables::{self, TableInForce};
 use billing::store::{exchange_rates, terms};
 use billing::{
-    Basis, Bill as Bills, Buyer, Desk, ExchangeRate, InvoiceDocument, IssueError, Issued, Party, PriceModel,
-    PricePlan, Series, Taxation, issue,
+    Basis, Bill as Bills, Buyer, Currency, Desk, ExchangeRate, InvoiceDocument, IssueError, Issued, Party,
+    PriceModel, PricePlan, Series, Taxation, issue,
 };
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -136,6 +136,18 @@ pub async fn gather(parts: &Parts, tables: &Tables, tenant: Tenant, asked: &Peri
     bill_of(parts, tables, tenant, prices, period).await
 }
 
+/// The same for a period that is known already.
+///
+/// # Errors
+/// As [`gather`].
+pub async fn gather_window(parts: &Parts, tables: &Tables, tenant: Tenant, period: Window) -> Result<Bill> {
+    let Some(plan_name) = &tenant.plan_name else {
+        bail!("tenant {0} has no price plan; give it one: weir tenant set-plan {0} PLAN", tenant.name);
+    };
+    let prices = Prices::of(parts, tenant.id, tables.plan(parts, plan_name).await?).await?;
+    bill_of(parts, tables, tenant, prices, period).await
+}
+
 /// The same under prices that are given.
 ///
 /// # Errors
@@ -152,7 +164,11 @@ pub async fn bill_of(
     let account = account::get(&parts.database, Scope::Provider, tenant.id).await?;
     let table = tables.taxes.as_ref().map(|taxes| &taxes.table);
     let taxation = Taxation::resolve(table, &plan, &account, period, plan.time_zone())?;
-    let exchange = exchange(parts, &plan, &account, period).await?;
+    let zone =
+        TimeZone::get(&tenant.time_zone).context("the tenant's time zone is not known to this machine")?;
+    // A period has one currency: the one in which it began.
+    let currency = account.currencies.on(period.start().to_zoned(zone).date());
+    let exchange = exchange(parts, &plan, currency, period).await?;
     let mut cuts = plan.cuts(period);
     cuts.extend(taxation.cuts(period));
     cuts.sort_unstable();
@@ -170,10 +186,10 @@ pub async fn bill_of(
 async fn exchange(
     parts: &Parts,
     plan: &PricePlan,
-    account: &BillingAccount,
+    currency: Option<Currency>,
     period: Window,
 ) -> Result<Option<ExchangeRate>> {
-    let Some(currency) = account.terms.currency.filter(|currency| *currency != plan.currency()) else {
+    let Some(currency) = currency.filter(|currency| *currency != plan.currency()) else {
         return Ok(None);
     };
     let last = period.end().to_zoned(plan.time_zone().clone()).date();
@@ -229,6 +245,11 @@ impl Bill {
     #[must_use]
     pub fn usage(&self) -> &[UsageRecord] {
         &self.usage
+    }
+
+    /// With more usage, of its period.
+    pub fn uses(&mut self, more: Vec<UsageRecord>) {
+        self.usage.extend(more);
     }
 
     /// As billing takes it.
@@ -331,12 +352,13 @@ pub fn cutoff(parts: &Parts, period: Window) -> Option<Timestamp> {
     period.end().checked_add(parts.config.billing.grace.0).ok()
 }
 
-/// Waits until every node that was not removed has reported past the period's end (and is given up on after `wait`), then
-/// derives what is dirty.
+/// Waits until every node that may still have readings of the tenant's period has reported past its end (and is given up on
+/// after `wait`), then derives what is dirty.
 ///
 /// # Errors
 /// The nodes are behind: an invoice now would lack readings that are under way.
-pub async fn settle_usage(parts: &Parts, end: Timestamp, wait: Duration) -> Result<()> {
+pub async fn settle_usage(parts: &Parts, tenant: TenantId, period: Window, wait: Duration) -> Result<()> {
+    let end = period.end();
     let give_up = tokio::time::Instant::now() + wait.min(WAIT_MAX);
     loop {
         let now = Timestamp::now();
@@ -350,16 +372,21 @@ pub async fn settle_usage(parts: &Parts, end: Timestamp, wait: Duration) -> Resu
             tokio::time::sleep(to_come).await;
             continue;
         }
-        let behind = readings::behind(&parts.database, end, now).await?;
-        // None is behind: nothing is under way that could be waited for, but for this node's own readings.
-        if behind.is_empty() && own_node_has_reported(parts, end).await? {
-            break;
-        }
+        let awaited = still_to_come(parts, tenant, period).await?;
+        let Some(awaited) = awaited else { break };
         if give_up <= tokio::time::Instant::now() {
-            bail!(still_to_come(&behind, end));
+            bail!(awaited);
         }
         tokio::time::sleep(LOOK).await;
     }
+    derive(parts).await
+}
+
+/// Derives what is dirty.
+///
+/// # Errors
+/// Some of it could not be derived.
+pub async fn derive(parts: &Parts) -> Result<()> {
     let derived = derivation::derive_dirty(&parts.database, parts.usage, Timestamp::now()).await?;
     if 0 < derived.failed {
         bail!("the usage of {} resource(s) could not be derived; see the log of `weir up`", derived.failed);
@@ -367,14 +394,37 @@ pub async fn settle_usage(parts: &Parts, end: Timestamp, wait: Duration) -> Resu
     Ok(())
 }
 
-/// Who is waited for, and what an operator can do.
-fn still_to_come(behind: &[Behind], end: Timestamp) -> String {
+/// Who is waited for before the tenant can be invoiced, for what of it, and what an operator can do. `None`: for nobody. Nodes that
+/// have nothing of this tenant's hold up others' invoices, not this one.
+///
+/// # Errors
+/// The database failed.
+pub async fn still_to_come(parts: &Parts, tenant: TenantId, period: Window) -> Result<Option<String>> {
+    let (own, now) = (parts.node_id().await, Timestamp::now());
+    let behind = readings::behind_of(&parts.database, tenant, period, own, now).await?;
+    // A control plane that has never heard its own node does not know what runs there.
+    if !behind.is_empty() {
+        return Ok(Some(who_is_behind(&behind, period.end())));
+    }
+    let is_known = match own {
+        Some(own) => {
+            registry::nodes(&parts.database, Scope::Provider).await?.iter().any(|node| node.id == own)
+        }
+        None => true,
+    };
+    Ok((!is_known).then(|| who_is_behind(&[], period.end())))
+}
+
+fn who_is_behind(behind: &[Behind], end: Timestamp) -> String {
     let names: Vec<String> = behind
         .iter()
         .take(NAMED_MAX)
-        .map(|node| match node.reported_until {
-            Some(until) => format!("{} (reported up to {until:.0})", node.name),
-            None => format!("{} (never reported)", node.name),
+        .map(|node| {
+            let about = listed(&node.about);
+            match node.reported_until {
+                Some(until) => format!("{} (reported up to {until:.0}; about {about})", node.name),
+                None => format!("{} (never reported; about {about})", node.name),
+            }
         })
         .collect();
     let more = match behind.len().saturating_sub(NAMED_MAX) {
@@ -383,27 +433,19 @@ fn still_to_come(behind: &[Behind], end: Timestamp) -> String {
     };
     let who = if names.is_empty() { "this machine".to_owned() } else { names.join(", ") + more.as_str() };
     format!(
-        "the period ends at {end}, and readings up to then are still to come from {who}; an invoice without them would be \
-         too low. Wait for the next reading (--wait SECONDS), see why with weir node list, or, if a machine is gone for \
+        "the period ends at {end}, and readings of this tenant up to then are still to come from {who}; an invoice without \
+         them would be too low. Wait for the next reading (--wait SECONDS), see why with weir node list, or, if a machine is gone for \
          good with what it had not delivered: weir node remove NAME"
     )
 }
 
-/// Whether this process's own collector has reported past `end`. After a long outage no node counts as live until it has,
-/// and what it is about to report belongs into the period.
-async fn own_node_has_reported(parts: &Parts, end: Timestamp) -> Result<bool> {
-    let Some(own) = parts.node_id().await else { return Ok(true) };
-    let nodes = registry::nodes(&parts.database, Scope::Provider).await?;
-    let reported = nodes.iter().find(|node| node.id == own).and_then(|node| node.last_observed_at);
-    Ok(reported.is_some_and(|until| end <= until))
-}
-
-/// The end of the period in the tenant's zone.
-///
-/// # Errors
-/// The period is none.
-pub fn end_of(tenant: &Tenant, asked: &PeriodRequest) -> Result<Timestamp> {
-    Ok(period_of(tenant, asked)?.1.end())
+/// The first few names.
+fn listed(names: &[String]) -> String {
+    let few = names.iter().take(NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(NAMED_MAX) {
+        0 => few,
+        more => format!("{few} and {more} more"),
+    }
 }
 
 /// The tenant's zone, and the period in it.

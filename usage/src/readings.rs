@@ -5,19 +5,24 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use metering::{
-    Epoch, EpochId, InstanceId, InstanceReading, InstanceRegisters, InstanceState, Resource, ResourceKind,
-    Window,
+    Epoch, EpochId, InstanceId, InstanceReading, InstanceRegisters, InstanceState, NodeId, Resource,
+    ResourceKind, TenantId, Window,
 };
 use migrations::{Database, Scope};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::error::{UsageError, unsigned};
+use crate::ingest::OWNER_SILENCE;
 use crate::load;
 
 /// A node that never joined (a control plane's own of former times, which nobody can remove) and has been silent for longer
 /// is taken for dismantled: it must not hold up everybody's reports for ever.
 pub const NODE_LIVE: SignedDuration = SignedDuration::from_hours(24);
+
+/// What a node told of within so long before it fell silent is taken to have been there then: looks are a minute apart, an hour
+/// at most, and what is one too many waits for a node for nothing.
+const SILENCE_SLACK: SignedDuration = SignedDuration::from_hours(1);
 
 /// Registers at an instant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +40,8 @@ pub struct Behind {
     pub name: String,
     /// The latest instant of which it reported. `None`: it never did.
     pub reported_until: Option<Timestamp>,
+    /// The names of a tenant's instances and volumes that they may be about. Empty: it was not asked for one tenant.
+    pub about: Vec<String>,
 }
 
 /// What was read of one epoch of a resource within a window.
@@ -132,7 +139,40 @@ pub async fn behind(db: &Database, end: Timestamp, now: Timestamp) -> Result<Vec
     let live_since = now.saturating_sub(NODE_LIVE).unwrap_or(now);
     let rows = transaction.query(&statement, &[&end, &live_since]).await?;
     rows.iter()
-        .map(|row| Ok(Behind { name: row.try_get("name")?, reported_until: row.try_get("reported_until")? }))
+        .map(|row| {
+            let about = Vec::new();
+            Ok(Behind { name: row.try_get("name")?, reported_until: row.try_get("reported_until")?, about })
+        })
+        .collect()
+}
+
+/// Those of them whose readings may be about what `tenant` held in `period`: what a node had when it was heard last, what left it
+/// since, and what left another node without being seen again. Another tenant's invoice need not wait for them. `own`: this
+/// control plane's own node, which counts however long it was silent.
+///
+/// # Errors
+/// The database fails.
+pub async fn behind_of(
+    db: &Database,
+    tenant: TenantId,
+    period: Window,
+    own: Option<NodeId>,
+    now: Timestamp,
+) -> Result<Vec<Behind>, UsageError> {
+    let mut session = db.session().await?;
+    let transaction = session.begin(Scope::Provider).await?;
+    let statement = transaction.prepare_cached(sql!("nodes_behind_of")).await?;
+    let live_since = now.saturating_sub(NODE_LIVE).unwrap_or(now);
+    let (tenant, own) = (tenant.uuid(), own.map(NodeId::uuid));
+    let (had, lost) = (SILENCE_SLACK.as_secs(), i64::try_from(OWNER_SILENCE.as_secs()).unwrap_or(i64::MAX));
+    let (start, end) = (period.start(), period.end());
+    let rows =
+        transaction.query(&statement, &[&end, &live_since, &tenant, &start, &own, &had, &lost]).await?;
+    rows.iter()
+        .map(|row| {
+            let about = row.try_get("about")?;
+            Ok(Behind { name: row.try_get("name")?, reported_until: row.try_get("reported_until")?, about })
+        })
         .collect()
 }
 

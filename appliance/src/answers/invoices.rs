@@ -99,7 +99,8 @@ async fn one(
     wait: Duration,
 ) -> Result<(Option<InvoiceDocument>, Option<String>)> {
     if !asked.preview {
-        invoicing::settle_usage(parts, invoicing::end_of(&tenant, &asked.period)?, wait).await?;
+        let (_, period) = invoicing::period_of(&tenant, &asked.period)?;
+        invoicing::settle_usage(parts, tenant.id, period, wait).await?;
     }
     let bill = invoicing::gather(parts, tables, tenant, &asked.period).await?;
     if asked.preview {

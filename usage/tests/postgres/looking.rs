@@ -93,3 +93,82 @@ async fn a_node_that_joined_holds_an_invoice_up_until_it_has_reported_or_is_remo
         "the own one is dismantled"
     );
 }
+
+/// A tenant's instance: its name, its node, when it was seen last, whether it is gone; if it moved, from where and when.
+type Held = (&'static str, &'static str, i64, bool, Option<(&'static str, i64)>);
+
+async fn hold(owner: &tokio_postgres::Client, tenant: Uuid, held: Held) {
+    let (name, node, seen, is_gone, moved) = held;
+    let state = if is_gone { "gone" } else { "running" };
+    let (gone_at, former, moved_at) =
+        (is_gone.then(|| at(seen)), moved.map(|moved| moved.0), moved.map(|moved| at(moved.1)));
+    let sql = "INSERT INTO instance (instance_id, node_id, name, first_seen_at, last_seen_at, state, gone_at,
+                                     former_node_id, moved_at)
+               VALUES (md5($1)::uuid, md5($2)::uuid, $1, $3, $4, $5, $6, md5($7)::uuid, $8)";
+    let values: [&(dyn tokio_postgres::types::ToSql + Sync); 8] =
+        [&name, &node, &at(0), &at(seen), &state, &gone_at, &former, &moved_at];
+    owner.execute(sql, &values).await.unwrap();
+    let sql = "INSERT INTO instance_tenant (instance_id, tenant_id, since) VALUES (md5($1)::uuid, $2, $3)";
+    owner.execute(sql, &[&name, &tenant, &at(0)]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_silent_node_holds_up_those_alone_of_whom_it_may_have_readings() {
+    let db = migrations::testing::database().await;
+    let owner = db.owner_client().await;
+    let day = 86_400;
+    let (start, end, now, silence) = (0, 100 * day, 101 * day, 40 * day);
+    // The silent one reported up to the 40th day of a period of 100; "new" joined and was never heard.
+    let reports = [("silent", Some(silence)), ("well", Some(now)), ("further", Some(now)), ("new", None)];
+    for (name, reported) in reports {
+        let sql = "INSERT INTO node (node_id, name, last_observed_at, joined_at) VALUES (md5($1)::uuid, $1, $2, $3)";
+        owner.execute(sql, &[&name, &reported.map(at), &at(-day)]).await.unwrap();
+    }
+    let cases: [(&str, Option<Held>, &[(&str, &str)]); 9] = [
+        ("nothing", None, &[]),
+        ("elsewhere", Some(("a", "well", now, false, None)), &[]),
+        ("on-it", Some(("b", "silent", silence, false, None)), &[("silent", "b")]),
+        ("gone-before", Some(("c", "silent", 30 * day, true, None)), &[]),
+        ("left-before", Some(("d", "well", now, false, Some(("silent", 30 * day)))), &[]),
+        ("left-since", Some(("e", "well", now, false, Some(("silent", 41 * day)))), &[("silent", "e")]),
+        ("lost", Some(("f", "well", 50 * day, false, None)), &[("new", "f"), ("silent", "f")]),
+        ("left-twice", Some(("g", "further", now, false, Some(("well", 60 * day)))), &[("silent", "g")]),
+        ("has-a-disk", Some(("h", "well", now, true, None)), &[("silent", "disk")]),
+    ];
+    for (who, held, expected) in cases {
+        let tenant = tenant(&db, who).await.id;
+        if let Some(held) = held {
+            hold(&owner, tenant.uuid(), held).await;
+        }
+        if who == "has-a-disk" {
+            let sql =
+                "INSERT INTO volume (volume_id, pool, name, path, first_seen_at, last_observed_at, node_id)
+                       VALUES (md5('disk')::uuid, 'p', 'disk', '', $1, $1, md5('silent')::uuid)";
+            owner.execute(sql, &[&at(silence)]).await.unwrap();
+            let sql =
+                "INSERT INTO volume_tenant (volume_id, tenant_id, since) VALUES (md5('disk')::uuid, $1, $2)";
+            owner.execute(sql, &[&tenant.uuid(), &at(0)]).await.unwrap();
+        }
+        if who == "left-twice" {
+            let (from, to) = (at(silence - day), at(silence + day));
+            migrations::ensure_partitions(&db, "instance_reading", from, to).await.unwrap();
+            let sql = "INSERT INTO instance_reading (instance_id, node_id, observed_at, received_at, epoch, vcpus, memory_kib,
+                                                     cpu_ns, running_ms, vcpu_ms, memory_kib_s, state)
+                       VALUES (md5('g')::uuid, md5('silent')::uuid, $1, $1, 1, 1, 1, 1, 1, 1, 1, 'running')";
+            db_insert(&db, sql, at(silence)).await;
+        }
+        let period = window(start, end);
+        let behind = readings::behind_of(&db, tenant, period, None, at(now)).await.unwrap();
+        let found: Vec<(&str, &str)> =
+            behind.iter().map(|node| (node.name.as_str(), node.about[0].as_str())).collect();
+        assert_eq!(found, expected, "{who}");
+    }
+}
+
+async fn db_insert(db: &migrations::Database, sql: &str, instant: jiff::Timestamp) {
+    let mut session = db.session().await.unwrap();
+    let transaction = session.begin(Scope::Provider).await.unwrap();
+    let statement = transaction.prepare_cached(sql).await.unwrap();
+    transaction.execute(&statement, &[&instant]).await.unwrap();
+    transaction.commit().await.unwrap();
+}
