@@ -8,9 +8,12 @@ use std::collections::BTreeMap;
 use accounts::Role;
 use billing::InvoiceDocument;
 use jiff::{SignedDuration, Timestamp};
-use metering::InstanceState;
+use metering::{InstanceState, MeterName, Resource, Window};
 use migrations::testing::TestDatabase;
+use usage::corrections::{self, Action, NewCorrection};
+use usage::dimensions;
 use usage::registry::{self, Tenant};
+use uuid::Uuid;
 
 use support::browser::get;
 use support::node::{Guest, Node, instance_id};
@@ -183,6 +186,159 @@ async fn a_line_is_the_sum_of_its_resources_their_windows_and_what_was_read_at_t
         }
     }
     assert!(20 < windows && 20 < interpolated, "{windows} windows, {interpolated} interpolated edges");
+}
+
+/// CPU time is cheaper at night, which begins and ends within usage windows; storage and traffic have two prices each, by a
+/// dimension.
+const PLAN_BY_PARTS: &str = r#"
+name = "parts"
+currency = "EUR"
+time_zone = "Europe/Berlin"
+[tax]
+name = "VAT"
+rate = "0.19"
+[[version]]
+from = "2026-01-01"
+[[version.rate_card]]
+meter = "cpu_ns"
+unit_price = "0.012"
+[[version.rate_card.time_of_use]]
+name = "night"
+from = "22:30"
+to = "06:15"
+unit_price = "0.006"
+[[version.rate_card]]
+name = "fast-storage"
+meter = "provisioned_kib_s"
+only = { storage_class = ["nvme", "ssd"] }
+unit_price = "0.0002"
+[[version.rate_card]]
+meter = "provisioned_kib_s"
+unit_price = "0.00006"
+[[version.rate_card]]
+name = "internal"
+meter = "net_tx_bytes"
+only = { network = "internal" }
+unit_price = "0"
+[[version.rate_card]]
+meter = "net_tx_bytes"
+unit_price = "0.004"
+"#;
+
+/// A tenant with two running instances, an SSD that became one in mid-month and an internal network; some usage is excluded,
+/// some added, some remarked on, and one correction withdrawn. Its invoice, and a session.
+async fn house_of_parts(database: &TestDatabase) -> (String, String) {
+    let now = Timestamp::now();
+    let acme = tenant(database, "acme", "ACME", "Europe/Berlin").await;
+    let plan = plan(database, PLAN_BY_PARTS).await;
+    let guest = |name: &str, vcpus| Guest::new(name, Some("acme"), vcpus, 1_024, InstanceState::Running);
+    let last = month(&acme, now, 1);
+    let born_at = last.end() - SignedDuration::from_hours(60);
+    let mut node = Node::new(database.database(), vec![guest("web", 2), guest("db", 1)], born_at);
+    node.look(born_at, last.end() + SignedDuration::from_hours(3), SignedDuration::from_mins(47)).await;
+    node.derive(database, usage_settings(), now).await;
+    let (length, hours) = (usage_settings().window, SignedDuration::from_hours);
+    let dimension = async |resource: &Resource, name, value, at| {
+        let new = dimensions::NewDimension { resource, name, value: Some(value), author: "operator" };
+        dimensions::set(database, &new, length, at).await.unwrap();
+    };
+    let (web, db) = (instance_id(0), instance_id(1));
+    let volume = |n| Resource::Volume(support::node::volume_id(n));
+    dimension(&volume(0), "storage_class", "ssd", born_at + hours(20)).await;
+    dimension(&volume(1), "storage_class", "tape", born_at).await;
+    let nic = |n: usize| Resource::Nic(instance_id(n), support::node::mac(n));
+    dimension(&nic(1), "network", "internal", born_at).await;
+    let start = length.window_of(born_at + hours(8)).start();
+    let cpu = [
+        (web, 0, 6, Action::Exclude),
+        (db, 2, 30, Action::Add(5_000_000_000_001)),
+        (web, 7, 8, Action::Annotate),
+    ];
+    let cpu = cpu.map(|(id, from, to, action)| (Resource::Instance(id), "cpu_ns", from, to, action));
+    let others = [
+        (volume(0), "provisioned_kib_s", 5, 20, Action::Exclude),
+        (nic(1), "net_tx_bytes", 3, 9, Action::Exclude),
+        (nic(0), "net_tx_bytes", 3, 9, Action::Add(77)),
+        (Resource::Instance(db), "cpu_ns", 10, 12, Action::Exclude),
+    ];
+    for (n, (resource, meter, from, to, action)) in (1..).zip(cpu.into_iter().chain(others)) {
+        let window = Window::new(start + hours(from), start + hours(to)).unwrap();
+        let (id, meter) = (Uuid::from_u128(n), MeterName::parse(meter).unwrap());
+        let (reason, author) = ("<b>a fault</b> of ours", "operator");
+        let new = NewCorrection { id, resource: &resource, meter, window, action, reason, author };
+        corrections::correct(database, &new, usage_settings(), now).await.unwrap();
+    }
+    let withdrawn = (Uuid::from_u128(99), "it was right", "operator");
+    corrections::withdraw(database, Uuid::from_u128(7), withdrawn, now).await.unwrap();
+    let number = invoice(database, &acme, &plan, last, now).await;
+    (number, session(database, "ada", Role::Tenant, Some(acme.id)).await)
+}
+
+#[actix_web::test]
+async fn a_line_by_hours_or_dimensions_is_explained_by_its_own_usage_with_what_was_corrected() {
+    let database = migrations::testing::database().await;
+    let (number, ada) = house_of_parts(&database).await;
+    let path = format!("/tenants/acme/invoices/{number}");
+    let json = get(&database, &ada, &format!("{path}.json")).await;
+    let document: InvoiceDocument = serde_json::from_slice(&json.bytes).unwrap();
+    let page = async |path: &str| {
+        let answer = get(&database, &ada, path).await;
+        assert_eq!(answer.status, 200, "{path}");
+        answer.text()
+    };
+    let (mut kinds, mut corrected) = (Vec::new(), 0);
+    for (n, line) in document.lines.iter().enumerate() {
+        let kind = line.band.clone().unwrap_or_else(|| line.dimensions.values().cloned().collect());
+        kinds.push(format!("{}/{kind}", line.meter.unwrap()));
+        let line_path = format!("{path}/lines/{}", n + 1);
+        let text = page(&line_path).await;
+        assert!(!text.contains("has changed since") && !text.contains("<b>a fault"), "{}", line.key);
+        let (resources, sum) = exact(&text, "resources");
+        assert_eq!(resources.iter().sum::<u128>(), sum[0], "{}", line.key);
+        if text.contains("id=\"corrections\"") {
+            corrected += 1;
+            let (steps, result) = exact(&text, "corrections");
+            assert_eq!((steps[0], result[0]), (sum[0], line.base_quantity), "{}", line.key);
+            assert!(text.contains("&#60;b&#62;a fault"));
+        } else {
+            assert_eq!(sum[0], line.base_quantity, "{}", line.key);
+        }
+        for (path, quantity) in links(&text, "/windows?resource=").iter().zip(&resources) {
+            let text = page(path).await;
+            let (days, sum) = exact(&text, "days");
+            assert_eq!((days.iter().sum::<u128>(), sum[0]), (*quantity, *quantity), "{path}");
+            let (here, _) = exact(&text, "windows");
+            for (path, quantity) in links(&text, "/readings?").iter().zip(&here).take(2) {
+                let (start, end, difference) = edges(&page(path).await);
+                assert_eq!((end - start, difference), (*quantity, *quantity), "{path}");
+            }
+        }
+    }
+    let expected = [
+        "cpu_ns/night",
+        "cpu_ns/",
+        "net_tx_bytes/internal",
+        "net_tx_bytes/",
+        "provisioned_kib_s/nvme, ssd",
+        "provisioned_kib_s/",
+    ];
+    kinds.sort();
+    let mut wanted = expected.map(str::to_owned);
+    wanted.sort();
+    assert_eq!(kinds, wanted);
+    assert!(5 <= corrected, "{corrected} lines are corrected");
+    // A window by day is none of the night's line.
+    let of = |band: Option<&str>| {
+        let same = |line: &billing::InvoiceLine| {
+            line.meter.unwrap().as_str() == "cpu_ns" && line.band.as_deref() == band
+        };
+        document.lines.iter().position(same).unwrap() + 1
+    };
+    let (night, day) = (of(Some("night")), of(None));
+    let windows = links(&page(&format!("{path}/lines/{day}")).await, "/windows?").remove(0);
+    let readings = links(&page(&windows).await, "/readings?").remove(0);
+    let swapped = readings.replace(&format!("/lines/{day}/"), &format!("/lines/{night}/"));
+    assert_eq!(get(&database, &ada, &swapped).await.status, 404, "{swapped}");
 }
 
 /// `C(start)`, `C(end)` and their difference on a page with one life.

@@ -5,6 +5,7 @@ pub mod derive;
 pub mod held;
 pub mod id;
 pub mod meter;
+pub mod part;
 pub mod quantity;
 pub mod reading;
 pub mod usage_record;
@@ -15,6 +16,7 @@ pub use batch::{Batch, BatchSeq, Gap, GapReason, InstanceFacts, Notice, NoticeKi
 pub use derive::{Coverage, Point, Usage, derive};
 pub use id::{BootId, EpochId, InstanceId, InvalidName, NodeId, TenantId, TenantName, VolumeId};
 pub use meter::{BaseUnit, Meter, MeterKind, MeterName, ResourceKind, Visibility, catalog};
+pub use part::UsagePart;
 pub use quantity::PricedUnit;
 pub use reading::{
     DiskReading, DiskRegisters, Epoch, InstanceReading, InstanceRegisters, InstanceState, NicReading,

@@ -45,7 +45,20 @@ pub async fn usage_of_period(
     settings: UsageSettings,
     now: Timestamp,
 ) -> Result<Vec<UsageRecord>, UsageError> {
-    gather(db, tenant_id, pieces, Source::Days, settings, now).await
+    gather(db, tenant_id, Asked { source: Source::Days, ..Asked::of(pieces) }, settings, now).await
+}
+
+/// The same of one meter, as it was recorded: without corrections.
+pub(crate) async fn recorded_of_period(
+    db: &Database,
+    tenant_id: TenantId,
+    meter: MeterName,
+    pieces: &[Window],
+    settings: UsageSettings,
+    now: Timestamp,
+) -> Result<Vec<UsageRecord>, UsageError> {
+    let asked = Asked { meter: Some(meter), is_corrected: false, ..Asked::of(pieces) };
+    gather(db, tenant_id, asked, settings, now).await
 }
 
 /// The same figures without the sums by day, from the records alone: the proof that both agree.
@@ -59,7 +72,7 @@ pub async fn usage_by_records(
     settings: UsageSettings,
     now: Timestamp,
 ) -> Result<Vec<UsageRecord>, UsageError> {
-    gather(db, tenant_id, pieces, Source::Records, settings, now).await
+    gather(db, tenant_id, Asked { source: Source::Records, ..Asked::of(pieces) }, settings, now).await
 }
 
 /// Where whole days and windows are taken from.
@@ -69,31 +82,58 @@ enum Source {
     Records,
 }
 
+/// What is gathered.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    pieces: &'a [Window],
+    source: Source,
+    /// `None`: all of them.
+    meter: Option<MeterName>,
+    is_corrected: bool,
+}
+
+impl<'a> Asked<'a> {
+    const fn of(pieces: &'a [Window]) -> Self {
+        Self { pieces, source: Source::Days, meter: None, is_corrected: true }
+    }
+
+    fn meters(&self) -> Vec<&'static str> {
+        match self.meter {
+            Some(meter) => vec![meter.as_str()],
+            None => catalog().iter().map(|meter| meter.name.as_str()).collect(),
+        }
+    }
+}
+
 async fn gather(
     db: &Database,
     tenant: TenantId,
-    pieces: &[Window],
-    source: Source,
+    asked: Asked<'_>,
     settings: UsageSettings,
     now: Timestamp,
 ) -> Result<Vec<UsageRecord>, UsageError> {
+    let pieces = asked.pieces;
     let Some(period) = hull(pieces) else { return Ok(Vec::new()) };
     // Nobody's rows can be seen by the provider alone.
     let scope = if tenant == TenantId::UNASSIGNED { Scope::Provider } else { Scope::Tenant(tenant.uuid()) };
     let mut session = db.session().await?;
     let transaction = session.begin(scope).await?;
     let zone = zone_of(&transaction, tenant).await?;
-    let days_of = zone.as_ref().filter(|_| source == Source::Days);
+    let days_of = zone.as_ref().filter(|_| asked.source == Source::Days);
     let mut spans = Spans::of(pieces, settings.window, days_of);
     if let Some(zone) = days_of
         && !are_same_days(&transaction, zone, &spans).await?
     {
         spans = Spans::of(pieces, settings.window, None);
     }
+    let effects = match asked.is_corrected {
+        true => corrections::effects(&transaction, tenant, period).await?,
+        false => Effects::default(),
+    };
     let mut gathered = Gathered {
-        pieces,
+        asked,
         timeline: dimensions::timeline(&transaction, tenant, period).await?,
-        effects: corrections::effects(&transaction, tenant, period).await?,
+        effects,
         steps: BTreeMap::new(),
         sums: BTreeMap::new(),
     };
@@ -102,7 +142,7 @@ async fn gather(
         add_days(&transaction, tenant, &layer, &special, &mut gathered).await?;
     }
     for layer in layers(&spans.windows) {
-        add_windows(&transaction, tenant, (&layer, source), zone.as_ref(), &special, &mut gathered).await?;
+        add_windows(&transaction, tenant, &layer, zone.as_ref(), &special, &mut gathered).await?;
     }
     if !special.is_empty() {
         let whole = Spans::of(pieces, settings.window, None).windows;
@@ -120,7 +160,7 @@ async fn gather(
 
 /// What was found so far.
 struct Gathered<'a> {
-    pieces: &'a [Window],
+    asked: Asked<'a>,
     timeline: Timeline,
     effects: Effects,
     /// What the timeline says of a resource, once it was asked.
@@ -159,7 +199,7 @@ impl Gathered<'_> {
         quantity: u64,
         coverage: Coverage,
     ) {
-        let (window, dimensions) = self.part(&resource, self.pieces[piece], at);
+        let (window, dimensions) = self.part(&resource, self.asked.pieces[piece], at);
         let place = (resource, meter.position(), piece, window.start());
         let fresh = || Sum { meter, window, dimensions, quantity: 0, coverage: Coverage::default() };
         let sum = self.sums.entry(place).or_insert_with(fresh);
@@ -172,6 +212,9 @@ impl Gathered<'_> {
     /// Adds a record or what was derived like one, unless it is excluded: then it counts nothing, and its time stays known.
     fn add_one(&mut self, found: Found) {
         let Found { piece, resource, meter, at, quantity, coverage } = found;
+        if self.asked.meter.is_some_and(|asked| asked != meter) {
+            return;
+        }
         let is_excluded = self.effects.excluded_by(&resource, meter, at).is_some();
         self.add(resource, meter, (piece, at), if is_excluded { 0 } else { quantity }, coverage);
     }
@@ -179,7 +222,7 @@ impl Gathered<'_> {
     fn add_what_was_added(&mut self) {
         let effects = self.effects.clone();
         for effect in effects.adding() {
-            for (n, piece) in self.pieces.iter().enumerate() {
+            for (n, piece) in self.asked.pieces.iter().enumerate() {
                 let mut rest = piece.intersection(effect.window);
                 // Part by part, as dimensions change.
                 while let Some(window) = rest {
@@ -264,7 +307,7 @@ async fn add_days(
     let (starts, ends): (Vec<Date>, Vec<Date>) = spans.iter().map(|span| (span.from, span.to)).unzip();
     let statement = transaction.prepare_cached(sql!("close_days")).await?;
     let params: [&(dyn ToSql + Sync); 7] =
-        [&tenant.uuid(), &starts, &ends, &first.from, &last.to, &special, &meter_names()];
+        [&tenant.uuid(), &starts, &ends, &first.from, &last.to, &special, &gathered.asked.meters()];
     for row in &transaction.query(&statement, &params).await? {
         add_sum(row, spans, gathered)?;
     }
@@ -274,7 +317,7 @@ async fn add_days(
 async fn add_windows(
     transaction: &Transaction<'_>,
     tenant: TenantId,
-    (spans, source): (&[Span<Timestamp>], Source),
+    spans: &[Span<Timestamp>],
     zone: Option<&TimeZone>,
     special: &[Uuid],
     gathered: &mut Gathered<'_>,
@@ -286,10 +329,10 @@ async fn add_windows(
     let day = |at: Timestamp| at.to_zoned(zone.cloned().unwrap_or(TimeZone::UTC)).date();
     let (from, to) = (day(first.from), day(last.to));
     let (from, to) = (from.yesterday().unwrap_or(from), to.tomorrow().unwrap_or(to));
-    let (tenant, meters) = (tenant.uuid(), meter_names());
+    let (tenant, meters) = (tenant.uuid(), gathered.asked.meters());
     let params: [&(dyn ToSql + Sync); 9] =
         [&tenant, &starts, &ends, &first.from, &last.to, &from, &to, &special, &meters];
-    let (statement, params) = match source {
+    let (statement, params) = match gathered.asked.source {
         Source::Days => (sql!("close_hours"), &params[..]),
         Source::Records => (sql!("close_windows"), &params[..8]),
     };
@@ -300,10 +343,6 @@ async fn add_windows(
     Ok(())
 }
 
-fn meter_names() -> Vec<&'static str> {
-    catalog().iter().map(|meter| meter.name.as_str()).collect()
-}
-
 /// Adds what a statement summed in one of the spans that it was given, which it counts from 1.
 fn add_sum<T>(row: &Row, spans: &[Span<T>], gathered: &mut Gathered<'_>) -> Result<(), UsageError> {
     let part: i32 = row.try_get("part")?;
@@ -311,7 +350,7 @@ fn add_sum<T>(row: &Row, spans: &[Span<T>], gathered: &mut Gathered<'_>) -> Resu
     let Some(span) = span else {
         return Err(UsageError::Corrupt { table: "usage_day", column: "part", value: part.to_string() });
     };
-    let at = (span.piece, gathered.pieces[span.piece].start());
+    let at = (span.piece, gathered.asked.pieces[span.piece].start());
     let (quantity, coverage) = figures(row)?;
     gathered.add(records::resource(row)?, records::meter(row)?, at, quantity, coverage);
     Ok(())

@@ -6,19 +6,21 @@
 
 mod corrected;
 mod parts;
+mod times;
 
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use metering::{Coverage, Epoch, MeterName, Resource, TenantId, UsageRecord, Window};
+use metering::{Coverage, Epoch, MeterName, Resource, TenantId, UsagePart, UsageRecord, Window};
 use migrations::{Database, Scope, Transaction};
 
 use crate::error::{UsageError, unsigned};
 use crate::ingest::marks::MarkKind;
 use crate::settings::UsageSettings;
-use crate::{days, derivation, load, ownership, records};
+use crate::{close, days, derivation, load, ownership, records};
+use times::Times;
 
-pub use corrected::{CorrectedUsage, corrections_of};
+pub use corrected::{CorrectedUsage, corrected, corrections_of};
 
 /// The longest window that is explained down to its readings: usage windows have at most an hour, a page of a whole day
 /// can still be read.
@@ -35,8 +37,8 @@ pub struct ResourceUsage {
     pub quantity: u64,
     /// How well it is known.
     pub coverage: Coverage,
-    /// Of how many windows that is the sum.
-    pub windows: u64,
+    /// Of how many windows that is the sum. `None`: of those that belong to the part, which were not counted.
+    pub windows: Option<u64>,
 }
 
 /// How a quantity follows from readings.
@@ -116,8 +118,9 @@ impl PointKind {
     }
 }
 
-/// The resources of which a tenant used a meter within a period: the largest first. Their quantities, less what
-/// [`corrections_of`] excludes and with what it adds, are what [`crate::close::usage_of_period`] says of the same period.
+/// The resources of which a tenant used a part of a meter's usage, as it was recorded: the largest first. Their
+/// quantities, less what [`corrections_of`] excludes and with what it adds, are what [`crate::close::usage_of_period`]
+/// says of the same part.
 ///
 /// # Errors
 /// The database fails.
@@ -125,14 +128,56 @@ pub async fn resources_of(
     db: &Database,
     scope: Scope,
     tenant: TenantId,
-    meter: MeterName,
-    period: Window,
+    part: &UsagePart,
     settings: UsageSettings,
     now: Timestamp,
 ) -> Result<Vec<ResourceUsage>, UsageError> {
     if !may_see(scope, tenant) {
         return Ok(Vec::new());
     }
+    let mut usage = match part.is_whole() {
+        true => resources_of_period(db, scope, tenant, part, settings, now).await?,
+        false => resources_of_part(db, tenant, part, settings, now).await?,
+    };
+    usage.sort_by(|a, b| b.quantity.cmp(&a.quantity).then_with(|| a.name.cmp(&b.name)));
+    Ok(usage)
+}
+
+/// Resource by resource, with the dimensions that each had when.
+async fn resources_of_part(
+    db: &Database,
+    tenant: TenantId,
+    part: &UsagePart,
+    settings: UsageSettings,
+    now: Timestamp,
+) -> Result<Vec<ResourceUsage>, UsageError> {
+    let recorded = close::recorded_of_period(db, tenant, part.meter(), part.pieces(), settings, now).await?;
+    let mut found: BTreeMap<Resource, ResourceUsage> = BTreeMap::new();
+    for record in recorded.into_iter().filter(|record| part.takes(&record.dimensions)) {
+        let UsageRecord { resource, resource_name: name, quantity, coverage, .. } = record;
+        let usage = found.entry(resource.clone()).or_insert_with(|| ResourceUsage {
+            resource,
+            name,
+            quantity: 0,
+            coverage: Coverage::default(),
+            windows: None,
+        });
+        usage.quantity = usage.quantity.saturating_add(quantity);
+        add(&mut usage.coverage, coverage);
+    }
+    Ok(found.into_values().collect())
+}
+
+/// Of a whole period: its days as they are summed, and what is beside them.
+async fn resources_of_period(
+    db: &Database,
+    scope: Scope,
+    tenant: TenantId,
+    part: &UsagePart,
+    settings: UsageSettings,
+    now: Timestamp,
+) -> Result<Vec<ResourceUsage>, UsageError> {
+    let (meter, period) = (part.meter(), part.period());
     let mut found: BTreeMap<Resource, (u64, Coverage, u64)> = BTreeMap::new();
     let mut session = db.session().await?;
     if let Some(whole) = records::whole_windows(period, settings.window) {
@@ -163,33 +208,28 @@ pub async fn resources_of(
     transaction.commit().await?;
     let transaction = session.begin(scope).await?;
     let names = records::names(&transaction, found.keys()).await?;
-    let mut usage: Vec<ResourceUsage> = found
-        .into_iter()
-        .map(|(resource, (quantity, coverage, windows))| {
-            let name = records::name_of(&names, &resource);
-            ResourceUsage { resource, name, quantity, coverage, windows }
-        })
-        .collect();
-    usage.sort_by(|a, b| b.quantity.cmp(&a.quantity).then_with(|| a.name.cmp(&b.name)));
-    Ok(usage)
+    let usage = found.into_iter().map(|(resource, (quantity, coverage, windows))| {
+        let name = records::name_of(&names, &resource);
+        ResourceUsage { resource, name, quantity, coverage, windows: Some(windows) }
+    });
+    Ok(usage.collect())
 }
 
-/// The windows of one resource's line, in order: the usage records within the period, and what is derived on the spot of
-/// windows that the period cuts. They add up to the resource's figure in [`resources_of`].
+/// The windows of one resource that belong to the part, in order: the usage records, and what is derived on the spot of
+/// windows that the part cuts. They add up to the resource's figure in [`resources_of`].
 ///
 /// # Errors
 /// The database fails.
-#[expect(clippy::too_many_arguments, reason = "whose, of what, when, and what derivation must be told")]
 pub async fn windows_of(
     db: &Database,
     scope: Scope,
     tenant: TenantId,
     resource: &Resource,
-    meter: MeterName,
-    period: Window,
+    part: &UsagePart,
     settings: UsageSettings,
     now: Timestamp,
 ) -> Result<Vec<UsageRecord>, UsageError> {
+    let meter = part.meter();
     if !may_see(scope, tenant) || load::kind_of(resource) != meter.meter().resource {
         return Ok(Vec::new());
     }
@@ -205,21 +245,26 @@ pub async fn windows_of(
         coverage,
         dimensions: metering::Dimensions::default(),
     };
+    let times = Times::of(&transaction, tenant, part).await?.of_resource(resource);
     let mut found = Vec::new();
-    if let Some(whole) = records::whole_windows(period, settings.window) {
+    if let Some(whole) = records::whole_windows(part.period(), settings.window) {
         let statement = transaction.prepare_cached(sql!("why_windows")).await?;
         let (id, device) = (load::uuid_of(resource), resource.device().unwrap_or(""));
         let rows = transaction
             .query(&statement, &[&tenant.uuid(), &id, &device, &meter.as_str(), &whole.start(), &whole.end()])
             .await?;
         for row in &rows {
-            let quantity = unsigned("usage_record", "quantity", row.try_get("quantity")?)?;
-            found.push(record(derivation::window_of(row)?, quantity, days::coverage(row)?));
+            let window = derivation::window_of(row)?;
+            if times::hold(&times, window) {
+                let quantity = unsigned("usage_record", "quantity", row.try_get("quantity")?)?;
+                found.push(record(window, quantity, days::coverage(row)?));
+            }
         }
     }
     transaction.commit().await?;
+    // The readings next to an edge may be another tenant's: what is derived from them is not.
     let transaction = session.begin(Scope::Provider).await?;
-    for edge in records::edges(period, settings.window) {
+    for edge in times.iter().flat_map(|time| records::edges(*time, settings.window)) {
         let Some(held) = Held::load(&transaction, tenant, resource, edge, settings).await? else {
             continue;
         };
@@ -235,7 +280,7 @@ pub async fn windows_of(
 }
 
 /// The readings from which a resource's usage of a window follows. `None`: the tenant did not pay for such a resource
-/// within the window, or the window is longer than [`EXPLAINED_MAX`].
+/// within the window, the window does not lie in the part, or is longer than [`EXPLAINED_MAX`].
 ///
 /// # Errors
 /// The database fails.
@@ -245,16 +290,23 @@ pub async fn explain(
     scope: Scope,
     tenant: TenantId,
     resource: &Resource,
-    meter: MeterName,
+    part: &UsagePart,
     window: Window,
     settings: UsageSettings,
     now: Timestamp,
 ) -> Result<Option<Explanation>, UsageError> {
+    let meter = part.meter();
     let is_short = SignedDuration::from_micros(window.microseconds()) <= EXPLAINED_MAX;
     if !may_see(scope, tenant) || !is_short || load::kind_of(resource) != meter.meter().resource {
         return Ok(None);
     }
     let mut session = db.session().await?;
+    let transaction = session.begin(scope).await?;
+    let times = Times::of(&transaction, tenant, part).await?.of_resource(resource);
+    transaction.commit().await?;
+    if !times::hold(&times, window) {
+        return Ok(None);
+    }
     // Readings next to the window may be another tenant's: they are used, and not shown.
     let transaction = session.begin(Scope::Provider).await?;
     let Some(held) = Held::load(&transaction, tenant, resource, window, settings).await? else {
@@ -326,6 +378,25 @@ impl Held {
         let series = load::load(transaction, kind, id, window, settings.tolerance).await?;
         Ok(series.contains_key(resource).then_some(Self { series, ownership, windows }))
     }
+}
+
+/// What resources are called, as far as `scope` may see it.
+///
+/// # Errors
+/// The database fails.
+pub async fn names_of<'a>(
+    db: &Database,
+    scope: Scope,
+    resources: impl Iterator<Item = &'a Resource> + Clone,
+) -> Result<BTreeMap<Resource, String>, UsageError> {
+    if resources.clone().next().is_none() {
+        return Ok(BTreeMap::new());
+    }
+    let mut session = db.session().await?;
+    let transaction = session.begin(scope).await?;
+    let names = records::names(&transaction, resources.clone()).await?;
+    transaction.commit().await?;
+    Ok(resources.map(|resource| (resource.clone(), records::name_of(&names, resource))).collect())
 }
 
 /// Whether a scope may ask about a tenant at all.

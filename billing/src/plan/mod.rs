@@ -12,6 +12,7 @@ mod extras;
 mod fields;
 mod number;
 mod parse;
+pub(crate) mod part;
 mod price;
 mod print;
 mod problem;
@@ -30,6 +31,7 @@ use metering::MeterName;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
+pub use part::LineUsage;
 pub use problem::{PlanErrors, Problem};
 
 use crate::money::Currency;

@@ -1,7 +1,8 @@
 //! A bill as pages show it: an issued invoice, or the draft of the running month. It finds it in the tenant's own scope, so
 //! that another tenant's number is nothing, and computes nothing that is on it.
 
-use billing::{InvoiceDocument, InvoiceStatus, drafts, invoices, period};
+use billing::invoices::StoreError;
+use billing::{InvoiceDocument, InvoiceStatus, PricePlan, drafts, effective, invoices, period};
 use jiff::Timestamp;
 use metering::Window;
 use migrations::Scope;
@@ -97,6 +98,22 @@ pub(crate) async fn find(
     };
     let clock = Clock::of_zone(&document.time_zone);
     Ok(Some(Bill { tenant, document, path, state, replaced_by, as_of, clock }))
+}
+
+/// The plan that it was rated by. `None`: it cannot be read any more; what the document says is left.
+pub(crate) async fn plan(site: &Site, bill: &Bill) -> Result<Option<PricePlan>, PageError> {
+    let name = &bill.document.plan.name;
+    let found = match bill.is_draft() {
+        true => effective::of_tenant(&site.database, bill.scope(), bill.tenant.id, name).await,
+        false => effective::of_invoice(&site.database, bill.document.invoice_id).await,
+    };
+    match found {
+        Err(StoreError::Unreadable { what, name, why }) => {
+            tracing::warn!("the stored {what} {name} cannot be read: {why}");
+            Ok(None)
+        }
+        found => Ok(found?),
+    }
 }
 
 /// The tenant's month that contains `now`.

@@ -3,19 +3,22 @@
 //! `usage::why` does, in the tenant's own scope, so that another tenant's resource is nothing.
 
 mod addresses;
+pub(in crate::pages) mod corrections;
 
 use std::collections::BTreeMap;
 
 use actix_web::{HttpResponse, web};
 use askama::Template;
+use billing::plan::LineUsage;
 use billing::{InvoiceLine, LineKind};
 use jiff::civil::Date;
-use metering::{Coverage, MeterName, Resource, UsageRecord, Window};
+use metering::{Coverage, MeterName, Resource, UsagePart, UsageRecord, Window};
 use rust_decimal::Decimal;
 use serde::Deserialize;
-use usage::why::{self, Explanation, Part, Point, PointKind, ResourceUsage};
+use usage::why::{self, CorrectedUsage, Explanation, Part, Point, PointKind, ResourceUsage};
 
 use self::addresses::{resource_code, resource_of, window_code, window_of};
+use self::corrections::CorrectionsView;
 use super::bill::{self, Bill, Which};
 use super::figures::{self, Known, Quantity};
 use crate::auth::query_value;
@@ -51,6 +54,8 @@ struct Line {
     bill: Bill,
     number: usize,
     line: InvoiceLine,
+    /// Which usage it is a part of, or all; `None`: nothing was metered for it.
+    usage: Option<LineUsage>,
     /// Where its pages begin.
     path: String,
 }
@@ -76,11 +81,17 @@ struct LinePage {
     steps: Vec<Step>,
     rows: Vec<ResourceRow>,
     resources: usize,
+    /// Whether their windows were counted.
+    has_windows: bool,
+    /// To which usage the price applies, where it is not all: `storage_class: ssd`, `in the hours of night`.
+    which: Vec<String>,
+    are_hours_known: bool,
     elsewhere: Option<Quantity>,
     earlier: Option<String>,
     later: Option<String>,
     sum: Quantity,
     known: Known,
+    corrections: Option<CorrectionsView>,
     /// The lines that share the sum, when there are several.
     shares: Vec<ShareRow>,
     changed: Option<Changed>,
@@ -107,7 +118,7 @@ struct ResourceRow {
     kind: &'static str,
     device: Option<String>,
     path: String,
-    windows: String,
+    windows: Option<String>,
     quantity: Quantity,
     known: Known,
 }
@@ -222,21 +233,17 @@ async fn line(
     asked: web::Query<Asked>,
 ) -> Result<HttpResponse, PageError> {
     let line = Line::find(&site, &viewer, &path).await?;
-    let Some(meter) = line.line.meter else {
+    let Some(usage) = &line.usage else {
         let (head, sentence) = (line.head(), line.line.why.clone());
         return html(&ChargePage { layout: line.layout(&viewer), head, sentence });
     };
-    let found = why::resources_of(
-        &site.database,
-        line.bill.scope(),
-        line.bill.tenant.id,
-        meter,
-        line.line.service_period,
-        site.settings.usage,
-        now(),
-    )
-    .await?;
-    html(&line_page(line.layout(&viewer), &line, meter, &found, asked.from.unwrap_or(0)))
+    let (scope, tenant, settings) = (line.bill.scope(), line.bill.tenant.id, site.settings.usage);
+    let found = why::resources_of(&site.database, scope, tenant, &usage.part, settings, now()).await?;
+    let corrections =
+        why::corrections_of(&site.database, scope, tenant, &usage.part, settings, now()).await?;
+    let names = why::names_of(&site.database, scope, corrections.iter().map(|one| &one.correction.resource));
+    let found = Found { names: names.await?, resources: found, corrections };
+    html(&line_page(line.layout(&viewer), &line, usage, &found, asked.from.unwrap_or(0)))
 }
 
 /// Step 2: the windows of one resource, a day at a time.
@@ -253,8 +260,7 @@ async fn windows(
         line.bill.scope(),
         line.bill.tenant.id,
         &resource,
-        line.meter()?,
-        line.line.service_period,
+        line.part()?,
         site.settings.usage,
         now(),
     )
@@ -274,16 +280,12 @@ async fn readings(
     let line = Line::find(&site, &viewer, &path).await?;
     let resource = asked.resource.as_deref().and_then(resource_of).ok_or(PageError::NotFound)?;
     let window = asked.window.as_deref().and_then(window_of).ok_or(PageError::NotFound)?;
-    // A window of the line, not one beside it.
-    if line.line.service_period.intersection(window) != Some(window) {
-        return Err(PageError::NotFound);
-    }
     let explanation = why::explain(
         &site.database,
         line.bill.scope(),
         line.bill.tenant.id,
         &resource,
-        line.meter()?,
+        line.part()?,
         window,
         site.settings.usage,
         now(),
@@ -300,12 +302,16 @@ impl Line {
         let at = path.line.checked_sub(1).ok_or(PageError::NotFound)?;
         let line = bill.document.lines.get(at).cloned().ok_or(PageError::NotFound)?;
         let path = format!("{}/lines/{}", bill.path, at + 1);
-        Ok(Self { bill, number: at + 1, line, path })
+        let usage = match line.meter {
+            Some(_) => bill.document.usage_of(&line, bill::plan(site, &bill).await?.as_ref()),
+            None => None,
+        };
+        Ok(Self { bill, number: at + 1, line, usage, path })
     }
 
-    /// What was metered: resources, windows and readings are there for metered lines only.
-    fn meter(&self) -> Result<MeterName, PageError> {
-        self.line.meter.ok_or(PageError::NotFound)
+    /// Which usage: resources, windows and readings are there for metered lines only.
+    fn part(&self) -> Result<&UsagePart, PageError> {
+        self.usage.as_ref().map(|usage| &usage.part).ok_or(PageError::NotFound)
     }
 
     fn clock(&self) -> &Clock {
@@ -328,40 +334,38 @@ impl Line {
         }
     }
 
-    /// The lines that price the same usage: the included part, and the rest.
-    fn siblings(&self) -> impl Iterator<Item = (usize, &InvoiceLine)> {
-        let is_sibling = |line: &InvoiceLine| {
-            line.meter == self.line.meter && line.service_period == self.line.service_period
-        };
-        self.bill.document.lines.iter().enumerate().filter(move |(_, line)| is_sibling(line))
-    }
-
     fn windows_path(&self, resource: &Resource) -> String {
         format!("{}/windows?resource={}", self.path, query_value(&resource_code(resource)))
     }
 }
 
-fn line_page(
-    layout: Layout,
-    line: &Line,
-    meter: MeterName,
-    found: &[ResourceUsage],
-    from: usize,
-) -> LinePage {
-    let now: u128 = found.iter().map(|usage| u128::from(usage.quantity)).sum();
-    let coverage = found.iter().fold(Coverage::default(), |sum, usage| figures::add(sum, usage.coverage));
-    let billed: u128 = line.siblings().map(|(_, sibling)| sibling.base_quantity).sum();
-    let all = found.len();
+/// What was found of a line.
+struct Found {
+    resources: Vec<ResourceUsage>,
+    corrections: Vec<CorrectedUsage>,
+    /// Of corrected resources.
+    names: BTreeMap<Resource, String>,
+}
+
+fn line_page(layout: Layout, line: &Line, usage: &LineUsage, found: &Found, from: usize) -> LinePage {
+    let meter = usage.part.meter();
+    let Found { resources, corrections, names } = found;
+    let recorded: u128 = resources.iter().map(|usage| u128::from(usage.quantity)).sum();
+    let coverage = resources.iter().fold(Coverage::default(), |sum, usage| figures::add(sum, usage.coverage));
+    let all = resources.len();
     let from = from.min(all.saturating_sub(1)) / RESOURCES_SHOWN * RESOURCES_SHOWN;
-    let shown = found.get(from..all.min(from + RESOURCES_SHOWN)).unwrap_or_default();
-    let elsewhere = now - shown.iter().map(|usage| u128::from(usage.quantity)).sum::<u128>();
+    let shown = resources.get(from..all.min(from + RESOURCES_SHOWN)).unwrap_or_default();
+    let elsewhere = recorded - shown.iter().map(|usage| u128::from(usage.quantity)).sum::<u128>();
     let at = |from: usize| format!("{}?from={from}", line.path);
-    let shares: Vec<ShareRow> =
-        line.siblings().map(|(n, sibling)| share(line, meter, n + 1, sibling)).collect();
+    let siblings = || line.bill.document.sharing(&line.line, usage);
+    let shares: Vec<ShareRow> = siblings().map(|(n, sibling)| share(line, meter, n + 1, sibling)).collect();
     let mut rows: Vec<ResourceRow> = shown.iter().map(|usage| resource_row(line, meter, usage)).collect();
     let mut elsewhere = (shown.len() < all).then(|| figures::quantity(elsewhere, meter));
-    let mut sum = figures::quantity(now, meter);
+    let mut sum = figures::quantity(recorded, meter);
     figures::align(rows.iter_mut().map(|row| &mut row.quantity).chain(&mut elsewhere).chain([&mut sum]));
+    let name_of = |correction: &usage::corrections::Correction| {
+        names.get(&correction.resource).cloned().unwrap_or_default()
+    };
     LinePage {
         layout,
         head: line.head(),
@@ -369,19 +373,40 @@ fn line_page(
         steps: steps(&line.line, meter),
         rows,
         resources: all,
+        has_windows: resources.iter().any(|usage| usage.windows.is_some()),
+        which: which(&line.line),
+        are_hours_known: usage.are_hours_known,
         elsewhere,
         earlier: (0 < from).then(|| at(from.saturating_sub(RESOURCES_SHOWN))),
         later: (from + shown.len() < all).then(|| at(from + RESOURCES_SHOWN)),
         sum,
         known: figures::known(coverage),
+        corrections: corrections::view(corrections, recorded, meter, line.clock(), name_of),
         shares: if shares.len() < 2 { Vec::new() } else { shares },
-        changed: (now != billed).then(|| Changed {
-            then: figures::quantity(billed, meter),
-            now: figures::quantity(now, meter),
-            difference: figures::difference(now, billed),
-            as_of: line.clock().moment_with_zone(line.bill.as_of).shown,
-        }),
+        changed: changed(
+            line,
+            meter,
+            siblings().map(|(_, line)| line.base_quantity).sum(),
+            why::corrected(recorded, corrections),
+        ),
     }
+}
+
+/// What is known now, where it is not what was billed.
+fn changed(line: &Line, meter: MeterName, billed: u128, now: u128) -> Option<Changed> {
+    (now != billed).then(|| Changed {
+        then: figures::quantity(billed, meter),
+        now: figures::quantity(now, meter),
+        difference: figures::difference(now, billed),
+        as_of: line.clock().moment_with_zone(line.bill.as_of).shown,
+    })
+}
+
+/// To which usage the line's price applies.
+fn which(line: &InvoiceLine) -> Vec<String> {
+    let dimension = |(name, values): (&String, &String)| format!("{name}: {}", values.replace(", ", " or "));
+    let band = line.band.iter().map(|band| format!("the hours of {band}"));
+    line.dimensions.iter().map(dimension).chain(band).collect()
 }
 
 /// From what was read to what is charged.
@@ -438,7 +463,7 @@ fn resource_row(line: &Line, meter: MeterName, usage: &ResourceUsage) -> Resourc
         kind: meter.meter().resource.as_str(),
         device: usage.resource.device().map(str::to_owned),
         path: line.windows_path(&usage.resource),
-        windows: show::whole(usage.windows.into()),
+        windows: usage.windows.map(|windows| show::whole(windows.into())),
         quantity: figures::quantity(usage.quantity.into(), meter),
         known: figures::known(usage.coverage),
     }

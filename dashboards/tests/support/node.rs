@@ -185,7 +185,7 @@ fn read_guest(
     });
     readings.nics.push(NicReading {
         instance_id,
-        mac: format!("52:54:00:00:00:{number:02x}"),
+        mac: mac(number),
         observed_at: at,
         epoch: epoch("nic", number, born_at),
         registers: NicRegisters {
@@ -215,7 +215,11 @@ fn node_id() -> NodeId {
     NodeId::from_uuid(Uuid::from_u128(0x6e0d_e000_0000_4000_8000_ffff_ffff_ffff))
 }
 
-fn volume_id(number: usize) -> VolumeId {
+pub fn mac(number: usize) -> String {
+    format!("52:54:00:00:00:{number:02x}")
+}
+
+pub fn volume_id(number: usize) -> VolumeId {
     VolumeId::of(node_id(), "default", &format!("disk-{number}"))
 }
 

@@ -1,6 +1,8 @@
 //! What corrections do to usage. Pure. What is excluded counts nothing; what is added is spread evenly over its window
 //! and floored like a register between two readings, so that pieces add up wherever they are cut.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use metering::{MeterName, Resource, Window};
 use uuid::Uuid;
@@ -30,6 +32,12 @@ impl Effects {
     /// The instances and volumes of which recorded usage is excluded.
     pub(crate) fn excluding(&self) -> impl Iterator<Item = Uuid> {
         self.0.iter().filter(|one| one.added.is_none()).map(|one| load::uuid_of(&one.resource))
+    }
+
+    /// The resources of which recorded usage of a meter is excluded, each once.
+    pub(crate) fn excluded_resources(&self, meter: MeterName) -> BTreeSet<&Resource> {
+        let of_meter = self.0.iter().filter(|one| one.added.is_none() && one.meter == meter);
+        of_meter.map(|one| &one.resource).collect()
     }
 
     /// What adds usage.

@@ -4,15 +4,13 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use metering::{MeterName, TenantId, Window};
+use metering::{TenantId, UsagePart, Window};
 use migrations::{Database, Scope};
 use uuid::Uuid;
 
-use crate::close::spans::Spans;
-use crate::close::{Found, for_each_record};
+use super::times::Times;
 use crate::corrections::{self, Correction};
 use crate::error::UsageError;
-use crate::records;
 use crate::settings::UsageSettings;
 
 /// A correction and what it does to a line.
@@ -26,8 +24,8 @@ pub struct CorrectedUsage {
     pub added: u64,
 }
 
-/// The corrections of a tenant's usage of a meter that touch a period, remarks and withdrawn ones too (which do nothing):
-/// the latest first.
+/// The corrections of a tenant's usage that touch a part, remarks and withdrawn ones too (which do nothing): the latest
+/// first.
 ///
 /// # Errors
 /// The database fails.
@@ -35,8 +33,7 @@ pub async fn corrections_of(
     db: &Database,
     scope: Scope,
     tenant: TenantId,
-    meter: MeterName,
-    period: Window,
+    part: &UsagePart,
     settings: UsageSettings,
     now: Timestamp,
 ) -> Result<Vec<CorrectedUsage>, UsageError> {
@@ -45,48 +42,48 @@ pub async fn corrections_of(
     }
     let mut session = db.session().await?;
     let transaction = session.begin(scope).await?;
-    let made = corrections::of_meter(&transaction, tenant, meter, period).await?;
+    let mut made = corrections::of_meter(&transaction, tenant, part.meter(), part.period()).await?;
     if made.is_empty() {
         return Ok(Vec::new());
     }
-    let effects = corrections::effects(&transaction, tenant, period).await?;
-    let mut excluded: BTreeMap<Uuid, u64> = BTreeMap::new();
-    let mut exclude = |found: &Found| {
-        if let Some(effect) = effects.excluded_by(&found.resource, found.meter, found.at)
-            && found.meter == meter
-        {
-            let sum = excluded.entry(effect.correction_id).or_default();
-            *sum = sum.saturating_add(found.quantity);
-        }
-    };
-    let resources: Vec<Uuid> = effects.excluding().collect();
-    let spans = Spans::of(&[period], settings.window, None);
-    if !resources.is_empty() {
-        for_each_record(&transaction, tenant, &spans.windows, &resources, |found| exclude(&found)).await?;
+    let times = Times::of(&transaction, tenant, part).await?;
+    made.retain(|one| touches(&times.of_resource(&one.resource), one.window));
+    let effects = corrections::effects(&transaction, tenant, part.period()).await?;
+    let mut added: BTreeMap<Uuid, u64> = BTreeMap::new();
+    for effect in effects.adding().filter(|effect| effect.meter == part.meter()) {
+        let within = times.of_resource(&effect.resource).into_iter().map(|time| effect.added_in(time));
+        added.insert(effect.correction_id, within.fold(0, u64::saturating_add));
     }
     transaction.commit().await?;
-    if !resources.is_empty() && !spans.edges.is_empty() {
-        // The readings next to an edge may be another tenant's: what is derived from them is not.
-        let transaction = session.begin(Scope::Provider).await?;
-        for span in &spans.edges {
-            let Ok(edge) = Window::new(span.from, span.to) else { continue };
-            for piece in records::derived(&transaction, tenant, &[edge], settings, now).await? {
-                let crate::derivation::Piece { resource, meter, quantity, coverage, .. } = piece;
-                let at = piece.window.start();
-                exclude(&Found { piece: 0, resource, meter, at, quantity, coverage });
+    let mut excluded: BTreeMap<Uuid, u64> = BTreeMap::new();
+    for resource in effects.excluded_resources(part.meter()) {
+        for record in super::windows_of(db, scope, tenant, resource, part, settings, now).await? {
+            if let Some(effect) = effects.excluded_by(resource, part.meter(), record.window.start()) {
+                let sum = excluded.entry(effect.correction_id).or_default();
+                *sum = sum.saturating_add(record.quantity);
             }
         }
-        transaction.commit().await?;
     }
-    let added = |id: Uuid| {
-        effects.adding().find(|effect| effect.correction_id == id).map_or(0, |effect| effect.added_in(period))
-    };
+    let of = |sums: &BTreeMap<Uuid, u64>, id| sums.get(&id).copied().unwrap_or(0);
     Ok(made
         .into_iter()
         .map(|correction| CorrectedUsage {
-            excluded: excluded.get(&correction.id).copied().unwrap_or(0),
-            added: added(correction.id),
+            excluded: of(&excluded, correction.id),
+            added: of(&added, correction.id),
             correction,
         })
         .collect())
+}
+
+/// What was recorded, with what corrections do to it.
+#[must_use]
+pub fn corrected(recorded: u128, corrections: &[CorrectedUsage]) -> u128 {
+    let sum =
+        |of: fn(&CorrectedUsage) -> u64| corrections.iter().map(|one| u128::from(of(one))).sum::<u128>();
+    // Only what is recorded is ever excluded.
+    recorded.saturating_sub(sum(|one| one.excluded)) + sum(|one| one.added)
+}
+
+fn touches(times: &[Window], window: Window) -> bool {
+    times.iter().any(|time| time.intersection(window).is_some())
 }

@@ -154,9 +154,10 @@ async fn why_a_line_is_less_or_more_than_what_was_read_is_an_entry_of_its_own() 
         let made = corrections::correct(&db, asked, settings(), at(90_000 + n)).await.unwrap();
         assert_eq!(corrections::correct(&db, asked, settings(), now).await.unwrap(), made, "once");
     }
-    let recorded = usage::why::resources_of(&db, scope, a.id, meter, period, settings(), now).await.unwrap();
+    let part = metering::UsagePart::whole(meter, period);
+    let recorded = usage::why::resources_of(&db, scope, a.id, &part, settings(), now).await.unwrap();
     assert_eq!((recorded.len(), recorded[0].quantity), (1, 9));
-    let entries = usage::why::corrections_of(&db, scope, a.id, meter, period, settings(), now).await.unwrap();
+    let entries = usage::why::corrections_of(&db, scope, a.id, &part, settings(), now).await.unwrap();
     let mut found: Vec<_> =
         entries.iter().map(|one| (one.correction.action.as_str(), one.excluded, one.added)).collect();
     found.sort_unstable();
@@ -164,8 +165,5 @@ async fn why_a_line_is_less_or_more_than_what_was_read_is_an_entry_of_its_own() 
     assert_eq!(total(&of(&db, a.id, &[period]).await, "cpu_ns"), 9 - 4 + 300);
     let b = tenant(&db, "b").await;
     let other = Scope::Tenant(b.id.uuid());
-    assert_eq!(
-        usage::why::corrections_of(&db, other, a.id, meter, period, settings(), now).await.unwrap(),
-        []
-    );
+    assert_eq!(usage::why::corrections_of(&db, other, a.id, &part, settings(), now).await.unwrap(), []);
 }

@@ -1,8 +1,11 @@
 //! Why a figure is what it is: each step adds up to the one before, and shows nothing of anybody else.
 
-use metering::{InstanceId, MeterName, Resource, TenantId, Window};
+use metering::part::Values;
+use metering::{InstanceId, MeterName, Resource, TenantId, UsagePart, Window, WindowLength};
 use migrations::{Database, Scope};
 use proptest::test_runner::{Config, TestRunner};
+use usage::corrections::{self, Action};
+use usage::dimensions::{self, NewDimension};
 use usage::why::{self, PointKind};
 use usage::{records, registry};
 
@@ -14,23 +17,34 @@ fn meter(name: &str) -> MeterName {
     MeterName::parse(name).unwrap()
 }
 
+/// All usage of a meter around the story.
+fn all(name: &str) -> UsagePart {
+    UsagePart::whole(meter(name), window(-86_400, 200_000))
+}
+
 /// Descends from the sum of a tenant's period to readings; every step must add up. Gives the sum.
 async fn descend(db: &Database, scope: Scope, tenant: TenantId, name: &str, period: Window) -> u64 {
-    let (meter, now) = (meter(name), at(NOW));
-    let line = total(&records::usage_of(db, tenant, &[period], settings(), now).await.unwrap(), name);
-    let resources = why::resources_of(db, scope, tenant, meter, period, settings(), now).await.unwrap();
-    assert_eq!(resources.iter().map(|usage| usage.quantity).sum::<u64>(), line);
+    let line = records::usage_of(db, tenant, &[period], settings(), at(NOW)).await.unwrap();
+    let line = total(&line, name);
+    let part = UsagePart::whole(meter(name), period);
+    assert_eq!(descend_part(db, scope, tenant, &part).await, line);
+    line
+}
+
+/// The same of a part of the usage. Gives what was recorded.
+async fn descend_part(db: &Database, scope: Scope, tenant: TenantId, part: &UsagePart) -> u64 {
+    let now = at(NOW);
+    let resources = why::resources_of(db, scope, tenant, part, settings(), now).await.unwrap();
     for usage in &resources {
-        let windows = why::windows_of(db, scope, tenant, &usage.resource, meter, period, settings(), now);
+        let windows = why::windows_of(db, scope, tenant, &usage.resource, part, settings(), now);
         let windows = windows.await.unwrap();
-        assert_eq!(windows.len() as u64, usage.windows);
+        assert!(usage.windows.is_none_or(|count| count == windows.len() as u64));
         assert_eq!(windows.iter().map(|record| record.quantity).sum::<u64>(), usage.quantity);
         for record in windows {
-            let told =
-                why::explain(db, scope, tenant, &usage.resource, meter, record.window, settings(), now)
-                    .await
-                    .unwrap()
-                    .unwrap();
+            let told = why::explain(db, scope, tenant, &usage.resource, part, record.window, settings(), now)
+                .await
+                .unwrap()
+                .unwrap();
             assert_eq!((told.quantity, told.coverage), (record.quantity, record.coverage), "{told:#?}");
             assert_eq!(told.parts.iter().map(|part| part.quantity).sum::<u64>(), record.quantity);
             for part in &told.parts {
@@ -38,7 +52,7 @@ async fn descend(db: &Database, scope: Scope, tenant: TenantId, name: &str, peri
             }
         }
     }
-    line
+    resources.iter().map(|usage| usage.quantity).sum()
 }
 
 async fn story(db: &Database) -> (InstanceId, registry::Tenant, registry::Tenant) {
@@ -74,9 +88,9 @@ async fn from_a_line_to_its_readings_every_step_adds_up() {
         1_500 - 1_020 + 905
     );
 
-    let hour = window(0, 3_600);
+    let (hour, cpu) = (window(0, 3_600), all("cpu_ns"));
     let resource = Resource::Instance(id);
-    let told = why::explain(&db, scope, a.id, &resource, meter("cpu_ns"), hour, settings(), at(NOW));
+    let told = why::explain(&db, scope, a.id, &resource, &cpu, hour, settings(), at(NOW));
     let told = told.await.unwrap().unwrap();
     let [part] = &told.parts[..] else { panic!("{told:#?}") };
     assert_eq!((part.at_start.kind, part.at_start.at, part.at_start.value), (PointKind::Born, at(5), 0));
@@ -89,7 +103,7 @@ async fn from_a_line_to_its_readings_every_step_adds_up() {
     assert_eq!(part.at_end.after, Some((at(3_610), 1_041)));
 
     let next = window(3_600, 7_200);
-    let told = why::explain(&db, scope, a.id, &resource, meter("cpu_ns"), next, settings(), at(NOW));
+    let told = why::explain(&db, scope, a.id, &resource, &cpu, next, settings(), at(NOW));
     let parts = told.await.unwrap().unwrap().parts;
     assert_eq!(parts.len(), 2, "a restart within the hour: two lives");
     assert_eq!((parts[0].at_end.kind, parts[0].at_end.value), (PointKind::Ended, 1_500));
@@ -103,7 +117,7 @@ async fn another_tenants_resource_is_answered_like_one_that_does_not_exist() {
     registry::assign(&db, id, b.id, Some(at(3_600)), settings()).await.unwrap();
     derive(&db, NOW).await;
     let (of_a, of_b) = (Scope::Tenant(a.id.uuid()), Scope::Tenant(b.id.uuid()));
-    let (period, now, cpu) = (window(-86_400, 86_400), at(NOW), meter("cpu_ns"));
+    let (period, now, cpu) = (window(-86_400, 86_400), at(NOW), &all("cpu_ns"));
     descend(&db, of_a, a.id, "cpu_ns", period).await;
     descend(&db, of_b, b.id, "cpu_ns", period).await;
     let resource = Resource::Instance(id);
@@ -117,13 +131,15 @@ async fn another_tenants_resource_is_answered_like_one_that_does_not_exist() {
     ] {
         let told = why::explain(&db, scope, tenant, &resource, cpu, hour, settings(), now).await.unwrap();
         assert_eq!(told.is_some(), found, "{scope:?} {tenant} {hour}");
-        let windows = why::windows_of(&db, scope, tenant, &resource, cpu, hour, settings(), now).await;
+        let part = UsagePart::whole(cpu.meter(), hour);
+        let windows = why::windows_of(&db, scope, tenant, &resource, &part, settings(), now).await;
         assert_eq!(!windows.unwrap().is_empty(), found);
         // Cut within the window: derived from readings on the spot.
         let cut = Window::new(hour.start(), at(hour.end().as_second() - at(0).as_second() - 60)).unwrap();
-        let windows = why::windows_of(&db, scope, tenant, &resource, cpu, cut, settings(), now).await;
+        let part = UsagePart::whole(cpu.meter(), cut);
+        let windows = why::windows_of(&db, scope, tenant, &resource, &part, settings(), now).await;
         assert_eq!(!windows.unwrap().is_empty(), found);
-        let resources = why::resources_of(&db, scope, tenant, cpu, cut, settings(), now).await.unwrap();
+        let resources = why::resources_of(&db, scope, tenant, &part, settings(), now).await.unwrap();
         assert_eq!(!resources.is_empty(), found);
     }
     // The reading before the handing over is the other one's: its figure is used, and not shown.
@@ -137,11 +153,82 @@ async fn another_tenants_resource_is_answered_like_one_that_does_not_exist() {
     let nothing = Resource::Instance(instance_id());
     let told = why::explain(&db, of_a, a.id, &nothing, cpu, window(0, 3_600), settings(), now).await;
     assert_eq!(told.unwrap(), None);
-    let told =
-        why::explain(&db, of_a, a.id, &resource, meter("net_rx_bytes"), window(0, 3_600), settings(), now);
+    let received = all("net_rx_bytes");
+    let told = why::explain(&db, of_a, a.id, &resource, &received, window(0, 3_600), settings(), now);
     assert_eq!(told.await.unwrap(), None);
     let told = why::explain(&db, of_a, a.id, &resource, cpu, window(0, 90_000), settings(), now).await;
     assert_eq!(told.unwrap(), None, "a page of a day is the most");
+}
+
+fn values(text: &str) -> Values {
+    let one = |word: &str| word.split_once('=').map(|(n, v)| (n.to_owned(), [v.to_owned()].into())).unwrap();
+    text.split_whitespace().map(one).collect()
+}
+
+#[tokio::test]
+async fn a_part_by_hours_and_dimensions_is_explained_by_its_own_usage_and_no_other() {
+    let db = migrations::testing::database().await;
+    let (id, a, b) = story(&db).await;
+    let resource = Resource::Instance(id);
+    let new = NewDimension { resource: &resource, name: "class", value: Some("fast"), author: "operator" };
+    // From the third hour on.
+    dimensions::set(&db, &new, WindowLength::HOUR, at(3_700)).await.unwrap();
+    let (scope, now, cpu) = (Scope::Tenant(a.id.uuid()), at(NOW), meter("cpu_ns"));
+    let period = window(0, 10_800);
+    // The hours of a price: two, which begin and end within usage windows.
+    let hours = [window(1_800, 4_500), window(6_300, 9_900)];
+    let others = [window(0, 1_800), window(4_500, 6_300), window(9_900, 10_800)];
+    let fast = || values("class=fast");
+    let part = |pieces: &[Window], only, except| UsagePart::new(cpu, period, pieces, only, except);
+    let parts = [
+        part(&hours, fast(), vec![]),
+        part(&hours, Values::new(), vec![fast()]),
+        part(&others, fast(), vec![]),
+        part(&others, Values::new(), vec![fast()]),
+    ];
+    let corrections = [
+        (window(3_600, 10_800), Action::Exclude),
+        (window(3_600, 10_800), Action::Add(7_777)),
+        (window(3_600, 7_200), Action::Annotate),
+    ];
+    for (n, (window, action)) in (0_u128..).zip(corrections) {
+        let new = corrections::NewCorrection {
+            id: uuid::Uuid::from_u128(n + 1),
+            resource: &resource,
+            meter: cpu,
+            window,
+            action,
+            reason: "a test",
+            author: "operator",
+        };
+        corrections::correct(&db, &new, settings(), at(90_000)).await.unwrap();
+    }
+    let (mut recorded, mut counted) = (0, 0);
+    for part in &parts {
+        let sum = u128::from(descend_part(&db, scope, a.id, part).await);
+        let corrections = why::corrections_of(&db, scope, a.id, part, settings(), now).await.unwrap();
+        // As it is billed: piece by piece, by what rating takes.
+        let billed = records::usage_of(&db, a.id, part.pieces(), settings(), now).await.unwrap();
+        let billed = billed.iter().filter(|one| one.meter == cpu && part.takes(&one.dimensions));
+        let billed: u128 = billed.map(|one| u128::from(one.quantity)).sum();
+        assert_eq!(why::corrected(sum, &corrections), billed, "{part:?}");
+        let remarks = corrections.iter().filter(|one| one.correction.action == Action::Annotate).count();
+        assert_eq!(
+            remarks,
+            usize::from(part.only().is_empty()),
+            "a remark about another part is not this one's"
+        );
+        recorded += sum;
+        counted += billed;
+        let other = Scope::Tenant(b.id.uuid());
+        assert_eq!(why::corrections_of(&db, other, a.id, part, settings(), now).await.unwrap(), []);
+        assert_eq!(why::resources_of(&db, other, a.id, part, settings(), now).await.unwrap(), []);
+    }
+    let all = records::usage_of(&db, a.id, &[period], settings(), now).await.unwrap();
+    assert_eq!((recorded, counted), (2_500, u128::from(total(&all, "cpu_ns"))));
+    let outside = window(3_600, 7_200);
+    let told = why::explain(&db, scope, a.id, &resource, &parts[0], outside, settings(), now).await;
+    assert_eq!(told.unwrap(), None, "a window beside the part");
 }
 
 #[test]

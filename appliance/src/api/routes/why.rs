@@ -3,9 +3,9 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::Method;
-use billing::InvoiceLine;
+use billing::effective;
 use jiff::Timestamp;
-use metering::{InstanceId, MeterName, Resource, ResourceKind, TenantId, VolumeId, Window};
+use metering::{InstanceId, MeterName, Resource, ResourceKind, TenantId, UsagePart, VolumeId, Window};
 use usage::why;
 use utoipa::openapi::Required;
 use uuid::Uuid;
@@ -16,7 +16,7 @@ use crate::api::identity::Access;
 use crate::api::operation::{Operation, Tag, id, instant, text};
 use crate::api::problem::Problem;
 use crate::api::wire::usage::{
-    LineResource, LineResources, LineWindows, ResourceBody, WindowReadings, WindowUsage, unit,
+    LineCorrection, LineResource, LineResources, LineWindows, ResourceBody, WindowReadings, WindowUsage, unit,
 };
 
 /// The longest name of a device: a disk's target or a MAC.
@@ -26,7 +26,8 @@ const DEVICE_MAX: usize = 64;
 struct Line {
     tenant: TenantId,
     meter: MeterName,
-    line: InvoiceLine,
+    /// The usage that it is a part of, or all.
+    part: UsagePart,
 }
 
 pub fn operations() -> Vec<Operation> {
@@ -72,14 +73,16 @@ pub fn operations() -> Vec<Operation> {
 }
 
 async fn resources(call: Call) -> Result<HttpResponse, Problem> {
-    let Line { tenant, meter, line } = find(&call).await?;
+    let Line { tenant, meter, part } = find(&call).await?;
     let (db, settings, now) = (call.db(), call.parts.usage, Timestamp::now());
-    let period = line.service_period;
-    let found = why::resources_of(db, call.scope()?, tenant, meter, period, settings, now).await?;
+    let found = why::resources_of(db, call.scope()?, tenant, &part, settings, now).await?;
+    let corrections = why::corrections_of(db, call.scope()?, tenant, &part, settings, now).await?;
     let quantity: u128 = found.iter().map(|usage| u128::from(usage.quantity)).sum();
     Ok(call.ok(&LineResources {
         meter: meter.as_str().to_owned(),
-        period: period.into(),
+        corrected_quantity: why::corrected(quantity, &corrections).to_string(),
+        corrections: corrections.iter().map(LineCorrection::from).collect(),
+        period: part.period().into(),
         quantity: quantity.to_string(),
         unit: unit(meter),
         items: found.iter().map(|usage| LineResource::new(usage, meter)).collect(),
@@ -96,7 +99,7 @@ async fn windows(call: Call) -> Result<HttpResponse, Problem> {
     Ok(call.ok(&LineWindows {
         meter: line.meter.as_str().to_owned(),
         resource: ResourceBody::new(&resource, &name),
-        period: line.line.service_period.into(),
+        period: line.part.period().into(),
         quantity: quantity.to_string(),
         unit: unit(line.meter),
         items: found.iter().map(WindowUsage::from).collect(),
@@ -113,8 +116,8 @@ async fn readings(call: Call) -> Result<HttpResponse, Problem> {
     let window = records(&call, &line, &resource).await?.into_iter().map(|record| record.window);
     let window: Window = window.into_iter().find(|window| window.start() == start).ok_or_else(nothing)?;
     let (db, settings, now) = (call.db(), call.parts.usage, Timestamp::now());
-    let (scope, meter) = (call.scope()?, line.meter);
-    let explained = why::explain(db, scope, line.tenant, &resource, meter, window, settings, now).await?;
+    let (scope, part) = (call.scope()?, &line.part);
+    let explained = why::explain(db, scope, line.tenant, &resource, part, window, settings, now).await?;
     Ok(call.ok(&WindowReadings::from(explained.ok_or_else(nothing)?)))
 }
 
@@ -124,8 +127,7 @@ async fn records(
     resource: &Resource,
 ) -> Result<Vec<metering::UsageRecord>, Problem> {
     let (db, settings, now) = (call.db(), call.parts.usage, Timestamp::now());
-    let (scope, meter, period) = (call.scope()?, line.meter, line.line.service_period);
-    Ok(why::windows_of(db, scope, line.tenant, resource, meter, period, settings, now).await?)
+    Ok(why::windows_of(db, call.scope()?, line.tenant, resource, &line.part, settings, now).await?)
 }
 
 /// The line that the path names.
@@ -136,7 +138,10 @@ async fn find(call: &Call) -> Result<Line, Problem> {
     let line = line.ok_or_else(|| Problem::not_found("line"))?;
     // Fees and discounts are not metered: nothing lies below them.
     let meter = line.meter.ok_or_else(|| Problem::not_found("usage in this line, which is not metered,"))?;
-    Ok(Line { tenant: invoice.tenant_id, meter, line })
+    let plan = effective::of_invoice(call.db(), invoice.invoice_id).await?;
+    let usage = invoice.document.usage_of(&line, plan.as_ref());
+    let part = usage.map_or_else(|| UsagePart::whole(meter, line.service_period), |usage| usage.part);
+    Ok(Line { tenant: invoice.tenant_id, meter, part })
 }
 
 /// Which resource the query names.

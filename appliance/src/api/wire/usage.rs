@@ -9,6 +9,7 @@ use usage::why;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::corrections::CorrectionBody;
 use super::{Coverage, Period};
 
 /// What a meter is measured on.
@@ -102,8 +103,22 @@ pub struct LineResource {
     pub unit: String,
     /// How well it is known.
     pub coverage: Coverage,
-    /// Of how many windows that is the sum.
-    pub windows: u64,
+    /// Of how many windows that is the sum; not there where the line's price is for certain hours or dimensions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub windows: Option<u64>,
+}
+
+/// A correction, and what it does to a line's usage.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct LineCorrection {
+    /// The correction.
+    pub correction: CorrectionBody,
+    /// What is recorded and does not count, in the meter's base unit.
+    #[schema(pattern = "^[0-9]+$")]
+    pub excluded: String,
+    /// What counts and is not recorded.
+    #[schema(pattern = "^[0-9]+$")]
+    pub added: String,
 }
 
 /// Of a line: the resources that it is the sum of.
@@ -113,13 +128,19 @@ pub struct LineResources {
     pub meter: String,
     /// The line's period.
     pub period: Period,
-    /// The sum over the resources: all of the meter's usage in the line's period, which the tiers share.
+    /// The sum over the resources: all of the meter's usage in the line's period, as it was recorded, in the hours and with
+    /// the dimensions for which the line's price is. The tiers share it.
     #[schema(pattern = "^[0-9]+$")]
     pub quantity: String,
+    /// The same with the corrections: what is billed.
+    #[schema(pattern = "^[0-9]+$")]
+    pub corrected_quantity: String,
     /// The base unit.
     pub unit: String,
     /// The largest first.
     pub items: Vec<LineResource>,
+    /// Corrections of this usage, the latest first.
+    pub corrections: Vec<LineCorrection>,
 }
 
 /// What was used in one window.
@@ -314,6 +335,16 @@ impl LineResource {
             unit: unit(meter),
             coverage: usage.coverage.into(),
             windows: usage.windows,
+        }
+    }
+}
+
+impl From<&why::CorrectedUsage> for LineCorrection {
+    fn from(corrected: &why::CorrectedUsage) -> Self {
+        Self {
+            correction: (&corrected.correction).into(),
+            excluded: corrected.excluded.to_string(),
+            added: corrected.added.to_string(),
         }
     }
 }
