@@ -13,9 +13,11 @@ use metering::InstanceId;
 use crate::error::ComputeError;
 use crate::instance::{Disk, Instance, InstanceRef, Nic};
 use crate::libvirt::Handle;
+use crate::rates::Refusals;
 use crate::readings::{READING_LIMIT, Readings, Taker};
 use crate::size::ByteSize;
 use crate::spec::InstanceSpec;
+use crate::throttle::{Bounds, Throttle};
 
 /// Where and how instances are made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +59,7 @@ pub(crate) struct Inner {
     pub(crate) settings: Arc<Settings>,
     readings: Arc<dyn Readings>,
     turns: Turns,
+    pub(crate) refusals: Refusals,
 }
 
 impl Default for Settings {
@@ -79,7 +82,15 @@ impl Compute {
         check(&settings)?;
         let settings = Arc::new(settings);
         let libvirt = Handle::start(Arc::clone(&settings))?;
-        Ok(Self { inner: Arc::new(Inner { libvirt, settings, readings, turns: Turns::default() }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                libvirt,
+                settings,
+                readings,
+                turns: Turns::default(),
+                refusals: Refusals::default(),
+            }),
+        })
     }
 
     /// Makes an instance: its definition, its volume and, if the specification says so, its process. If a step fails,
@@ -122,6 +133,44 @@ impl Compute {
     pub async fn pause(&self, who: &InstanceRef) -> Result<Instance, ComputeError> {
         let who = who.clone();
         self.to_its_end(move |inner| async move { inner.pause(&who).await }).await
+    }
+
+    /// What is to be set so that a running instance is throttled, with what is set back one day; `known`: the same from before,
+    /// if it was throttled already. Changes nothing: keep what this returns before [`Compute::throttle`] does it. `None`: it
+    /// does not run.
+    ///
+    /// # Errors
+    /// There is no such instance, or libvirt failed.
+    pub async fn plan_throttle(
+        &self,
+        who: &InstanceRef,
+        bounds: Bounds,
+        known: &Throttle,
+    ) -> Result<Option<Throttle>, ComputeError> {
+        let id = self.find(who).await?.instance_id;
+        let found = self.inner.libvirt.call(move |session| session.rates(id)).await?;
+        Ok(found.map(|found| known.renewed(&found, &bounds)))
+    }
+
+    /// Throttles a running instance as it was planned. Returns what could not be set, in a sentence each: a host without `tc`,
+    /// without the kernel's traffic shaping or without the cgroup controller of processors bounds what it can.
+    ///
+    /// # Errors
+    /// There is no such instance, QEMU does not answer, or libvirt failed.
+    pub async fn throttle(&self, who: &InstanceRef, plan: &Throttle) -> Result<Vec<String>, ComputeError> {
+        let (who, wanted) = (who.clone(), plan.set.clone());
+        self.to_its_end(move |inner| async move { inner.set_rates(&who, |_| wanted).await }).await
+    }
+
+    /// Sets back what [`Compute::throttle`] has changed and nobody else has changed since. One that does not run needs nothing: it
+    /// starts as it is defined.
+    ///
+    /// # Errors
+    /// As [`Compute::throttle`].
+    pub async fn release(&self, who: &InstanceRef, plan: &Throttle) -> Result<Vec<String>, ComputeError> {
+        let (who, plan) = (who.clone(), plan.clone());
+        self.to_its_end(move |inner| async move { inner.set_rates(&who, |found| plan.undone(found)).await })
+            .await
     }
 
     /// Deletes an instance that is off, with the volumes that were made for it. Other disks are kept, with a warning.

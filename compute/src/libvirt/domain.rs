@@ -344,7 +344,7 @@ impl Session {
         Ok(())
     }
 
-    fn domain(&self, who: &InstanceRef) -> Result<Domain, ComputeError> {
+    pub(super) fn domain(&self, who: &InstanceRef) -> Result<Domain, ComputeError> {
         let connection = self.connection()?;
         let found = match who {
             InstanceRef::Id(id) => Domain::lookup_by_uuid(connection, id.uuid()),

@@ -6,6 +6,7 @@
 mod definition;
 mod domain;
 mod probe;
+mod rates;
 mod storage;
 mod tree;
 
@@ -18,6 +19,7 @@ use virt::connect::Connect;
 
 pub(crate) use domain::{Attachment, StopState};
 pub use probe::{PROBE_INSTANCE_ID, PROBE_NAME};
+pub(crate) use rates::NotSet;
 
 use crate::compute::Settings;
 use crate::error::ComputeError;
@@ -47,6 +49,8 @@ pub(crate) struct Session {
     settings: Arc<Settings>,
     connection: Option<Connect>,
     accelerator: Option<Accelerator>,
+    /// Guests whose rates are being set.
+    pending: rates::Pending,
 }
 
 type Job = Box<dyn FnOnce(&mut Session) + Send>;
@@ -66,7 +70,12 @@ impl Handle {
             .spawn(move || {
                 // Errors reach the caller; libvirt would print each to standard error as well.
                 virt::error::clear_error_callback();
-                let mut session = Session { settings, connection: None, accelerator: None };
+                let mut session = Session {
+                    settings,
+                    connection: None,
+                    accelerator: None,
+                    pending: rates::Pending::default(),
+                };
                 while let Ok(job) = queue.recv() {
                     job(&mut session);
                 }
