@@ -193,7 +193,7 @@ fn devices(meters: &[&Meter]) -> Vec<&'static str> {
     meters.iter().map(device).collect()
 }
 
-/// Takes keys and indexes off a table, which makes filling it three times as fast; gives what puts them back.
+/// Takes keys, indexes and checks off a table, which makes filling it three times as fast; gives what puts them back.
 async fn bare(db: &Database, table: &str) -> Result<Vec<String>, UsageError> {
     let mut session = db.session().await?;
     let transaction = session.begin(Scope::Provider).await?;
