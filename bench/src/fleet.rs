@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use collector::bench::{Asked, Rig, bare_bulk_call, bare_sample};
+use collector::bench::{Asked, Rig, bare_bulk_call, bare_sample, give_back_memory};
 use testbed::daemons;
 use testbed::guest::{DiskSpec, Guest, GuestSpec};
 use testbed::network::Network;
@@ -33,12 +33,17 @@ const BULK_S: f64 = 10.0;
 const EXPORTER: &str = "127.0.0.1:19177";
 /// A process that was asked is at rest after this.
 const REST: Duration = Duration::from_millis(700);
+/// The part of the time that it is watched for in which a collector has done each thing once: 10 minutes of an hour, the
+/// interval at which everything is asked for.
+const WARMING: u32 = 6;
 
 /// Measures with each number of `paused` guests (their own work must not disturb the figures), `watch` being how long a whole collector is watched at work on the largest of them.
 ///
 /// # Errors
 /// libvirt, QEMU or the exporter cannot be run.
 pub fn measure(paused: &[usize], watch: Duration, report: &mut Report) -> Result<()> {
+    // As the process of a node does.
+    collector::keep_one_heap();
     let _daemons = daemons::ensure()?.stop_on_drop();
     let prefix = testbed::unique_name("weir-bench");
     let network = Network::create(&prefix)?;
@@ -190,6 +195,8 @@ fn whole(fleet: &Fleet, watch: Duration, report: &mut Report) -> Result<()> {
     let count = fleet.guests.len() as f64;
     eprintln!("  a collector at work for {watch:?}");
     let dir = tempfile::tempdir()?;
+    // The collector does the same after a look; what the rig left would be taken off its memory.
+    give_back_memory();
     let without_kib = resident_kib()?;
     let collector = collector::start(collector::Settings {
         libvirt_uri: URI.to_owned(),
@@ -206,8 +213,11 @@ fn whole(fleet: &Fleet, watch: Duration, report: &mut Report) -> Result<()> {
     }
     std::thread::sleep(Duration::from_secs(2));
     let begin_kib = resident_kib()?;
+    let mut warm_kib = begin_kib;
     let spent = fleet.spend(None, || {
-        std::thread::sleep(watch);
+        std::thread::sleep(watch / WARMING);
+        warm_kib = resident_kib()?;
+        std::thread::sleep(watch - watch / WARMING);
         Ok(())
     })?;
     let end_kib = resident_kib()?;
@@ -217,7 +227,14 @@ fn whole(fleet: &Fleet, watch: Duration, report: &mut Report) -> Result<()> {
     report.add("collector at work, all processes".into(), unit, &all, &[spent.own * each], "its own part");
     let per_100 = |kib: f64| [(kib - without_kib) / count * 100.0];
     let name = "memory of 100 instances at the end";
-    report.add(name.into(), "KiB", &per_100(end_kib), &per_100(begin_kib), "at the beginning (goal 1)");
+    report.add(name.into(), "KiB", &per_100(end_kib), &per_100(begin_kib), "at the beginning");
+    report.add(
+        name.into(),
+        "KiB",
+        &per_100(end_kib),
+        &per_100(warm_kib),
+        "after a sixth of the time (goal 1)",
+    );
     Ok(())
 }
 

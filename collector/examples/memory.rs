@@ -1,8 +1,8 @@
 //! What a collector's memory does while it works on this node's libvirt, in KiB by the half minute, and what the allocator
 //! says of it: `cargo run -p collector --example memory [MINUTES] [READING_S] [away|taken|covered]`.
 //!
-//! `away`: no control plane, all batches wait. `taken`: one acknowledges each. `covered`: and has a backup of each. It makes
-//! no guests.
+//! With `WEIR_ONE_HEAP` set as in the process of a node, otherwise as in `weir up`. `away`: no control plane, all batches
+//! wait. `taken`: one acknowledges each. `covered`: and has a backup of each. It makes no guests.
 
 use std::time::{Duration, Instant};
 
@@ -25,6 +25,9 @@ impl Sink for Takes {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    if std::env::var_os("WEIR_ONE_HEAP").is_some() {
+        collector::keep_one_heap();
+    }
     let mut arguments = std::env::args().skip(1);
     let minutes: u64 = arguments.next().map_or(Ok(10), |text| text.parse())?;
     let reading_s: u64 = arguments.next().map_or(Ok(60), |text| text.parse())?;

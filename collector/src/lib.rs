@@ -35,6 +35,7 @@ use crate::pauses::Pauses;
 use crate::runner::{Command, Runner};
 use crate::tracker::State;
 
+pub use crate::memory::keep_one_heap;
 pub use crate::shipping::{Parcel, Receipt, Sink, SinkError, ship};
 pub use crate::spool::{
     Backlog, Limits, MAX_BACKLOG_BYTES, MAX_KEPT_AGE, MAX_KEPT_BYTES, RefusedBatch, Spool, SpoolError, Stock,

@@ -1,9 +1,9 @@
-//! Giving memory back to the kernel that the allocator holds and nobody uses.
+//! Memory that the allocator holds and nobody uses: giving it back to the kernel, and having less of it.
 //!
-//! Why: a look allocates ten times what stays of it, part of it on the thread of a connection and part of it on the
+//! Why: a look allocates far more than what stays of it, part of it on the thread of a connection and part of it on the
 //! collector's. glibc has a heap for each thread, keeps what was freed there, and fills a new heap for each connection that was
-//! opened because a call hung. So a process whose own books are flat grows with each guest that ends slowly. It frees nothing
-//! that is in use, and knows nothing of other allocators.
+//! opened because a call hung. So a process in which nothing but the spool's index grows took more with each guest that ended
+//! slowly. This frees nothing that is in use, and knows nothing of other allocators.
 
 use std::time::Duration;
 
@@ -28,14 +28,28 @@ impl Tidy {
     }
 }
 
+/// All threads of this process share one heap from now on; to be called before there are any. For a process that does nothing
+/// but meter: threads that allocate at once wait for each other.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-fn give_back() {
+pub fn keep_one_heap() {
+    // SAFETY: it sets a number of the allocator's under its lock.
+    unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
+}
+
+/// Other allocators have their own ways.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub fn keep_one_heap() {}
+
+/// Gives back what no heap needs.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub fn give_back() {
     // SAFETY: it takes the allocator's own locks, and touches free memory only.
     unsafe { libc::malloc_trim(0) };
 }
 
+/// Other allocators have their own ways.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-fn give_back() {}
+pub fn give_back() {}
 
 #[cfg(test)]
 mod tests {

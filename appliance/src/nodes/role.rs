@@ -46,6 +46,7 @@ pub fn join(data_dir: PathBuf, arguments: &JoinArguments, as_json: bool) -> Resu
     let run = &arguments.run;
     let config = config.for_node(run.libvirt_uri.as_deref(), run.reading_interval.as_deref(), &name)?;
     log_to_stderr(&config)?;
+    collector::keep_one_heap();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let node_id = node_id(&data_dir)?;
     let home = runtime.block_on(join::join(&data_dir, arguments, node_id, &name))?;
@@ -79,6 +80,7 @@ pub fn run(data_dir: PathBuf, arguments: &RunArguments) -> Result<()> {
     let interval = arguments.reading_interval.as_deref().or(home.reading_interval.as_deref());
     let config = config(&data_dir, arguments)?.for_node(uri, interval, &home.name)?;
     log_to_stderr(&config)?;
+    collector::keep_one_heap();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(serve(&data_dir, config, home));
     // A control plane that hangs must not keep a stopped node alive.
