@@ -1,15 +1,19 @@
-//! Carrying out what allowances say: stopping or suspending the instances of a tenant that has reached one, keeping it so, and
-//! resuming what was suspended when it is over. What is to be done is decided by [`billing::limits`]; how an instance is
-//! stopped is compute's business.
+//! Carrying out what allowances say: stopping, suspending or throttling the instances of a tenant that has reached one, keeping it
+//! so, and resuming or setting back when it is over. What is to be done is decided by [`billing::limits`]; how an instance is
+//! stopped is compute's business, and throttling is [`throttling`]'s.
 //!
-//! It acts on this machine's instances alone: further nodes are metered and not commanded.
+//! It acts on this machine's instances alone: Weir makes and starts instances here and nowhere else, so there is no way to a
+//! further node's libvirt that could stop one there. Those nodes are metered, and their usage counts.
 
-use std::collections::{BTreeMap, HashMap};
+pub mod throttling;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use billing::limits::Action;
 use billing::limits::actions::{self, Open, ToUndo};
+use billing::limits::throttled;
 use compute::Instance;
 use jiff::Timestamp;
 use metering::{InstanceId, InstanceState, TenantId};
@@ -34,12 +38,19 @@ pub async fn pass(parts: &Arc<Parts>, now: Timestamp) -> anyhow::Result<()> {
     actions::end_over(&parts.database, now).await?;
     let open = actions::open(&parts.database, Scope::Provider, None).await?;
     let to_undo = actions::to_undo(&parts.database).await?;
-    if open.is_empty() && to_undo.is_empty() {
+    let bound = throttled::list(&parts.database).await?;
+    if open.is_empty() && to_undo.is_empty() && bound.is_empty() {
         return Ok(());
     }
     let here = parts.compute().await?.list().await?;
     let owners = Owners::read(parts).await?;
+    let to_throttle: BTreeSet<TenantId> = open
+        .iter()
+        .filter(|action| action.threshold.action == Action::Throttle)
+        .map(|action| action.tenant_id)
+        .collect();
     let strongest = strongest(open);
+    throttling::pass(parts, &to_throttle, bound, &here, &owners).await;
     undo(parts, &to_undo, &strongest, &here, now).await?;
     let mut tasks = JoinSet::new();
     let places = Arc::new(Semaphore::new(AT_ONCE));
@@ -62,10 +73,10 @@ pub async fn pass(parts: &Arc<Parts>, now: Timestamp) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The strongest action of each tenant; of equals, the one that holds longest.
+/// The strongest action of each tenant that keeps instances from running; of equals, the one that holds longest.
 fn strongest(open: Vec<Open>) -> BTreeMap<TenantId, Open> {
     let mut strongest: BTreeMap<TenantId, Open> = BTreeMap::new();
-    for action in open {
+    for action in open.into_iter().filter(|action| action.threshold.action.holds_back()) {
         let rank = |action: &Open| (action.threshold.action, action.until);
         match strongest.get(&action.tenant_id) {
             Some(other) if rank(&action) <= rank(other) => {}
@@ -78,7 +89,7 @@ fn strongest(open: Vec<Open>) -> BTreeMap<TenantId, Open> {
 /// Whether an instance in that state is still to be acted on.
 fn is_due(action: Action, state: InstanceState) -> bool {
     match action {
-        Action::Notify => false,
+        Action::Notify | Action::Throttle => false,
         Action::Suspend | Action::Stop => state == InstanceState::Running,
     }
 }
@@ -87,11 +98,10 @@ async fn act(parts: &Parts, action: &Open, instance: &Instance) -> anyhow::Resul
     let (id, what) = (instance.instance_id, action.threshold.action);
     // First the note: what is not noted would never be resumed.
     actions::done(&parts.database, action, id, Timestamp::now()).await?;
-    let compute = parts.compute().await?;
     match what {
-        Action::Notify => return Ok(()),
-        Action::Suspend => compute.pause(&id.into()).await?,
-        Action::Stop => compute.stop(&id.into(), GRACE).await?,
+        Action::Notify | Action::Throttle => return Ok(()),
+        Action::Suspend => parts.compute().await?.pause(&id.into()).await?,
+        Action::Stop => crate::instances::stop(parts, &id.into(), GRACE).await?,
     };
     info!(instance = %instance.name, allowance = action.allowance, action = what.as_str(), "an allowance was reached");
     Ok(())

@@ -4,13 +4,15 @@
 //! fails in between are this module's. What is asked for is checked by compute.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
+use billing::books::wallet::HoldError;
 use billing::limits::actions;
 use billing::quota::{self, Ask, Breach, Existing, QuotaError};
 use billing::webhooks::{self, EventType};
 use compute::{ComputeError, Instance, InstanceRef, InstanceSpec};
 use jiff::Timestamp;
-use metering::{InstanceId, TenantId};
+use metering::{InstanceId, InstanceState, TenantId};
 use migrations::Scope;
 use nodes::NodesError;
 use nodes::registry::State;
@@ -18,7 +20,9 @@ use serde_json::json;
 use tracing::{debug, warn};
 use usage::registry::{self, Tenant};
 
+use crate::enforcement::throttling;
 use crate::parts::Parts;
+use crate::prepaid::{self, Running, Shape};
 
 /// Why an instance was not made or not deleted.
 #[derive(Debug, thiserror::Error)]
@@ -56,12 +60,26 @@ pub enum InstanceError {
     /// The limits are not known.
     #[error("it cannot be looked up now whether the instance may run")]
     Limits(#[source] billing::store::invoices::StoreError),
+    /// The tenant is prepaid, and its wallet does not cover the instance.
+    #[error(transparent)]
+    Wallet(#[from] HoldError),
+    /// The tenant is prepaid, and nobody knows what the instance costs.
+    #[error(
+        "tenant {tenant} is prepaid and has no price plan, so it is not known what the instance costs; give it one first (weir tenant set-plan {tenant} PLAN)"
+    )]
+    NoPrice {
+        /// Whose.
+        tenant: String,
+    },
+    /// What the instance costs could not be computed.
+    #[error("it cannot be computed now what the instance of a prepaid tenant costs")]
+    Pricing(#[source] anyhow::Error),
     /// What tenants hold could not be found out.
     #[error("what the tenants hold could not be counted")]
     Counting(#[source] anyhow::Error),
 }
 
-/// Makes an instance of `tenant`, if its quota allows. `spec.tenant` is that tenant.
+/// Makes an instance of `tenant`, if its quota and, where it is prepaid, its wallet allow. `spec.tenant` is that tenant.
 ///
 /// # Errors
 /// See [`InstanceError`]; then nothing is held for it.
@@ -88,6 +106,10 @@ pub async fn create(
         }
         admitted => admitted?,
     }
+    if let Err(refused) = prepaid::reserve(parts, tenant, id, shape(&spec), Timestamp::now()).await {
+        free(parts, id).await;
+        return Err(refused);
+    }
     let made = match parts.compute().await {
         Ok(compute) => match compute.create(spec).await {
             // The same request again, of which somebody died before it could be answered.
@@ -96,15 +118,36 @@ pub async fn create(
         },
         Err(_) => Err(InstanceError::Stopping),
     };
-    let noted = match &made {
-        Ok(_) => quota::confirm(&parts.database, id, Timestamp::now()).await,
-        Err(_) => quota::release(&parts.database, id).await,
-    };
-    if let Err(error) = noted {
+    match &made {
         // The next count puts it right.
-        warn!(instance = %id, "what the tenant holds was not noted: {:#}", anyhow::Error::from(error));
+        Ok(made) => {
+            if made.state == InstanceState::Running {
+                throttling::throttle_if_due(parts, made, tenant.id).await;
+            }
+            if let Err(error) = quota::confirm(&parts.database, id, Timestamp::now()).await {
+                warn!(instance = %id, "what the tenant holds was not noted: {:#}", anyhow::Error::from(error));
+            }
+        }
+        Err(_) => {
+            prepaid::release(parts, id).await;
+            free(parts, id).await;
+        }
     }
     made
+}
+
+/// What an instance that is to be made holds from the first moment on.
+fn shape(spec: &InstanceSpec) -> Shape {
+    let running = spec.start.then_some(Running { vcpus: spec.vcpus, memory_kib: spec.memory.kib() });
+    Shape { running, disk_kib: spec.disk.map_or(0, compute::ByteSize::kib) }
+}
+
+/// Frees what an instance that is not there held of the quota.
+async fn free(parts: &Parts, id: InstanceId) {
+    if let Err(error) = quota::release(&parts.database, id).await {
+        // The next count puts it right.
+        warn!(instance = %id, "what it held was not freed: {:#}", anyhow::Error::from(error));
+    }
 }
 
 /// Tells whoever wants to hear of it that a tenant asked for more than its quota.
@@ -121,7 +164,8 @@ async fn tell_refusal(parts: &Parts, tenant: &Tenant, breaches: &[Breach]) {
     }
 }
 
-/// Starts or resumes an instance, unless an allowance of its tenant was reached and says otherwise.
+/// Starts or resumes an instance, unless an allowance of its tenant was reached and says otherwise, or the tenant is prepaid and
+/// its wallet does not cover the first hour.
 ///
 /// # Errors
 /// See [`InstanceError`].
@@ -131,14 +175,45 @@ pub async fn start(parts: &Parts, who: &InstanceRef) -> Result<Instance, Instanc
     let owners = Owners::read(parts).await.map_err(InstanceError::Counting)?;
     if let Some((id, name)) = owners.of(&found) {
         check_may_run(parts, id, name).await?;
+        if found.state != InstanceState::Running
+            && let Some(tenant) = prepaid::payer(parts, id).await?
+        {
+            let running = Some(Running { vcpus: found.vcpus, memory_kib: found.memory_kib });
+            // Its disks are held whether or not it runs.
+            let shape = Shape { running, disk_kib: 0 };
+            prepaid::reserve(parts, &tenant, found.instance_id, shape, Timestamp::now()).await?;
+        }
     }
-    Ok(compute.start_instance(&found.instance_id.into()).await?)
+    match compute.start_instance(&found.instance_id.into()).await {
+        Ok(started) => {
+            // Compute is let go of before it is asked for again: somebody may be waiting to stop it.
+            drop(compute);
+            throttling::begun(parts, &started, &owners).await;
+            Ok(started)
+        }
+        Err(error) => {
+            prepaid::release(parts, found.instance_id).await;
+            Err(error.into())
+        }
+    }
+}
+
+/// Stops an instance and gives back what is reserved for it.
+///
+/// # Errors
+/// See [`compute::Compute::stop`].
+pub async fn stop(parts: &Parts, who: &InstanceRef, grace: Duration) -> Result<Instance, InstanceError> {
+    let compute = parts.compute().await.map_err(|_| InstanceError::Stopping)?;
+    let stopped = compute.stop(who, grace).await?;
+    prepaid::release(parts, stopped.instance_id).await;
+    Ok(stopped)
 }
 
 /// Refuses what would run although an allowance was reached that stops or suspends.
 async fn check_may_run(parts: &Parts, tenant: TenantId, name: &str) -> Result<(), InstanceError> {
     let open = actions::open(&parts.database, Scope::Provider, Some(tenant)).await;
-    match open.map_err(InstanceError::Limits)?.first() {
+    let open = open.map_err(InstanceError::Limits)?;
+    match open.iter().find(|action| action.threshold.action.holds_back()) {
         None => Ok(()),
         Some(action) => Err(InstanceError::Limited {
             tenant: name.to_owned(),
@@ -187,9 +262,8 @@ impl Owners {
 pub async fn delete(parts: &Parts, who: &InstanceRef) -> Result<Instance, InstanceError> {
     let compute = parts.compute().await.map_err(|_| InstanceError::Stopping)?;
     let deleted = compute.delete(who).await?;
-    if let Err(error) = quota::release(&parts.database, deleted.instance_id).await {
-        warn!(instance = %deleted.instance_id, "what it held was not freed: {:#}", anyhow::Error::from(error));
-    }
+    free(parts, deleted.instance_id).await;
+    prepaid::release(parts, deleted.instance_id).await;
     Ok(deleted)
 }
 

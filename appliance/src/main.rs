@@ -16,6 +16,7 @@ mod metrics;
 mod nodes;
 mod parts;
 mod period;
+mod prepaid;
 mod rate;
 mod rerating;
 mod spending;

@@ -20,9 +20,20 @@ use crate::parts::Parts;
 /// # Errors
 /// The tenant's zone is not known to this machine.
 pub fn running_month(tenant: &Tenant, now: Timestamp) -> Result<Window> {
-    let zone =
-        TimeZone::get(&tenant.time_zone).context("the tenant's time zone is not known to this machine")?;
+    let zone = zone_of(tenant)?;
     Ok(billing::period::month(&month_name(&zone, now), &zone)?)
+}
+
+/// The same by name: `2026-11`.
+///
+/// # Errors
+/// The tenant's zone is not known to this machine.
+pub fn month_of(tenant: &Tenant, now: Timestamp) -> Result<String> {
+    Ok(month_name(&zone_of(tenant)?, now))
+}
+
+fn zone_of(tenant: &Tenant) -> Result<TimeZone> {
+    TimeZone::get(&tenant.time_zone).context("the tenant's time zone is not known to this machine")
 }
 
 /// Rates the running month of every tenant that has a plan. One that fails never stops the rest.

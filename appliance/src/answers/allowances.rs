@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use billing::Money;
-use billing::limits::{Allowed, Threshold, actions, allowances};
+use billing::limits::{Allowed, Threshold, actions, allowances, throttled};
 use jiff::Timestamp;
 use metering::MeterName;
 use migrations::Scope;
@@ -79,6 +79,13 @@ async fn list(parts: &Parts, tenant: &Tenant, now: Timestamp) -> Result<Value> {
     let found = allowances::list(db, Scope::Provider, tenant.id).await?;
     let crossed = allowances::crossings(db, Scope::Provider, tenant.id, period.start()).await?;
     let open = actions::open(db, Scope::Provider, Some(tenant.id)).await?;
+    // What an operator should know of throttled instances: what this host cannot bound.
+    let bound = throttled::list(db).await?;
+    let notices: Vec<String> = bound
+        .iter()
+        .filter(|one| one.tenant_id == tenant.id)
+        .flat_map(|one| one.notices.iter().map(move |notice| format!("{}: {notice}", one.instance_id)))
+        .collect();
     let rows = found.iter().map(|allowance| {
         let crossings = crossed
             .iter()
@@ -98,5 +105,5 @@ async fn list(parts: &Parts, tenant: &Tenant, now: Timestamp) -> Result<Value> {
             "revision": allowance.revision,
         })
     });
-    Ok(json!({ "tenant": tenant.name, "allowances": rows.collect::<Vec<_>>() }))
+    Ok(json!({ "tenant": tenant.name, "allowances": rows.collect::<Vec<_>>(), "notices": notices }))
 }

@@ -26,7 +26,7 @@ pub async fn value(parts: &Parts, request: Request) -> Result<Value> {
         }
         Request::InstanceStop { instance, grace_seconds } => {
             let grace = Duration::from_secs(grace_seconds);
-            let stopped = parts.compute().await?.stop(&reference(&instance), grace).await?;
+            let stopped = crate::instances::stop(parts, &reference(&instance), grace).await?;
             Ok(acted(&stopped, "stopped"))
         }
         Request::InstanceDelete { instance } => {

@@ -8,6 +8,7 @@ use std::fmt;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
+use billing::PlanErrors;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -34,6 +35,8 @@ pub enum Kind {
     InvalidCursor,
     /// Nobody is signed in.
     NotSignedIn,
+    /// The tenant is prepaid, and its wallet does not cover it.
+    WalletTooLow,
     /// The role or the token does not allow it.
     Forbidden,
     /// More than the tenant's quota.
@@ -64,13 +67,14 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 19] = [
+    pub const ALL: [Kind; 20] = [
         Self::MalformedJson,
         Self::InvalidBody,
         Self::InvalidQuery,
         Self::InvalidHeader,
         Self::InvalidCursor,
         Self::NotSignedIn,
+        Self::WalletTooLow,
         Self::Forbidden,
         Self::QuotaExceeded,
         Self::NotFound,
@@ -101,6 +105,9 @@ impl Kind {
                 ("invalid-cursor", StatusCode::BAD_REQUEST, "The cursor is not one of this list")
             }
             Self::NotSignedIn => ("not-signed-in", StatusCode::UNAUTHORIZED, "Nobody is signed in"),
+            Self::WalletTooLow => {
+                ("wallet-too-low", StatusCode::PAYMENT_REQUIRED, "The prepaid wallet does not cover that")
+            }
             Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN, "This is not allowed to you"),
             Self::QuotaExceeded => {
                 ("quota-exceeded", StatusCode::FORBIDDEN, "That is more than the quota allows")
@@ -171,6 +178,7 @@ impl Kind {
                 "Begin the list anew without a cursor, with the same filters on each page."
             }
             Self::NotSignedIn => "Send an API token (Authorization: Bearer weir_...), or log in at /login.",
+            Self::WalletTooLow => "Top the wallet up, or stop what is not needed.",
             Self::Forbidden => "Ask the provider for another role, or use a token that may write.",
             Self::QuotaExceeded => "Delete what is not needed, ask for less, or ask the provider for more.",
             Self::NotFound => "Check the name or id; the lists show what there is for you.",
@@ -202,6 +210,7 @@ struct More {
     detail: String,
     place: Option<Place>,
     breaches: Vec<Breach>,
+    errors: Vec<TextError>,
     allow: Option<String>,
 }
 
@@ -228,6 +237,10 @@ pub struct Shown {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     breaches: Vec<Breach>,
+    /// What is wrong with a text of prices or taxes, in its order; a hundred at most.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    errors: Vec<TextError>,
 }
 
 /// A place in a request.
@@ -235,15 +248,15 @@ pub struct Shown {
 pub struct Place {
     /// `body`, `query` or `header`.
     pub part: String,
-    /// The parameter or header.
+    /// The parameter, the header, or the member of the body.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub name: Option<String>,
-    /// The line of the body, from 1.
+    /// The line of the body, or of the text in that member, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub line: Option<usize>,
-    /// The column of the line, from 0.
+    /// The column of the line: of the body from 0, of a text from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub column: Option<usize>,
@@ -263,6 +276,23 @@ pub struct Breach {
     pub allowed: u64,
 }
 
+/// One thing that is wrong with a text of prices or taxes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct TextError {
+    /// The line, from 1.
+    #[schema(example = 3)]
+    pub line: usize,
+    /// The column in characters, from 1.
+    #[schema(example = 14)]
+    pub column: usize,
+    /// What is wrong.
+    #[schema(example = "there is no currency \"EURO\"")]
+    pub what: String,
+    /// How to mend it.
+    #[schema(example = "write its three letters, such as EUR")]
+    pub mend: String,
+}
+
 impl Problem {
     /// A refusal of that kind.
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
@@ -272,7 +302,7 @@ impl Problem {
         } else {
             detail
         };
-        let more = More { detail, place: None, breaches: Vec::new(), allow: None };
+        let more = More { detail, place: None, breaches: Vec::new(), errors: Vec::new(), allow: None };
         Self { kind, more: Box::new(more) }
     }
 
@@ -321,6 +351,26 @@ impl Problem {
         self
     }
 
+    /// A text in that member of the body that is wrong there, and there.
+    pub fn text(member: &str, errors: &PlanErrors) -> Self {
+        let mut problem = Self::new(Kind::Unprocessable, errors.to_string());
+        let first = errors.problems().first();
+        problem.more.place = Some(Place {
+            part: "body".to_owned(),
+            name: Some(member.to_owned()),
+            line: first.map(|error| error.line),
+            column: first.map(|error| error.column),
+        });
+        let each = errors.problems().iter().map(|error| TextError {
+            line: error.line,
+            column: error.column,
+            what: error.what.clone(),
+            mend: error.mend.clone(),
+        });
+        problem.more.errors = each.collect();
+        problem
+    }
+
     /// A quota that would be exceeded so.
     #[must_use]
     pub fn with_breaches(mut self, breaches: Vec<Breach>) -> Self {
@@ -351,6 +401,7 @@ impl Problem {
             detail: self.more.detail.clone(),
             place: self.more.place.clone(),
             breaches: self.more.breaches.clone(),
+            errors: self.more.errors.clone(),
         }
     }
 

@@ -8,6 +8,7 @@ mod dimensions;
 mod images;
 mod mail;
 mod nodes;
+mod throttle;
 mod webhooks;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ pub use self::dimensions::DimensionRule;
 pub use self::images::Image;
 pub use self::mail::Mail;
 pub use self::nodes::Nodes;
+pub use self::throttle::Throttle;
 pub use self::webhooks::Webhooks;
 use crate::cli::args::UpArguments;
 
@@ -55,6 +57,8 @@ pub struct Config {
     pub billing: Billing,
     /// Instances that Weir makes.
     pub compute: Compute,
+    /// What a throttled instance may do at most.
+    pub throttle: Throttle,
     /// Mail that Weir sends.
     pub mail: Mail,
     /// Further nodes.
@@ -402,6 +406,7 @@ impl Config {
         for (name, image) in &self.compute.images {
             image.check(name)?;
         }
+        self.throttle.check()?;
         self.nodes.check()?;
         self.billing.levels()?;
         self.mail.check()

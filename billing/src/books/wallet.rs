@@ -23,8 +23,13 @@ use crate::webhooks::{self, EventType};
 /// Drafts of periods that ended longer ago count no more: their invoice was issued, or there was nothing to invoice.
 const DRAFTS_KEPT: SignedDuration = SignedDuration::from_hours(62 * 24);
 
-/// What is reserved is released after this long: what the instance uses is in the running month's draft by then.
-pub const HELD_FOR: SignedDuration = SignedDuration::from_hours(1);
+/// What is reserved when an instance is admitted: what so many hours of it cost. One: usage is derived in windows of an hour at
+/// most and rated every minute, so what an instance costs stands in the running month's draft by then, and is spent instead
+/// of reserved. More would keep from a tenant what it has paid for; less would admit what cannot run until anybody knows.
+pub const FIRST_HOURS: i64 = 1;
+
+/// What is reserved is released after this long: see [`FIRST_HOURS`].
+pub const HELD_FOR: SignedDuration = SignedDuration::from_hours(FIRST_HOURS);
 
 /// What a tenant has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +75,7 @@ pub struct ToStop {
 pub enum HoldError {
     /// There is not enough.
     #[error(
-        "the wallet has {available} that is neither spent nor reserved, and the next hour may cost {needed}; top it up first (weir wallet top-up)"
+        "the prepaid wallet has {available} that is neither spent nor reserved, and the first hour of this instance costs {needed}; top it up first (weir wallet top-up), or stop what is not needed"
     )]
     TooLittle {
         /// What could be reserved.
@@ -78,9 +83,17 @@ pub enum HoldError {
         /// What was to be.
         needed: Money,
     },
-    /// Nobody reserves nothing.
+    /// What costs nothing now is not started either while nothing is left: the rest of the tenant's instances are stopped.
+    #[error(
+        "nothing is left in the prepaid wallet ({left}), so nothing of its tenant is started; top it up first (weir wallet top-up)"
+    )]
+    Empty {
+        /// What is left.
+        left: Money,
+    },
+    /// Nobody reserves less than nothing.
     #[error("{amount} cannot be reserved")]
-    NotPositive {
+    Negative {
         /// What was to be reserved.
         amount: Money,
     },
@@ -114,8 +127,9 @@ pub async fn show(
     Ok(read(&transaction, Some(tenant), now).await?.into_iter().next())
 }
 
-/// Reserves `amount` of a prepaid tenant's wallet for an instance that is being admitted: about what its next hour costs. What was
-/// reserved for the same instance before is released first, so asking again is right. For others nothing is reserved.
+/// Reserves `amount` of a prepaid tenant's wallet for an instance that is being admitted: what its first hours cost
+/// ([`FIRST_HOURS`]). What was reserved for the same instance before is released first, so asking again is right. `false`: nothing
+/// is reserved, because the tenant is not prepaid or the hours cost nothing. Admissions of one tenant stand in line.
 ///
 /// # Errors
 /// See [`HoldError`]; nothing was changed then.
@@ -126,21 +140,29 @@ pub async fn hold(
     amount: Money,
     now: Timestamp,
 ) -> Result<bool, HoldError> {
-    if amount.amount() <= Decimal::ZERO {
-        return Err(HoldError::NotPositive { amount });
+    if amount.amount() < Decimal::ZERO {
+        return Err(HoldError::Negative { amount });
     }
     let mut session = database.session().await.map_err(PaymentError::from)?;
     let transaction = session.begin(Scope::Provider).await.map_err(PaymentError::from)?;
     payments::lock(&transaction, tenant).await?;
     unhold(&transaction, Some(tenant), Some(instance.uuid()), None, now).await.map_err(PaymentError::from)?;
     let wallet = read(&transaction, Some(tenant), now).await.map_err(PaymentError::from)?;
+    let is_free = amount.amount() == Decimal::ZERO;
     let Some(wallet) = wallet.first().filter(|wallet| wallet.is_prepaid) else {
-        return if is_prepaid(&transaction, tenant).await.map_err(PaymentError::from)? {
+        return if !is_free && is_prepaid(&transaction, tenant).await.map_err(PaymentError::from)? {
             Err(HoldError::TooLittle { available: Money::zero(amount.currency()), needed: amount })
         } else {
             Ok(false)
         };
     };
+    if is_free && wallet.empty_since.is_some() && wallet.left.amount() <= Decimal::ZERO {
+        return Err(HoldError::Empty { left: wallet.left });
+    }
+    if is_free {
+        transaction.commit().await.map_err(PaymentError::from)?;
+        return Ok(false);
+    }
     if wallet.left.currency() != amount.currency() {
         return Err(HoldError::OtherCurrency { wallet: wallet.left.currency(), needed: amount });
     }
@@ -184,7 +206,7 @@ pub async fn expire(database: &Database, now: Timestamp) -> Result<usize, StoreE
 }
 
 /// Looks at every prepaid wallet: warns, once, whoever has little or nothing left, forgets the warning of whoever has paid, and
-/// says whose instances are to be stopped: nothing has been left for `grace`, and nobody has stopped them.
+/// says whose instances are to be stopped, and kept so: nothing has been left for `grace`.
 ///
 /// # Errors
 /// The database failed.
@@ -206,7 +228,7 @@ pub async fn check(
         note(database, &wallet, "empty", (is_empty, wallet.empty_since), grace, now).await?;
         // One letter says it: who has nothing has little, too.
         note(database, &wallet, "low", (is_low && !is_empty, wallet.low_since), grace, now).await?;
-        let Some(empty_since) = wallet.empty_since.filter(|_| is_empty && wallet.stopped_at.is_none()) else {
+        let Some(empty_since) = wallet.empty_since.filter(|_| is_empty) else {
             continue;
         };
         if empty_since.checked_add(grace).is_ok_and(|over| over <= now) {

@@ -12,7 +12,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use super::{ALLOWANCES_MAX, Action, Allowed, Basis, Consumed, Invalid, Threshold, forecast, sql};
+use super::{ALLOWANCES_MAX, Action, Allowed, Basis, Consumed, Invalid, Threshold, sql};
 use crate::money::{Currency, Money};
 use crate::store::invoices::StoreError;
 use crate::store::outbox::{self, Mail};
@@ -88,7 +88,7 @@ pub enum SetError {
     #[error("{0} is the provider's to change; set one of your own under another name, which notifies")]
     Providers(String),
     /// A tenant's allowance would act.
-    #[error("a tenant's own allowance notifies; suspend and stop are the provider's to set")]
+    #[error("a tenant's own allowance notifies; throttle, suspend and stop are the provider's to set")]
     MayNotAct,
     /// There are as many as there may be.
     #[error(
@@ -224,8 +224,9 @@ pub async fn crossings(
 
 /// Compares what `tenant` consumed with its allowances and gives the thresholds that were crossed by it: each once for a
 /// month and a revision, however often and by however many this is called. A crossing, its mail, its event and what is
-/// to be done about it are stored together or not at all. What was done under an allowance that was changed since ends,
-/// after the new one was compared. In a month that is over nothing is done any more.
+/// to be done about it are stored together or not at all. What is not reached any more (a forecast fell, usage was corrected)
+/// is not done any more, and is done again when it is reached again; that is announced no second time. What was done under an
+/// allowance that was changed since ends, after the new one was compared. In a month that is over nothing is done any more.
 ///
 /// # Errors
 /// The database failed. Then nothing was noted, and the next call notes it.
@@ -259,11 +260,14 @@ pub async fn note(
             continue;
         };
         for crossing in crossed(&allowance, consumed, month.period, now) {
-            if insert(&transaction, tenant, &crossing).await? {
-                follow(&transaction, tenant, &tenant_name, &crossing, month.period).await?;
+            let is_new = insert(&transaction, tenant, &crossing).await?;
+            act(&transaction, tenant, &crossing, month.period).await?;
+            if is_new {
+                announce(&transaction, tenant, &tenant_name, &crossing, month.period).await?;
                 crossings.push(crossing);
             }
         }
+        end_fallen(&transaction, tenant, (&allowance, consumed), month.period, now).await?;
     }
     transaction.execute(sql::ACTION_END_STALE, &[&tenant.uuid(), &now]).await?;
     transaction.commit().await?;
@@ -272,15 +276,10 @@ pub async fn note(
 
 /// The thresholds that are reached, crossed before or not.
 fn crossed(allowance: &Allowance, consumed: Consumed, period: Window, now: Timestamp) -> Vec<Crossing> {
-    let forecast = forecast(consumed, period, now);
-    let of = |threshold: &Threshold| match threshold.basis {
-        Basis::Actual => Some(consumed),
-        Basis::Forecast => forecast,
-    };
     allowance
         .thresholds
         .iter()
-        .filter_map(|threshold| Some((*threshold, of(threshold)?)))
+        .filter_map(|threshold| Some((*threshold, threshold.figure(consumed, period, now)?)))
         .filter(|(threshold, figure)| figure.reaches(allowance.allowed, threshold.percent))
         .map(|(threshold, figure)| Crossing {
             name: allowance.name.clone(),
@@ -313,8 +312,8 @@ fn sums(usage: &[UsageRecord]) -> BTreeMap<MeterName, u128> {
     sums
 }
 
-/// What follows from a crossing: its mail, its event, and what is to be done.
-async fn follow(
+/// Tells of a crossing, by mail and as an event.
+async fn announce(
     transaction: &Transaction<'_>,
     tenant: TenantId,
     tenant_name: &str,
@@ -337,10 +336,21 @@ async fn follow(
     let (basis, percent) = (threshold.basis.as_str(), threshold.percent);
     let key = format!("allowance/{tenant}/{name}/{period_start}/{revision}/{basis}/{percent}");
     outbox::put(transaction, &Mail::allowance(tenant, key, about.clone()), *crossed_at).await?;
-    webhooks::emit(transaction, EventType::AllowanceCrossed, tenant, &about, *crossed_at).await?;
+    webhooks::emit(transaction, EventType::AllowanceCrossed, tenant, &about, *crossed_at).await
+}
+
+/// Says what is to be done about a threshold that is reached, unless it is done already.
+async fn act(
+    transaction: &Transaction<'_>,
+    tenant: TenantId,
+    crossing: &Crossing,
+    period: Window,
+) -> Result<(), StoreError> {
+    let Crossing { name, period_start, revision, threshold, crossed_at, .. } = crossing;
     if threshold.action == Action::Notify || period.end() <= *crossed_at {
         return Ok(());
     }
+    let (basis, percent) = (threshold.basis.as_str(), threshold.percent);
     let parameters: [&(dyn ToSql + Sync); 10] = [
         &Uuid::now_v7(),
         &tenant.uuid(),
@@ -354,6 +364,33 @@ async fn follow(
         crossed_at,
     ];
     transaction.execute(sql::ACTION_INSERT, &parameters).await?;
+    Ok(())
+}
+
+/// Ends what was done about thresholds that are not reached any more.
+async fn end_fallen(
+    transaction: &Transaction<'_>,
+    tenant: TenantId,
+    (allowance, consumed): (&Allowance, Consumed),
+    period: Window,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    for threshold in allowance.thresholds.iter().filter(|threshold| threshold.action != Action::Notify) {
+        let Some(figure) = threshold.figure(consumed, period, now) else { continue };
+        if figure.reaches(allowance.allowed, threshold.over_below()) {
+            continue;
+        }
+        let parameters: [&(dyn ToSql + Sync); 7] = [
+            &tenant.uuid(),
+            &allowance.name,
+            &stored(allowance.revision),
+            &period.start(),
+            &threshold.basis.as_str(),
+            &i32::try_from(threshold.percent).unwrap_or(i32::MAX),
+            &now,
+        ];
+        transaction.execute(sql::ACTION_END_FALLEN, &parameters).await?;
+    }
     Ok(())
 }
 
@@ -457,7 +494,7 @@ async fn current(
     Ok(((!is_removed).then_some(found), Some(owner)))
 }
 
-fn read(row: &Row) -> Result<Allowance, StoreError> {
+pub(super) fn read(row: &Row) -> Result<Allowance, StoreError> {
     let name: String = row.try_get("name")?;
     let unreadable = |why: &dyn std::fmt::Display| StoreError::unreadable("allowance", &name, why);
     let amount: Option<Decimal> = row.try_get("amount")?;

@@ -7,7 +7,9 @@
 
 pub mod actions;
 pub mod allowances;
+pub mod overview;
 pub mod sql;
+pub mod throttled;
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,6 +22,12 @@ use crate::money::{Currency, Money};
 
 /// A forecast is made from the second day of a month on: before, an hour of work would look like a month of it.
 pub const FORECAST_AFTER_S: i64 = 86_400;
+/// A forecast that acts does so from the eighth day of a month on, when every day of the week has been in it once: of a straight
+/// line nobody knows how wrong it is, so a busy Monday must not look like a busy month.
+pub const FORECAST_ACTS_AFTER_S: i64 = 7 * 86_400;
+/// A forecast that has acted is over when it has fallen by so much, in percent of what is allowed: a throttled tenant consumes
+/// less, so that its forecast falls because it is throttled.
+pub const FORECAST_SLACK: u32 = 10;
 /// The largest threshold, in percent: ten times what is allowed.
 pub const PERCENT_MAX: u32 = 1_000;
 /// Thresholds of one allowance.
@@ -54,6 +62,8 @@ pub enum Basis {
 pub enum Action {
     /// Those concerned are told.
     Notify,
+    /// The rates of instances are bounded, as the configuration says, and set back when it is over.
+    Throttle,
     /// Running instances are paused, and resumed when it is over.
     Suspend,
     /// Running instances are stopped. When it is over they may be started again.
@@ -85,22 +95,17 @@ pub enum Invalid {
     /// A threshold is no text of one.
     #[error("{0:?} is no threshold: write it like 80, 100:stop, or forecast:100:notify")]
     Threshold(String),
-    /// Its action is not to be had.
-    #[error(
-        "throttle cannot be carried out: nothing in Weir limits a guest's network or vCPUs yet; use notify, suspend or stop"
-    )]
-    Throttle,
     /// Nobody could be told apart from everything.
     #[error("a threshold is from 1 to {PERCENT_MAX} percent, not {0}")]
     Percent(u32),
     /// There is none, or there are too many, or one twice.
     #[error("name 1 to {THRESHOLDS_MAX} thresholds, each of a basis and percentage of its own")]
     Thresholds,
-    /// A forecast stops what has not been consumed.
+    /// A forecast would stop because of what has not been consumed.
     #[error(
-        "a forecast only notifies: {0} would act on what was not consumed; put the action on the actual figure"
+        "a forecast notifies or throttles: {0} would stop a tenant because of what it has not consumed; put suspend and stop on the actual figure"
     )]
-    ForecastActs(Threshold),
+    ForecastStops(Threshold),
     /// The name is none.
     #[error(
         "{0:?} is no name of an allowance: write 1 to 63 of a-z, 0-9 and '-', beginning with a letter or digit"
@@ -247,8 +252,8 @@ pub fn thresholds(mut thresholds: Vec<Threshold>) -> Result<Vec<Threshold>, Inva
         if !(1..=PERCENT_MAX).contains(&threshold.percent) {
             return Err(Invalid::Percent(threshold.percent));
         }
-        if threshold.basis == Basis::Forecast && threshold.action != Action::Notify {
-            return Err(Invalid::ForecastActs(*threshold));
+        if threshold.basis == Basis::Forecast && Action::Throttle < threshold.action {
+            return Err(Invalid::ForecastStops(*threshold));
         }
     }
     Ok(thresholds)
@@ -283,11 +288,18 @@ impl Basis {
 }
 
 impl Action {
+    /// Whether nothing runs while it is in force.
+    #[must_use]
+    pub const fn holds_back(self) -> bool {
+        matches!(self, Self::Suspend | Self::Stop)
+    }
+
     /// As stored and shown.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Notify => "notify",
+            Self::Throttle => "throttle",
             Self::Suspend => "suspend",
             Self::Stop => "stop",
         }
@@ -296,14 +308,37 @@ impl Action {
     /// The one of that name.
     ///
     /// # Errors
-    /// There is none, or it cannot be carried out.
+    /// There is none.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         match text {
             "notify" => Ok(Self::Notify),
+            "throttle" => Ok(Self::Throttle),
             "suspend" => Ok(Self::Suspend),
             "stop" => Ok(Self::Stop),
-            "throttle" => Err(Invalid::Throttle),
             _ => Err(Invalid::Threshold(text.chars().take(80).collect())),
+        }
+    }
+}
+
+impl Threshold {
+    /// The percentage below which what was done because of it is over, while the month lasts.
+    #[must_use]
+    pub fn over_below(self) -> u32 {
+        match self.basis {
+            Basis::Actual => self.percent,
+            Basis::Forecast => self.percent.saturating_sub(FORECAST_SLACK).max(1),
+        }
+    }
+
+    /// What it looks at, at `now`. `None`: it is too early to say.
+    #[must_use]
+    pub fn figure(self, consumed: Consumed, period: Window, now: Timestamp) -> Option<Consumed> {
+        let elapsed = now.duration_since(period.start()).as_secs();
+        match (self.basis, self.action) {
+            (Basis::Actual, _) => Some(consumed),
+            (Basis::Forecast, Action::Notify) => forecast(consumed, period, now),
+            (Basis::Forecast, _) if elapsed < FORECAST_ACTS_AFTER_S => None,
+            (Basis::Forecast, _) => forecast(consumed, period, now),
         }
     }
 }
@@ -408,12 +443,32 @@ mod tests {
     }
 
     #[test]
+    fn a_forecast_acts_from_the_eighth_day_on_and_is_over_when_it_has_fallen_by_some() {
+        let check = |text: &str, now: &str, expected: Option<i128>| {
+            let threshold: Threshold = text.parse().unwrap();
+            let figure = threshold.figure(Consumed(70), month(), now.parse().unwrap());
+            assert_eq!(figure.map(|found| found.0), expected, "{text} at {now}");
+        };
+        check("forecast:100", "2026-11-07T23:59:59Z", Some(300));
+        check("forecast:100:throttle", "2026-11-07T23:59:59Z", None);
+        check("forecast:100:throttle", "2026-11-08T00:00:00Z", Some(300));
+        check("100:throttle", "2026-11-01T00:00:00Z", Some(70));
+        for (text, below) in
+            [("forecast:100:throttle", 90), ("forecast:5:throttle", 1), ("100:throttle", 100), ("1:stop", 1)]
+        {
+            assert_eq!(text.parse::<Threshold>().unwrap().over_below(), below, "{text}");
+        }
+    }
+
+    #[test]
     fn thresholds_are_read_as_they_are_written_and_odd_ones_say_how_to_mend_them() {
         for (text, written) in [
             ("80", "80:notify"),
             ("100:stop", "100:stop"),
             ("actual:100:suspend", "100:suspend"),
+            ("90:throttle", "90:throttle"),
             ("forecast:120", "forecast:120:notify"),
+            ("forecast:120:throttle", "forecast:120:throttle"),
             ("forecast:100:notify", "forecast:100:notify"),
         ] {
             let threshold: Threshold = text.parse().unwrap();
@@ -426,7 +481,6 @@ mod tests {
             let error = odd.parse::<Threshold>().unwrap_err();
             assert_eq!(error, Invalid::Threshold(odd.to_owned()), "{odd}");
         }
-        assert_eq!("100:throttle".parse::<Threshold>(), Err(Invalid::Throttle));
         let check =
             |list: &str| thresholds(list.split_whitespace().map(|text| text.parse().unwrap()).collect());
         assert_eq!(check("100:stop 80").unwrap().len(), 2);
@@ -434,7 +488,9 @@ mod tests {
         assert_eq!(check("80 80:stop"), Err(Invalid::Thresholds));
         assert_eq!(check("0"), Err(Invalid::Percent(0)));
         assert_eq!(check("1001"), Err(Invalid::Percent(1_001)));
-        assert!(matches!(check("forecast:100:stop"), Err(Invalid::ForecastActs(_))));
+        assert!(matches!(check("forecast:100:stop"), Err(Invalid::ForecastStops(_))));
+        assert!(matches!(check("forecast:100:suspend"), Err(Invalid::ForecastStops(_))));
+        assert!(check("80 forecast:80:throttle").is_ok());
         assert!(check("80 forecast:80").is_ok());
     }
 

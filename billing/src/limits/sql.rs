@@ -12,6 +12,7 @@ macro_rules! statements {
 
 statements! {
     ACTION_DONE = "action_done",
+    ACTION_END_FALLEN = "action_end_fallen",
     ACTION_END_OVER = "action_end_over",
     ACTION_END_STALE = "action_end_stale",
     ACTION_INSERT = "action_insert",
@@ -22,9 +23,13 @@ statements! {
     ALLOWANCE_GET = "allowance_get",
     ALLOWANCE_LIST = "allowance_list",
     ALLOWANCE_LOCK = "allowance_lock",
+    ALLOWANCE_OVERVIEW = "allowance_overview",
     ALLOWANCE_PUT = "allowance_put",
     ALLOWANCE_REMOVE = "allowance_remove",
     CROSSING_INSERT = "crossing_insert",
     CROSSING_LIST = "crossing_list",
     TENANT_NAME = "tenant_name",
+    THROTTLED_LIST = "throttled_list",
+    THROTTLED_PUT = "throttled_put",
+    THROTTLED_REMOVE = "throttled_remove",
 }

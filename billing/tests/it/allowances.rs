@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use billing::Money;
 use billing::limits::allowances::{self, Allowance, Crossing, MonthToDate, Owner, SetError};
-use billing::limits::{ALLOWANCES_MAX, Action, Allowed, Invalid, Threshold, actions};
+use billing::limits::{ALLOWANCES_MAX, Action, Allowed, Invalid, Threshold, actions, throttled};
 use billing::money::Currency;
 use billing::store::invoices::StoreError;
 use jiff::Timestamp;
@@ -335,4 +335,65 @@ fn what_the_document_says_of_limits_and_events_is_so() {
         }
     }
     assert_eq!((set, forecasts), (2, 4));
+}
+
+#[tokio::test]
+async fn what_is_not_reached_any_more_is_over_and_is_done_again_without_a_second_letter() {
+    let world = world().await;
+    let acme = world.tenant("acme").await;
+    set(&world, acme, "traffic", "net_tx_bytes 100", "forecast:100:throttle").await;
+    let check = async |gib: u64, day: &str, crossed: &[&str], in_force: &[&str]| {
+        let now = format!("2026-10-{day}T00:00:00Z");
+        assert_eq!(note(&world, acme, "0", gib, &now).await, crossed, "{gib} on {day}");
+        assert_eq!(open(&world, Scope::Provider, acme).await, in_force, "{gib} on {day}");
+    };
+    let throttle = ["traffic forecast:100:throttle"];
+    // Five times too much, in the first week: a forecast that acts says nothing yet.
+    check(80, "05", &[], &[]).await;
+    check(33, "11", &throttle, &throttle).await;
+    // 33 of 11 days will be 93 of 31: it has fallen, and not by enough.
+    check(33, "12", &[], &throttle).await;
+    // 78.
+    check(33, "14", &[], &[]).await;
+    check(60, "16", &[], &throttle).await;
+    check(60, "16", &[], &throttle).await;
+    assert_eq!(count(&world, "limit_action WHERE ended_because = 'it is not reached any more'").await, 1);
+    // What was consumed is corrected.
+    set(&world, acme, "disk", "net_tx_bytes 62", "100:stop").await;
+    check(62, "20", &["disk 100:stop"], &["traffic forecast:100:throttle", "disk 100:stop"]).await;
+    check(61, "20", &[], &throttle).await;
+    check(62, "20", &[], &["traffic forecast:100:throttle", "disk 100:stop"]).await;
+    assert_eq!(count(&world, "mail_outbox WHERE kind = 'allowance'").await, 2);
+    assert_eq!(count(&world, "webhook_event WHERE type = 'allowance.crossed'").await, 2);
+}
+
+#[tokio::test]
+async fn what_a_throttled_instance_was_before_is_kept_until_it_is_set_back() {
+    let world = world().await;
+    let acme = world.tenant("acme").await;
+    let id = InstanceId::from_uuid(Uuid::from_u128(7));
+    let put = async |bounds: &str, notices: &[&str]| {
+        let notices: Vec<String> = notices.iter().map(|notice| (*notice).to_owned()).collect();
+        throttled::put(&world.database, (id, acme), bounds, &notices, at(NOON)).await
+    };
+    put("{\"a\":1}", &[]).await.unwrap();
+    put("{\"a\":2}", &["NIC x is not throttled: no tc"]).await.unwrap();
+    assert!(put("not json", &[]).await.is_err());
+    let kept = throttled::list(&world.database).await.unwrap();
+    assert_eq!(kept.len(), 1);
+    assert_eq!((kept[0].bounds.as_str(), kept[0].notices.len(), kept[0].tenant_id), ("{\"a\":2}", 1, acme));
+    // The database refuses a tenant's own allowance that throttles, whatever the code says.
+    let owner = world.database.owner_client().await;
+    owner.batch_execute("SET weir.scope = 'provider'").await.unwrap();
+    let forged = owner
+        .execute(
+            "INSERT INTO allowance (tenant_id, name, owner, amount, currency, thresholds, changed_at)
+             VALUES ($1, 'own', 'tenant', 1, 'EUR', ARRAY['actual/100/throttle'], now())",
+            &[&acme.uuid()],
+        )
+        .await
+        .unwrap_err();
+    assert!(forged.as_db_error().unwrap().constraint().is_some_and(|name| name.contains("throttles_not")));
+    throttled::remove(&world.database, id).await.unwrap();
+    assert_eq!(throttled::list(&world.database).await.unwrap(), []);
 }

@@ -43,8 +43,9 @@ fn no_statement_is_left_out() {
 /// All tables of this crate, as an SQL list.
 const TABLES: &str = "'invoice', 'invoice_line', 'invoice_series', 'price_plan', 'quota', 'instance_hold', 'draft', \
                       'budget', 'budget_crossing', 'mail_outbox', 'invoice_event', 'billing_run', 'billing_run_item', \
-                      'invoice_recheck', 'allowance', 'allowance_crossing', 'limit_action', 'limit_action_instance', \
-                      'webhook_event', 'webhook_endpoint', 'webhook_delivery'";
+                      'invoice_recheck', 'allowance', 'allowance_crossing', 'limit_action', 'limit_action_instance', 'throttled_instance', \
+                      'webhook_event', 'webhook_endpoint', 'webhook_delivery', 'billing_currency', \
+                      'empty_period_recheck'";
 
 #[tokio::test]
 async fn no_float_and_no_row_without_a_tenant_in_the_tables_of_billing() {

@@ -9,7 +9,7 @@ use billing::plans::Applied;
 use billing::store::exchange_rates::{self, LoadError, RateQuery};
 use billing::store::tax_tables;
 use billing::tax::TaxTable;
-use billing::{Currency, exchange};
+use billing::{Currency, Money, exchange};
 use jiff::{SignedDuration, Timestamp};
 use metering::{InstanceId, TenantId, Window};
 use migrations::Scope;
@@ -283,7 +283,7 @@ async fn what_is_reserved_at_once_never_exceeds_what_is_left() {
     books.pay(&tops_up(acme, "10", "a")).await;
     spends(&books, acme, "3").await;
     let mut tasks = tokio::task::JoinSet::new();
-    for _ in 0..20 {
+    for _ in 0..50 {
         let (books, instance) = (std::sync::Arc::clone(&books), instance());
         tasks.spawn(async move {
             wallet::hold(&books.database, acme, instance, money("1"), november())
@@ -294,6 +294,9 @@ async fn what_is_reserved_at_once_never_exceeds_what_is_left() {
     let outcomes = tasks.join_all().await;
     let held: Vec<_> = outcomes.iter().filter_map(|outcome| outcome.as_ref().ok()).collect();
     assert_eq!(held.len(), 7, "{outcomes:?}");
+    // What costs nothing needs nothing, as long as something is left.
+    let free = wallet::hold(&books.database, acme, instance(), Money::zero(Currency::EUR), november()).await;
+    assert!(!free.unwrap());
     // Asking again for the same instance reserves nothing more.
     assert!(wallet::hold(&books.database, acme, held[0].0, money("1"), november()).await.unwrap());
     let shown =
@@ -339,7 +342,7 @@ async fn an_empty_wallet_warns_once_and_stops_after_the_grace_and_not_before() {
     let now = november() + SignedDuration::from_hours(28);
     assert!(wallet::stopped(&books.database, acme, &["web-1".to_owned()], now).await.unwrap());
     assert!(!wallet::stopped(&books.database, acme, &[], now).await.unwrap());
-    assert_eq!((check(29).await, kinds().await.len()), (0, 3));
+    assert_eq!((check(29).await, kinds().await.len()), (1, 3), "they are kept stopped, and told of it once");
     // Whoever pays is warned anew the next time.
     books.pay(&tops_up(acme, "100", "b")).await;
     assert_eq!(check(30).await, 0);

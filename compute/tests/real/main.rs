@@ -3,3 +3,4 @@
 mod common;
 mod images_and_daemons;
 mod instances;
+mod throttling;

@@ -27,7 +27,7 @@ pub struct AllowanceNotice {
     pub basis: String,
     /// Which threshold, in percent.
     pub threshold_percent: u32,
-    /// `notify`, `suspend` or `stop`.
+    /// `notify`, `throttle`, `suspend` or `stop`.
     pub action: String,
     /// What is allowed, in `unit`.
     pub allowed: String,
@@ -87,6 +87,10 @@ pub fn allowance(notice: &AllowanceNotice, portal_url: Option<&str>) -> Result<L
     let is_forecast = notice.basis == "forecast";
     let (name, percent) = (one_line(&notice.allowance, NAME_MAX), notice.threshold_percent);
     let headline = match (is_forecast, notice.action.as_str()) {
+        (true, "throttle") => {
+            format!("Allowance {name} will reach {percent} % this month: instances are slowed down")
+        }
+        (false, "throttle") => format!("Allowance {name} is at {percent} %: instances are slowed down"),
         (true, _) => format!("Allowance {name} will reach {percent} % this month"),
         (false, "stop") => format!("Allowance {name} is at {percent} %: instances are stopped"),
         (false, "suspend") => format!("Allowance {name} is at {percent} %: instances are suspended"),
@@ -108,6 +112,9 @@ pub fn allowance(notice: &AllowanceNotice, portal_url: Option<&str>) -> Result<L
         follows: match notice.action.as_str() {
             "stop" => {
                 "All running instances of the tenant are stopped, and cannot be started until the month is over or the provider raises the allowance. Their disks are kept."
+            }
+            "throttle" => {
+                "All instances of the tenant run on, slowly: their disks, networks and processors are bounded until the month is over, it is not reached any more, or the provider raises the allowance. What they use is charged."
             }
             "suspend" => {
                 "All running instances of the tenant are suspended. They go on where they are when the month is over or the provider raises the allowance."

@@ -32,14 +32,14 @@ pub fn operations() -> Vec<Operation> {
             .answers::<AllowanceBody>("The allowance.")
             .versioned(),
         Operation::new(Method::PUT, ONE, "setAllowance", Tag::Limits, "Set an allowance", set)
-            .saying("For a new one, If-Match is \"0\". A tenant sets its own, which notify; those of the provider may suspend or stop.")
+            .saying("For a new one, If-Match is \"0\". A tenant sets its own, which notify; those of the provider may throttle, suspend or stop.")
             .access(Access::Money)
             .takes::<AllowanceChange>()
             .answers::<AllowanceBody>("As it is now.")
             .versioned()
             .refuses(&[Kind::Conflict, Kind::Unprocessable]),
         Operation::new(Method::DELETE, ONE, "removeAllowance", Tag::Limits, "Remove an allowance", remove)
-            .saying("What it suspended is resumed; what it stopped may be started again.")
+            .saying("What it throttled is as before, what it suspended is resumed; what it stopped may be started again.")
             .access(Access::Money)
             .versioned(),
         Operation::new(
@@ -154,7 +154,7 @@ fn threshold(asked: &ThresholdBody) -> Result<Threshold, Problem> {
     let action = Action::parse(&asked.action).map_err(|error| match error {
         limits::Invalid::Threshold(_) => Problem::new(
             Kind::Unprocessable,
-            format!("action is {:?}; it is notify, suspend or stop", cut(&asked.action)),
+            format!("action is {:?}; it is notify, throttle, suspend or stop", cut(&asked.action)),
         ),
         other => other.into(),
     })?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use actix_web::HttpResponse;
 use actix_web::http::Method;
+use billing::books::wallet::HoldError;
 use billing::quota::QuotaError;
 use compute::{Boot, ByteSize, ComputeError, ErrorKind, InstanceRef, InstanceSpec};
 use jiff::{SignedDuration, Timestamp};
@@ -55,7 +56,10 @@ pub fn operations() -> Vec<Operation> {
             false => Operation::new(method, path, id, Tag::Instances, summary, stop_it),
         }
         .answers::<InstanceBody>("The instance as it is now.")
-        .refuses(&[Kind::Conflict, Kind::Unprocessable])
+        .refuses(match start {
+            true => &[Kind::WalletTooLow, Kind::Conflict, Kind::Unprocessable],
+            false => &[Kind::Conflict, Kind::Unprocessable],
+        })
     };
     vec![
         Operation::new(Method::GET, "/v1/instances", "listInstances", Tag::Instances, "Instances", list)
@@ -73,11 +77,11 @@ pub fn operations() -> Vec<Operation> {
             "Make an instance",
             create,
         )
-        .saying("It must fit into the tenant's quota.")
+        .saying("It must fit into the tenant's quota. Of a prepaid tenant's wallet what its first hour costs is reserved.")
         .takes::<NewInstance>()
         .creates::<InstanceBody>("The instance.")
         .once()
-        .refuses(&[Kind::QuotaExceeded, Kind::Conflict, Kind::Unprocessable]),
+        .refuses(&[Kind::WalletTooLow, Kind::QuotaExceeded, Kind::Conflict, Kind::Unprocessable]),
         Operation::new(Method::GET, "/v1/instances/{id}", "getInstance", Tag::Instances, "An instance", get)
             .answers::<InstanceBody>("The instance."),
         Operation::new(
@@ -231,8 +235,7 @@ async fn stop_it(call: Call) -> Result<HttpResponse, Problem> {
     }
     let who = reference(&call)?;
     let before = find(&call).await?;
-    let compute = call.parts.compute().await.map_err(|_| InstanceError::Stopping)?;
-    let stopped = compute.stop(&who, Duration::from_secs(grace)).await.map_err(InstanceError::from)?;
+    let stopped = instances::stop(&call.parts, &who, Duration::from_secs(grace)).await?;
     Ok(call.ok(&acted(before, &stopped)))
 }
 
@@ -349,8 +352,34 @@ impl From<InstanceError> for Problem {
             InstanceError::Placing(source) => Self::unavailable("the database", &source),
             InstanceError::Limited { .. } => Self::new(Kind::Conflict, error.to_string()),
             InstanceError::Limits(source) => source.into(),
+            InstanceError::Wallet(error) => error.into(),
+            InstanceError::NoPrice { .. } => Self::new(
+                Kind::Conflict,
+                "the tenant is prepaid and has no prices yet, so nothing can be started; ask the provider",
+            ),
+            InstanceError::Pricing(source) => Self::unavailable("the price of the instance", source.as_ref()),
             InstanceError::Stopping => Self::new(Kind::Unavailable, "Weir is being stopped"),
             InstanceError::Counting(source) => Self::unavailable("the hypervisor", source.as_ref()),
+        }
+    }
+}
+
+impl From<HoldError> for Problem {
+    fn from(error: HoldError) -> Self {
+        match error {
+            HoldError::TooLittle { available, needed } => Self::new(
+                Kind::WalletTooLow,
+                format!(
+                    "the wallet has {available} that is neither spent nor reserved, and the first hour costs {needed}"
+                ),
+            ),
+            HoldError::Empty { left } => {
+                Self::new(Kind::WalletTooLow, format!("nothing is left in the wallet ({left})"))
+            }
+            HoldError::Negative { .. } | HoldError::OtherCurrency { .. } => {
+                Self::new(Kind::Conflict, error.to_string())
+            }
+            HoldError::Payment(source) => source.into(),
         }
     }
 }

@@ -56,7 +56,8 @@ pub struct ThresholdBody {
     #[serde(deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 1000, example = 80)]
     pub percent: u32,
-    /// `notify`; for the provider also `suspend` (paused, and resumed when it is over) and `stop`. A forecast only notifies.
+    /// `notify`; for the provider also `throttle` (rates are bounded, and set back when it is over), `suspend` (paused, and resumed
+    /// when it is over) and `stop`. A forecast notifies or throttles, the latter from the eighth day on.
     #[schema(example = "notify")]
     pub action: String,
 }

@@ -25,11 +25,12 @@ pub enum AllowanceCommand {
         /// So much of it, in its priced unit, such as 500 (GiB)
         #[arg(long, requires = "meter")]
         quantity: Option<String>,
-        /// When what is done: PERCENT[:ACTION], or forecast:PERCENT. Actions are notify, suspend and stop; repeat it for more
+        /// When what is done: PERCENT[:ACTION], or forecast:PERCENT[:ACTION]. Actions are notify, throttle, suspend and stop, of a
+        /// forecast the first two; repeat it for more
         #[arg(long = "at", value_name = "THRESHOLD", default_values_t = ["80".to_owned(), "100".to_owned()])]
         thresholds: Vec<String>,
     },
-    /// Remove an allowance: what it suspended is resumed, what it stopped may be started again
+    /// Remove an allowance: what it throttled is as before, what it suspended is resumed, what it stopped may be started again
     Remove {
         /// Which tenant
         tenant: String,
