@@ -112,7 +112,7 @@ impl Work {
     /// What the lines multiply.
     fn decimals(&self) -> Vec<(Decimal, Decimal)> {
         let rating = rate(&self.input()).expect("what was made above can be rated");
-        rating.lines.iter().map(|line| (line.quantity, line.unit_price)).collect()
+        rating.lines().map(|line| (line.quantity, line.unit_price)).collect()
     }
 }
 

@@ -76,7 +76,7 @@ impl Bill<'_> {
             due_on: None,
             notes: notes(&rating.taxes),
             plan: PlanRef { name: plan.name().to_owned(), version: versions.join(", ") },
-            lines: rating.lines.into_iter().map(RatedLine::into_invoice_line).collect(),
+            lines: rating.lines().map(RatedLine::into_invoice_line).collect(),
             subtotal: rating.subtotal,
             taxes: rating.taxes,
             total: rating.total,

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::RatingError;
-use super::gather::{Holder, Share};
 use super::quantity;
+use super::shares::{Holder, Share};
 use super::sheet::{Part, Progress, Sheet, beyond};
 use crate::plan::{CardName, Included, Per};
 
@@ -32,13 +32,12 @@ pub(super) fn own(sheet: &mut Sheet<'_>) -> Result<(), RatingError> {
         if entry.base_quantity == 0 {
             continue;
         }
-        let shares = &sheet.gathered.shares[entry.shares.clone()];
         let grant = match card.included.per {
             Per::Tenant => {
                 granted[entry.slot].for_all(card.included, progress).ok_or_else(|| beyond(entry))?
             }
             Per::Instance => {
-                let left = sheet.gathered.units_of(entry)?;
+                let (shares, left) = (sheet.gathered.shares_of(entry), sheet.gathered.units_of(entry)?);
                 granted[entry.slot].for_each(card.included, progress, shares, &left)
             }
         };
@@ -66,7 +65,7 @@ pub(super) fn pooled(sheet: &mut Sheet<'_>) -> Result<(), RatingError> {
                 let grant = match pool.included.per {
                     Per::Tenant => granted.for_all(pool.included, progress).ok_or_else(|| beyond(entry))?,
                     Per::Instance => {
-                        let shares = &sheet.gathered.shares[entry.shares.clone()];
+                        let shares = sheet.gathered.shares_of(entry);
                         let left = progress.by_holder.clone();
                         granted.for_each(pool.included, progress, shares, &left)
                     }

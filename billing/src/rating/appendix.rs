@@ -5,11 +5,13 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use metering::{MeterName, Resource, UsageRecord, Window};
+use metering::{MeterName, Resource, UsageRecord};
 
 use super::RatingError;
-use super::gather::{Gathered, Holder, Time, position};
+use super::gather::{Gathered, Time, position};
+use super::period::Segment;
 use super::quantity::{self, Scale};
+use super::shares::Holder;
 use crate::invoice::document::{Completeness, InstanceUsage, UnpricedUsage};
 
 /// By name, then by id (two may have one name), then in the order of the catalog.
@@ -27,7 +29,7 @@ pub(super) fn instances(
         let meter = entry.scale.meter;
         let place = position(meter);
         let units = gathered.units_of(entry)?;
-        for (share, units) in gathered.shares[entry.shares.clone()].iter().zip(units) {
+        for (share, units) in gathered.shares_of(entry).iter().zip(units) {
             let sum = shares.entry((share.holder, place)).or_insert((meter, 0, 0));
             sum.1 += share.base_quantity;
             sum.2 += units;
@@ -52,14 +54,14 @@ pub(super) fn instances(
 }
 
 /// Usage for which a part of the period has no card.
-pub(super) fn unpriced(gathered: &Gathered<'_>, segments: &[Window]) -> Vec<UnpricedUsage> {
+pub(super) fn unpriced(gathered: &Gathered<'_>, segments: &[Segment<'_>]) -> Vec<UnpricedUsage> {
     let entries = gathered.entries.iter().filter(|entry| entry.card.is_none());
     let rows = entries.map(|entry| {
         let meter = entry.scale.meter.meter();
         UnpricedUsage {
             meter: entry.scale.meter,
             title: meter.title.clone(),
-            service_period: segments[entry.segment],
+            service_period: segments[entry.segment].window,
             base_quantity: entry.base_quantity,
             base_unit: meter.unit.symbol().to_owned(),
             quantity: quantity::decimal(entry.units),

@@ -2,7 +2,8 @@
 //! all that the card has cost in the period.
 
 use super::explain::Figures;
-use super::line::{RatedLine, Subject, Suffix};
+use super::line::{Subject, Suffix};
+use super::lines::Lines;
 use super::price::{self, Fill};
 use super::sheet::Sheet;
 use super::{RatingError, amount};
@@ -22,7 +23,7 @@ struct Card {
 }
 
 /// The lines of all cards.
-pub(super) fn lines<'a>(sheet: &Sheet<'a>) -> Result<Vec<RatedLine<'a>>, RatingError> {
+pub(super) fn lines<'a>(sheet: &Sheet<'a>) -> Result<Lines<'a>, RatingError> {
     let entries = &sheet.gathered.entries;
     let mut cards = vec![Card::default(); sheet.gathered.slots];
     for (number, (entry, progress)) in entries.iter().zip(&sheet.progress).enumerate() {
@@ -34,7 +35,7 @@ pub(super) fn lines<'a>(sheet: &Sheet<'a>) -> Result<Vec<RatedLine<'a>>, RatingE
         }
     }
     // Most entries make a few lines.
-    let mut lines = Vec::with_capacity(entries.len() * 4);
+    let mut lines = Lines::with_capacity(entries.len() * 4);
     let mut next = 0;
     while let Some(first) = entries.get(next) {
         let same = |other: &&super::gather::Entry<'_>| {
@@ -54,7 +55,7 @@ pub(super) fn lines<'a>(sheet: &Sheet<'a>) -> Result<Vec<RatedLine<'a>>, RatingE
         for number in run {
             price::entry(sheet, number, rate_card, tax, &mut card.fill, &mut lines)?;
         }
-        card.charged += lines[begin..].iter().map(|line| line.amount.coins()).sum::<i128>();
+        card.charged += lines.coins_from(begin);
         if rate_card.bounds != AmountBounds::default() {
             bound(sheet, rate_card, (next - 1, first.segment), tax, card, begin, &mut lines)?;
         }
@@ -70,9 +71,9 @@ fn bound<'a>(
     tax: &'a TaxRate,
     card: &mut Card,
     begin: usize,
-    lines: &mut Vec<RatedLine<'a>>,
+    lines: &mut Lines<'a>,
 ) -> Result<(), RatingError> {
-    let own: i128 = lines[begin..].iter().map(|line| line.amount.coins()).sum();
+    let own = lines.coins_from(begin);
     let bounds = Bounds::of(sheet, rate_card.bounds, tax)?;
     let is_last = card.is_used && number == card.last;
     let Some((kind, difference, bound)) = bounds.difference(card.charged, own, is_last) else {

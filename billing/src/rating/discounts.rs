@@ -8,14 +8,15 @@ use std::collections::BTreeMap;
 use super::cards::Bounds;
 use super::explain::Figures;
 use super::left::{Group, Left};
-use super::line::{RatedLine, Subject, Suffix};
+use super::line::{Subject, Suffix};
+use super::lines::Lines;
 use super::sheet::Sheet;
 use super::{RatingError, amount, quantity};
 use crate::invoice::document::LineKind;
 use crate::plan::{AmountBounds, CardName, Off, TaxClass};
 
 /// Adds the lines of all that is taken off.
-pub(super) fn add<'a>(sheet: &Sheet<'a>, lines: &mut Vec<RatedLine<'a>>) -> Result<(), RatingError> {
+pub(super) fn add<'a>(sheet: &Sheet<'a>, lines: &mut Lines<'a>) -> Result<(), RatingError> {
     let is_anything = sheet.period.segments.iter().any(|segment| {
         let terms = segment.version.terms();
         let bounds = terms.bounds != AmountBounds::default();
@@ -24,26 +25,22 @@ pub(super) fn add<'a>(sheet: &Sheet<'a>, lines: &mut Vec<RatedLine<'a>>) -> Resu
     if lines.is_empty() || !is_anything {
         return Ok(());
     }
-    let mut left = Left::of(lines).ok_or_else(|| super::too_large(sheet))?;
+    let mut left = Left::of(sheet, lines).ok_or_else(|| super::too_large(sheet))?;
     discounts(sheet, lines, &mut left)?;
     bounds(sheet, lines, &mut left)?;
     trial(sheet, lines, &mut left)?;
     sponsor(sheet, lines, &mut left)
 }
 
-fn discounts<'a>(
-    sheet: &Sheet<'a>,
-    lines: &mut Vec<RatedLine<'a>>,
-    left: &mut Left,
-) -> Result<(), RatingError> {
+fn discounts<'a>(sheet: &Sheet<'a>, lines: &mut Lines<'a>, left: &mut Left) -> Result<(), RatingError> {
     // What discounts of an amount have taken off in earlier parts of the period.
     let mut taken = BTreeMap::<&CardName, i128>::new();
     for (segment, at) in sheet.period.segments.iter().enumerate() {
         for discount in &at.version.terms().discounts {
-            let groups = left.groups(lines, |line| {
-                let name = line.subject.belongs_to();
+            let groups = left.groups(sheet, lines, |line| {
+                let name = line.belongs_to;
                 let is_of = discount.of.is_empty() || name.is_some_and(|name| discount.of.contains(name));
-                line.ground.segment == segment && is_of
+                line.segment == segment && is_of
             });
             let off = match discount.off {
                 Off::Fraction(fraction) => groups
@@ -69,13 +66,13 @@ fn discounts<'a>(
 }
 
 /// The least and the most that the invoice is about, before tax.
-fn bounds<'a>(sheet: &Sheet<'a>, lines: &mut Vec<RatedLine<'a>>, left: &mut Left) -> Result<(), RatingError> {
+fn bounds<'a>(sheet: &Sheet<'a>, lines: &mut Lines<'a>, left: &mut Left) -> Result<(), RatingError> {
     let currency = sheet.pricing.currency;
     let mut charged = 0;
     let last = sheet.period.segments.len().saturating_sub(1);
     for (segment, at) in sheet.period.segments.iter().enumerate() {
-        let groups = left.groups(lines, |line| line.ground.segment == segment);
-        let own = left.sum(lines, segment);
+        let groups = left.groups(sheet, lines, |line| line.segment == segment);
+        let own = left.sum(sheet, lines, segment);
         charged += own;
         let bounds = Bounds::net(sheet, at.version.terms().bounds)?;
         let Some((kind, difference, bound)) = bounds.difference(charged, own, segment == last) else {
@@ -99,11 +96,11 @@ fn bounds<'a>(sheet: &Sheet<'a>, lines: &mut Vec<RatedLine<'a>>, left: &mut Left
 }
 
 /// Everything is free in a trial, or up to its credit.
-fn trial<'a>(sheet: &Sheet<'a>, lines: &mut Vec<RatedLine<'a>>, left: &mut Left) -> Result<(), RatingError> {
+fn trial<'a>(sheet: &Sheet<'a>, lines: &mut Lines<'a>, left: &mut Left) -> Result<(), RatingError> {
     let mut taken = 0;
     for (segment, at) in sheet.period.segments.iter().enumerate().filter(|(_, at)| at.is_trial) {
         let Some(trial) = &at.version.terms().trial else { continue };
-        let groups = left.groups(lines, |line| line.ground.segment == segment);
+        let groups = left.groups(sheet, lines, |line| line.segment == segment);
         let off = match trial.credit {
             None => groups.iter().map(|group| group.sum).collect(),
             Some(credit) => limited(sheet, &groups, sheet.coins(sheet.pricing.net(credit))?, &mut taken)?,
@@ -114,14 +111,10 @@ fn trial<'a>(sheet: &Sheet<'a>, lines: &mut Vec<RatedLine<'a>>, left: &mut Left)
     Ok(())
 }
 
-fn sponsor<'a>(
-    sheet: &Sheet<'a>,
-    lines: &mut Vec<RatedLine<'a>>,
-    left: &mut Left,
-) -> Result<(), RatingError> {
+fn sponsor<'a>(sheet: &Sheet<'a>, lines: &mut Lines<'a>, left: &mut Left) -> Result<(), RatingError> {
     for (segment, at) in sheet.period.segments.iter().enumerate() {
         let Some(sponsor) = &at.version.terms().sponsor else { continue };
-        let groups = left.groups(lines, |line| line.ground.segment == segment);
+        let groups = left.groups(sheet, lines, |line| line.segment == segment);
         let off: Vec<i128> = groups.iter().map(|group| group.sum).collect();
         let subject = (LineKind::Sponsored, Subject::Sponsor(sponsor));
         take(sheet, segment, subject, &groups, &off, |base| Figures::Borne { base }, lines, left)?;
@@ -177,7 +170,7 @@ fn take<'a>(
     groups: &[Group<'a>],
     off: &[i128],
     figures: impl Fn(crate::money::Money) -> Figures,
-    lines: &mut Vec<RatedLine<'a>>,
+    lines: &mut Lines<'a>,
     left: &mut Left,
 ) -> Result<(), RatingError> {
     let mut number = 0;

@@ -5,6 +5,7 @@ use std::fmt;
 
 use rust_decimal::Decimal;
 
+use super::quantity::QUANTITY_SCALE;
 use crate::money::{Currency, Money};
 
 /// `mantissa x 10^-scale`, up to 38 digits.
@@ -36,6 +37,17 @@ impl Exact {
             _ => x.checked_mul(y)?,
         };
         Some(Self { mantissa, scale: a.scale() + b.scale() })
+    }
+
+    /// The product of a quantity in millionths and its price.
+    #[inline]
+    pub(super) fn of_units(units: i128, unit_price: &Decimal) -> Option<Self> {
+        let price = unit_price.mantissa();
+        let mantissa = match (i64::try_from(units), i64::try_from(price)) {
+            (Ok(units), Ok(price)) => i128::from(units) * i128::from(price),
+            _ => units.checked_mul(price)?,
+        };
+        Some(Self { mantissa, scale: QUANTITY_SCALE + unit_price.scale() })
     }
 
     /// Rounded to the currency's coins, half away from zero (`money::HALF_AWAY_FROM_ZERO`, on 38 digits). `None`

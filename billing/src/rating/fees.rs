@@ -6,9 +6,10 @@ use rust_decimal::Decimal;
 
 use super::cards::Bounds;
 use super::explain::Figures;
-use super::gather::Holder;
 use super::line::{Charge, LineUnit, RatedLine, Subject, Suffix};
+use super::lines::{About, Lines};
 use super::quantity;
+use super::shares::Holder;
 use super::sheet::Sheet;
 use super::{RatingError, amount};
 use crate::invoice::document::LineKind;
@@ -33,7 +34,7 @@ struct Place<'a> {
 }
 
 /// Adds the lines of all fees.
-pub(super) fn add<'a>(sheet: &Sheet<'a>, lines: &mut Vec<RatedLine<'a>>) -> Result<(), RatingError> {
+pub(super) fn add<'a>(sheet: &Sheet<'a>, lines: &mut Lines<'a>) -> Result<(), RatingError> {
     let mut charged = BTreeMap::<&CardName, Charged>::new();
     for (segment, at) in sheet.period.segments.iter().enumerate() {
         for fee in &at.version.terms().fees {
@@ -42,7 +43,7 @@ pub(super) fn add<'a>(sheet: &Sheet<'a>, lines: &mut Vec<RatedLine<'a>>) -> Resu
             match &fee.charge {
                 FeeCharge::Recurring { amount, per, is_prorated } => {
                     let line = recurring(sheet, place, charged, *amount, *per, *is_prorated)?;
-                    lines.extend(line);
+                    line.into_iter().for_each(|line| lines.push(line));
                 }
                 FeeCharge::Once { amount, on } => {
                     let due = on.to_zoned(sheet.input.plan.time_zone().clone());
@@ -59,7 +60,7 @@ pub(super) fn add<'a>(sheet: &Sheet<'a>, lines: &mut Vec<RatedLine<'a>>) -> Resu
                     }
                 }
                 FeeCharge::Percentage { fraction, of, fixed, bounds } => {
-                    let base = base(lines, segment, of);
+                    let base = base(sheet, lines, segment, of);
                     let part = Percentage { fraction: *fraction, fixed: *fixed, bounds: *bounds, base };
                     part.add(sheet, place, charged, lines)?;
                 }
@@ -127,18 +128,18 @@ fn recurring<'a>(
 /// The instances that used anything in a segment. A volume is none, whatever is stored on it.
 fn instances(sheet: &Sheet<'_>, segment: usize) -> BTreeSet<Holder> {
     let entries = sheet.gathered.entries.iter().filter(|entry| entry.segment == segment);
-    let shares = entries.flat_map(|entry| &sheet.gathered.shares[entry.shares.clone()]);
+    let shares = entries.flat_map(|entry| sheet.gathered.shares_of(entry));
     let used = shares.filter(|share| 0 < share.base_quantity).map(|share| share.holder);
     used.filter(|holder| matches!(holder, Holder::Instance(_))).collect()
 }
 
 /// The amounts of a segment's lines that belong to one of `of`; of all, if it names none.
-fn base(lines: &[RatedLine<'_>], segment: usize, of: &[CardName]) -> i128 {
-    let is_of = |line: &&RatedLine<'_>| {
-        let name = line.subject.belongs_to();
-        line.ground.segment == segment && (of.is_empty() || name.is_some_and(|name| of.contains(name)))
+fn base<'a>(sheet: &Sheet<'a>, lines: &Lines<'a>, segment: usize, of: &[CardName]) -> i128 {
+    let is_of = |line: &About<'_>| {
+        let is_named = || line.belongs_to.is_some_and(|name| of.contains(name));
+        line.segment == segment && (of.is_empty() || is_named())
     };
-    lines.iter().filter(is_of).map(|line| line.amount.coins()).sum()
+    lines.about(sheet).filter(is_of).map(|line| line.coins).sum()
 }
 
 /// A percentage fee in one segment.
@@ -156,7 +157,7 @@ impl Percentage {
         sheet: &Sheet<'a>,
         place: Place<'a>,
         charged: &mut Charged,
-        lines: &mut Vec<RatedLine<'a>>,
+        lines: &mut Lines<'a>,
     ) -> Result<(), RatingError> {
         let (currency, begin) = (sheet.pricing.currency, lines.len());
         let ground = sheet.ground(place.segment);
@@ -165,7 +166,7 @@ impl Percentage {
             let mut quantity = base.amount();
             quantity.rescale(quantity::QUANTITY_SCALE);
             // Of an amount of the invoice: it is neither exchanged nor freed of tax again.
-            let pricing = super::pricing::Pricing { currency, exchange: None, is_gross: false };
+            let pricing = super::pricing::Pricing::new(currency, None, false);
             let charge = Charge {
                 kind: LineKind::Percentage,
                 subject: Subject::Fee(place.fee),
@@ -182,7 +183,7 @@ impl Percentage {
             }
             charged.is_charged = true;
         }
-        let own: i128 = lines[begin..].iter().map(|line| line.amount.coins()).sum();
+        let own = lines.coins_from(begin);
         charged.sum += own;
         let is_last = charged.is_charged && is_last(sheet, place);
         let bounds = Bounds::of(sheet, self.bounds, place.tax)?;

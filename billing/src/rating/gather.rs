@@ -1,30 +1,18 @@
 //! The first two steps of rating: usage records become one exact sum of base units for each segment, card and band of
-//! hours, with what each instance or volume contributed; then each sum becomes the priced unit. Nothing is priced.
+//! hours; then each sum becomes the priced unit. What each instance or volume contributed is found again when it is asked for
+//! ([`super::shares`]). Nothing is priced.
 
-use std::collections::BTreeMap;
-use std::ops::Range;
+use std::sync::OnceLock;
 
-use metering::{Coverage, Dimensions, InstanceId, MeterName, Resource, UsageRecord, VolumeId, catalog};
+use metering::{Coverage, Dimensions, MeterName, UsageRecord, catalog};
 
+use super::lines::Before;
 use super::period::Period;
 use super::quantity::{self, Scale};
+use super::shares::{Share, Shares};
 use super::{RatingError, RatingInput};
 use crate::invoice::document::Completeness;
 use crate::plan::{PlanVersion, PriceModel, RateCard, TimeBand};
-
-/// Under what usage is listed: the instance (with its disks and NICs) or the volume.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Holder {
-    Instance(InstanceId),
-    Volume(VolumeId),
-}
-
-/// What one holder contributed to an entry.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Share {
-    pub(super) holder: Holder,
-    pub(super) base_quantity: u128,
-}
 
 /// Usage that has one price model: of one card in one segment and, if the card has bands, in the hours of one of them.
 #[derive(Clone, Debug)]
@@ -38,8 +26,9 @@ pub(super) struct Entry<'a> {
     pub(super) slot: usize,
     pub(super) base_quantity: u128,
     pub(super) units: i128,
-    pub(super) shares: Range<usize>,
     pub(super) coverage: Completeness,
+    /// The number of its sum; `None`: there was no usage.
+    sum: Option<usize>,
 }
 
 /// All usage of a period.
@@ -48,9 +37,14 @@ pub(super) struct Gathered<'a> {
     /// In the order of the catalog, then of time, then of the version's cards, then of their bands (the hours of no band
     /// last).
     pub(super) entries: Vec<Entry<'a>>,
-    pub(super) shares: Vec<Share>,
     /// How many numbers of cards there are.
     pub(super) slots: usize,
+    usage: &'a [UsageRecord],
+    /// For each record the number of its sum.
+    sum_of: Vec<usize>,
+    /// How many sums there are.
+    sums: usize,
+    shares: OnceLock<Shares>,
 }
 
 /// Where a record belongs, in the order of the entries.
@@ -62,15 +56,15 @@ struct Key {
     band: u32,
 }
 
-/// The card's number of usage without a card.
+/// The card's number of usage without a card, and the band's of the hours of no band.
 const NO_CARD: u32 = u32::MAX;
+const NO_BAND: u32 = u32::MAX;
 
-/// What records of one holder add to one entry.
+/// The sum of records with one key.
 #[derive(Clone, Copy)]
-struct Row {
-    /// The number of its key, in the order in which keys were first met.
-    key: usize,
-    holder: Holder,
+struct Sum {
+    key: Key,
+    meter: MeterName,
     /// Sums of `u64`: 2^64 records would be needed to overflow.
     base_quantity: u128,
     time: Time,
@@ -84,83 +78,51 @@ pub(super) struct Time {
     missing_us: u128,
 }
 
-impl Holder {
-    pub(super) const fn instance_id(self) -> Option<InstanceId> {
-        match self {
-            Self::Instance(id) => Some(id),
-            Self::Volume(_) => None,
-        }
-    }
-
-    pub(super) const fn volume_id(self) -> Option<VolumeId> {
-        match self {
-            Self::Volume(id) => Some(id),
-            Self::Instance(_) => None,
-        }
-    }
-
-    pub(super) const fn of(resource: &Resource) -> Self {
-        match resource {
-            Resource::Instance(id) | Resource::Disk(id, _) | Resource::Nic(id, _) => Self::Instance(*id),
-            Resource::Volume(id) => Self::Volume(*id),
-        }
-    }
-}
-
 impl<'a> Gathered<'a> {
     pub(super) fn from(input: &RatingInput<'a>, period: &Period<'a>) -> Result<Self, RatingError> {
-        let rows = Rows::of(input, period)?;
+        let mut sums = Sums::default();
+        let sum_of = sums.take(input, period)?;
+        let sums = sums.sums;
         let mut gathered = Self {
-            entries: Vec::with_capacity(rows.keys.len()),
-            shares: Vec::with_capacity(rows.rows.len()),
+            entries: Vec::with_capacity(sums.len()),
             slots: 0,
+            usage: input.usage,
+            sum_of,
+            sums: sums.len(),
+            shares: OnceLock::new(),
         };
-        let mut numbers = rows.by_key();
-        let mut keys: Vec<(Key, MeterName, usize)> =
-            rows.keys.iter().enumerate().map(|(number, (key, meter))| (*key, *meter, number)).collect();
-        keys.sort_unstable_by_key(|(key, ..)| *key);
-        for (key, meter, number) in keys {
-            let numbers = numbers.of(number);
-            // Records come by resource, mostly: then they are in order.
-            if !numbers.is_sorted_by_key(|n| rows.rows[*n].holder) {
-                numbers.sort_unstable_by_key(|n| rows.rows[*n].holder);
-            }
-            gathered.add(key, meter, numbers.iter().map(|n| &rows.rows[*n]), period)?;
+        if sums.is_sorted_by_key(|sum| sum.key) {
+            // Records come in the order of the catalog, mostly.
+            sums.iter().enumerate().try_for_each(|(number, sum)| gathered.add(number, sum, period))?;
+        } else {
+            let mut order: Vec<usize> = (0..sums.len()).collect();
+            order.sort_unstable_by_key(|number| sums[*number].key);
+            order.into_iter().try_for_each(|number| gathered.add(number, &sums[number], period))?;
         }
         gathered.add_unused(period);
         gathered.number_cards();
         Ok(gathered)
     }
 
+    /// What each holder contributed to an entry, in the order of holders.
+    pub(super) fn shares_of(&self, entry: &Entry<'_>) -> &[Share] {
+        let shares = || self.shares.get_or_init(|| Shares::of(self.usage, &self.sum_of, self.sums));
+        entry.sum.map_or(&[], |number| shares().of_sum(number))
+    }
+
     /// What each holder of an entry used, in millionths of the priced unit: together, the entry's units. Only when it is asked
     /// for, because most prices are of all of it.
     pub(super) fn units_of(&self, entry: &Entry<'_>) -> Result<Vec<i128>, RatingError> {
-        quantity::apportion(entry.scale, &self.shares[entry.shares.clone()], entry.units)
+        quantity::apportion(entry.scale, self.shares_of(entry), entry.units)
     }
 
-    /// One entry, of rows with one key and in the order of holders.
-    fn add<'r>(
-        &mut self,
-        key: Key,
-        meter: MeterName,
-        rows: impl Iterator<Item = &'r Row>,
-        period: &Period<'a>,
-    ) -> Result<(), RatingError> {
-        let (from, mut base_quantity, mut time) = (self.shares.len(), 0_u128, Time::default());
-        for row in rows {
-            base_quantity += row.base_quantity;
-            time.add(&row.time);
-            match self.shares[from..].last_mut() {
-                Some(share) if share.holder == row.holder => share.base_quantity += row.base_quantity,
-                _ => self.shares.push(Share { holder: row.holder, base_quantity: row.base_quantity }),
-            }
-        }
-        if base_quantity == 0 {
-            self.shares.truncate(from);
+    /// The entry of a sum.
+    fn add(&mut self, number: usize, sum: &Sum, period: &Period<'a>) -> Result<(), RatingError> {
+        let Sum { key, meter, base_quantity, time } = sum;
+        if *base_quantity == 0 {
             return Ok(());
         }
-        let scale = Scale::of(meter);
-        let units = scale.units(base_quantity)?;
+        let scale = Scale::of(*meter);
         let segment = key.segment as usize;
         let version = period.segments[segment].version;
         let card = (key.card != NO_CARD).then(|| &version.rate_cards()[key.card as usize]);
@@ -170,10 +132,10 @@ impl<'a> Gathered<'a> {
             card,
             band: card.and_then(|card| card.time_of_use.get(key.band as usize)),
             slot: 0,
-            base_quantity,
-            units,
-            shares: from..self.shares.len(),
+            base_quantity: *base_quantity,
+            units: scale.units(*base_quantity)?,
             coverage: time.in_ms(),
+            sum: Some(number),
         });
         Ok(())
     }
@@ -199,8 +161,8 @@ impl<'a> Gathered<'a> {
                         slot: 0,
                         base_quantity: 0,
                         units: 0,
-                        shares: 0..0,
                         coverage: Completeness::default(),
+                        sum: None,
                     });
                 }
             }
@@ -220,7 +182,7 @@ impl<'a> Gathered<'a> {
 
     /// Cards of one meter and name have one number, whatever the version.
     fn number_cards(&mut self) {
-        let mut known: Vec<&RateCard> = Vec::new();
+        let mut known: Vec<&RateCard> = Vec::with_capacity(self.entries.len());
         for entry in &mut self.entries {
             let Some(card) = entry.card else { continue };
             // Entries come by meter: what has another one lies before all cards of this one.
@@ -235,69 +197,74 @@ impl<'a> Gathered<'a> {
     }
 }
 
-/// The records, each with where it belongs.
+impl Entry<'_> {
+    /// The base units of so many of the entry's units: those between two cuts of it, so that the parts add up to the whole.
+    pub(super) fn base_units(&self, before: Before, units: i128) -> u128 {
+        let begin = if before.is_first { 0 } else { self.base_units_up_to(before.units) };
+        self.base_units_up_to(before.units + units).saturating_sub(begin)
+    }
+
+    fn base_units_up_to(&self, units: i128) -> u128 {
+        let all = self.base_quantity;
+        // What could be converted one way is not too large to be converted back.
+        if units == self.units { all } else { self.scale.base_units(units).map_or(all, |base| base.min(all)) }
+    }
+}
+
+/// The records' sums.
 #[derive(Default)]
-struct Rows<'a> {
-    rows: Vec<Row>,
-    /// Each once, in the order in which they were met.
-    keys: Vec<(Key, MeterName)>,
-    numbers: BTreeMap<Key, usize>,
+struct Sums<'a> {
+    /// In the order in which their keys were first met, with those of a card's bands together.
+    sums: Vec<Sum>,
+    /// For each segment and card, and after a segment's cards for each meter without a card, the number of the first of its
+    /// sums.
+    firsts: Vec<Option<usize>>,
     /// What keys were found for: usage of the next resource mostly goes through them in the same order.
     found: Vec<Found<'a>>,
     /// Which of them is expected next.
     next: usize,
 }
 
-/// The number of the key for a meter, in a piece of the period and with certain dimensions.
+/// The number of the sum for a meter, in a piece of the period and with certain dimensions.
 #[derive(Clone, Copy)]
 struct Found<'a> {
     piece: usize,
     meter: MeterName,
     dimensions: &'a Dimensions,
-    key: usize,
-}
-
-/// The numbers of rows, those with one key together.
-struct ByKey {
-    numbers: Vec<usize>,
-    /// Where those of each key end.
-    ends: Vec<usize>,
+    sum: usize,
 }
 
 /// The most that is remembered of what was found: enough for the meters of an instance, its disks and NICs by the hours of a
 /// month in which a night rate changes twice a day.
 const MAX_FOUND: usize = 1_024;
 
-impl<'a> Rows<'a> {
-    fn of(input: &RatingInput<'a>, period: &Period<'_>) -> Result<Self, RatingError> {
-        let mut all = Self::default();
-        let mut last = None;
+impl<'a> Sums<'a> {
+    /// Adds all records up; for each, the number of its sum.
+    fn take(&mut self, input: &RatingInput<'a>, period: &Period<'a>) -> Result<Vec<usize>, RatingError> {
+        let cells =
+            |segment: &super::period::Segment<'_>| segment.version.rate_cards().len() + catalog().len();
+        let cells: usize = period.segments.iter().map(cells).sum();
+        self.firsts = vec![None; cells];
+        self.sums.reserve(cells.min(input.usage.len()));
+        self.found.reserve(cells.min(input.usage.len()));
+        let mut sum_of = Vec::with_capacity(input.usage.len());
+        let mut piece = 0;
         for record in input.usage {
-            let piece = match last {
-                Some(piece) if contains(period, piece, record) => piece,
-                _ => period.place(record)?,
-            };
-            last = Some(piece);
-            let row = Row {
-                key: all.key(input, period, piece, record),
-                holder: Holder::of(&record.resource),
-                base_quantity: record.quantity.into(),
-                time: Time::of(record.coverage),
-            };
-            // Records come by resource and time, mostly: what belongs together is added up at once.
-            match all.rows.last_mut() {
-                Some(before) if (before.key, before.holder) == (row.key, row.holder) => {
-                    before.base_quantity += row.base_quantity;
-                    before.time.add(&row.time);
-                }
-                _ => all.rows.push(row),
+            if !contains(period, piece, record) {
+                piece = period.place(record)?;
             }
+            let number = self.number(input, period, piece, record);
+            let sum = &mut self.sums[number];
+            sum.base_quantity += u128::from(record.quantity);
+            sum.time.add(&Time::of(record.coverage));
+            sum_of.push(number);
         }
-        Ok(all)
+        Ok(sum_of)
     }
 
-    /// The number of a record's key.
-    fn key(
+    /// The number of a record's sum.
+    #[inline]
+    fn number(
         &mut self,
         input: &RatingInput<'a>,
         period: &Period<'_>,
@@ -308,51 +275,52 @@ impl<'a> Rows<'a> {
         for number in [self.next.wrapping_sub(1), self.next, 0] {
             if let Some(found) = self.found.get(number).filter(|found| found.is_of(piece, record)) {
                 self.next = number + 1;
-                return found.key;
+                return found.sum;
             }
         }
-        let key = key(input, period, piece, record);
-        let (numbers, keys) = (&mut self.numbers, &mut self.keys);
-        let key = *numbers.entry(key).or_insert_with(|| {
-            keys.push((key, record.meter));
-            keys.len() - 1
-        });
+        let sum = self.first(input, period, piece, record);
         if self.found.len() < MAX_FOUND {
-            self.found.push(Found { piece, meter: record.meter, dimensions: &record.dimensions, key });
+            self.found.push(Found { piece, meter: record.meter, dimensions: &record.dimensions, sum });
             self.next = self.found.len();
         }
-        key
+        sum
     }
 
-    /// Rows of one key together, as they came.
-    fn by_key(&self) -> ByKey {
-        let mut ends = vec![0; self.keys.len()];
-        self.rows.iter().for_each(|row| ends[row.key] += 1);
-        let mut sum = 0;
-        for end in &mut ends {
-            // For now, where they begin.
-            sum += std::mem::replace(end, sum);
+    /// The same, looked for.
+    fn first(
+        &mut self,
+        input: &RatingInput<'_>,
+        period: &Period<'_>,
+        piece: usize,
+        record: &UsageRecord,
+    ) -> usize {
+        let key = key(input, period, piece, record);
+        let segments = &period.segments[..key.segment as usize];
+        let cards = period.segments[key.segment as usize].version.rate_cards();
+        let before =
+            |segment: &super::period::Segment<'_>| segment.version.rate_cards().len() + catalog().len();
+        let before: usize = segments.iter().map(before).sum();
+        let card = cards.get(key.card as usize);
+        let place = before + card.map_or(cards.len() + key.position as usize, |_| key.card as usize);
+        let bands = card.map_or(0, |card| card.time_of_use.len());
+        let band = (key.band as usize).min(bands);
+        if let Some(first) = self.firsts[place] {
+            return first + band;
         }
-        let mut numbers = vec![0; self.rows.len()];
-        for (number, row) in self.rows.iter().enumerate() {
-            numbers[ends[row.key]] = number;
-            ends[row.key] += 1;
+        let first = self.sums.len();
+        self.firsts[place] = Some(first);
+        for band in 0..=bands {
+            let band = if band == bands { NO_BAND } else { band as u32 };
+            let (base_quantity, time) = (0, Time::default());
+            self.sums.push(Sum { key: Key { band, ..key }, meter: record.meter, base_quantity, time });
         }
-        ByKey { numbers, ends }
+        first + band
     }
 }
 
 impl Found<'_> {
     fn is_of(&self, piece: usize, record: &UsageRecord) -> bool {
         self.piece == piece && same_meter(self.meter, record.meter) && *self.dimensions == record.dimensions
-    }
-}
-
-impl ByKey {
-    /// Those of a key.
-    fn of(&mut self, key: usize) -> &mut [usize] {
-        let begin = key.checked_sub(1).map_or(0, |before| self.ends[before]);
-        &mut self.numbers[begin..self.ends[key]]
     }
 }
 

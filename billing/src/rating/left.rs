@@ -1,8 +1,9 @@
 //! What is left of each line's amount after what was taken off, in coins: what the next discount sees. Whatever takes
 //! something off takes it from lines in proportion to what is left of them.
 
-use super::line::RatedLine;
+use super::lines::{About, Lines};
 use super::quantity;
+use super::sheet::Sheet;
 use crate::tax::TaxRate;
 
 /// Coins left of each line, by the line's number.
@@ -18,14 +19,12 @@ pub(super) struct Group<'a> {
 
 impl Left {
     /// At first, a line's amount. What a maximum took off a card or fee is taken off its other lines.
-    pub(super) fn of(lines: &[RatedLine<'_>]) -> Option<Self> {
-        let mut left = Self(lines.iter().map(|line| line.amount.coins()).collect());
-        for (number, line) in lines.iter().enumerate().filter(|(_, line)| line.amount.coins() < 0) {
-            let is_of = |other: &RatedLine<'_>| {
-                other.ground.segment == line.ground.segment
-                    && other.subject.belongs_to() == line.subject.belongs_to()
-            };
-            let own = lines.iter().enumerate().filter(|(_, other)| is_of(other));
+    pub(super) fn of<'a>(sheet: &Sheet<'a>, lines: &Lines<'a>) -> Option<Self> {
+        let mut left = Self(lines.dues().map(|(_, coins)| coins).collect());
+        for (number, line) in lines.about(sheet).enumerate().filter(|(_, line)| line.coins < 0) {
+            let is_of =
+                |other: &About<'_>| other.segment == line.segment && other.belongs_to == line.belongs_to;
+            let own = lines.about(sheet).enumerate().filter(|(_, other)| is_of(other));
             let own: Vec<usize> = own.map(|(number, _)| number).filter(|n| 0 < left.0[*n]).collect();
             let sum: i128 = own.iter().map(|number| left.0[*number]).sum();
             let off = sum.min(-left.0[number]);
@@ -38,11 +37,12 @@ impl Left {
     /// The lines that are wanted, by their tax, in the order in which taxes first come.
     pub(super) fn groups<'a>(
         &self,
-        lines: &[RatedLine<'a>],
-        is_wanted: impl Fn(&RatedLine<'a>) -> bool,
+        sheet: &Sheet<'a>,
+        lines: &Lines<'a>,
+        is_wanted: impl Fn(&About<'a>) -> bool,
     ) -> Vec<Group<'a>> {
         let mut groups = Vec::<Group<'a>>::new();
-        for (number, line) in lines.iter().enumerate().filter(|(_, line)| is_wanted(line)) {
+        for (number, line) in lines.about(sheet).enumerate().filter(|(_, line)| is_wanted(line)) {
             let same = |group: &&mut Group<'a>| same_tax(group.tax, line.tax);
             match groups.iter_mut().find(same) {
                 Some(group) => {
@@ -57,8 +57,8 @@ impl Left {
     }
 
     /// What is left of a segment.
-    pub(super) fn sum(&self, lines: &[RatedLine<'_>], segment: usize) -> i128 {
-        let own = lines.iter().zip(&self.0).filter(|(line, _)| line.ground.segment == segment);
+    pub(super) fn sum<'a>(&self, sheet: &Sheet<'a>, lines: &Lines<'a>, segment: usize) -> i128 {
+        let own = lines.about(sheet).zip(&self.0).filter(|(line, _)| line.segment == segment);
         own.map(|(_, left)| left).sum()
     }
 

@@ -18,7 +18,7 @@
 //! 10. then take off what a trial or a sponsor bears: what is really due, not list prices.
 //! 11. [`taxes`] are due on what is left, for each code and rate on the sum of its lines, rounded once.
 //!
-//! A line keeps how it came about as figures ([`line`]); [`explain`] puts them into words when a document is made.
+//! A line keeps how it came about as figures ([`lines`], [`line`]); [`explain`] puts them into words when a document is made.
 //! [`appendix`] spreads what was metered over the instances, so that it adds up again, when it is asked for.
 //!
 //! What is per period stays per period when it is cut: allowances, commitments, tiers, credits and bounds go on, by name,
@@ -35,11 +35,13 @@ mod fees;
 mod gather;
 mod left;
 mod line;
+mod lines;
 mod percentile;
 mod period;
 mod price;
 mod pricing;
 mod quantity;
+mod shares;
 mod sheet;
 mod taxes;
 mod tiers;
@@ -49,6 +51,7 @@ use jiff::civil::Date;
 use metering::{MeterName, Sample, UsageRecord, Window};
 
 pub use line::RatedLine;
+pub use lines::Lines;
 pub use quantity::QUANTITY_SCALE;
 
 use crate::exchange::ExchangeRate;
@@ -64,10 +67,7 @@ use sheet::Sheet;
 /// What usage costs.
 #[derive(Clone, Debug)]
 pub struct Rating<'a> {
-    /// The lines: of cards by meter in the order of the catalog, then by time, card, band and tier; then fees, discounts,
-    /// and what else is taken off.
-    pub lines: Vec<RatedLine<'a>>,
-    /// Their sum.
+    /// The sum of the lines.
     pub subtotal: Money,
     /// The tax on it, by code and rate.
     pub taxes: Vec<Tax>,
@@ -75,9 +75,8 @@ pub struct Rating<'a> {
     pub total: Money,
     /// The versions of the plan that were applied, in order.
     pub versions: Vec<Date>,
-    usage: &'a [UsageRecord],
-    gathered: Gathered<'a>,
-    segments: Vec<Window>,
+    lines: Lines<'a>,
+    sheet: Sheet<'a>,
 }
 
 /// Why usage could not be rated.
@@ -202,16 +201,7 @@ pub fn rate<'a>(input: &RatingInput<'a>) -> Result<Rating<'a>, RatingError> {
     let mut versions: Vec<Date> =
         sheet.period.segments.iter().map(|segment| segment.version.from()).collect();
     versions.dedup();
-    Ok(Rating {
-        lines,
-        subtotal,
-        taxes,
-        total,
-        versions,
-        usage: input.usage,
-        segments: sheet.period.segments.iter().map(|segment| segment.window).collect(),
-        gathered: sheet.gathered,
-    })
+    Ok(Rating { subtotal, taxes, total, versions, lines, sheet })
 }
 
 impl<'a> Metered<'a> {
@@ -233,34 +223,40 @@ impl<'a> Metered<'a> {
         Ok(Self(sheet))
     }
 
-    /// Steps 5 and 6: the lines of all cards, each with what explains it.
+    /// Steps 5 and 6: the lines of all cards, each with the figures that explain it.
     ///
     /// # Errors
     /// Something cannot be taxed, or figures are beyond 38 digits.
-    pub fn lines(&self) -> Result<Vec<RatedLine<'a>>, RatingError> {
+    pub fn lines(&self) -> Result<Lines<'a>, RatingError> {
         cards::lines(&self.0)
     }
 }
 
-impl Rating<'_> {
+impl<'a> Rating<'a> {
+    /// The lines: of cards by meter in the order of the catalog, then by time, card, band and tier; then fees, discounts,
+    /// and what else is taken off.
+    pub fn lines(&self) -> impl ExactSizeIterator<Item = RatedLine<'a>> {
+        self.lines.rated(&self.sheet)
+    }
+
     /// What was metered and has a price, by instance and volume, in the order of their names.
     ///
     /// # Errors
     /// A sum has too many digits.
     pub fn instances(&self) -> Result<Vec<InstanceUsage>, RatingError> {
-        appendix::instances(&self.gathered, self.usage)
+        appendix::instances(&self.sheet.gathered, self.sheet.input.usage)
     }
 
     /// Usage without a price.
     #[must_use]
     pub fn unpriced(&self) -> Vec<UnpricedUsage> {
-        appendix::unpriced(&self.gathered, &self.segments)
+        appendix::unpriced(&self.sheet.gathered, &self.sheet.period.segments)
     }
 
     /// How well the usage is known: time of all resources together, each counted once.
     #[must_use]
     pub fn completeness(&self) -> Completeness {
-        appendix::completeness(self.usage)
+        appendix::completeness(self.sheet.input.usage)
     }
 }
 
@@ -271,11 +267,8 @@ fn pricing<'a>(input: &RatingInput<'a>) -> Result<Pricing<'a>, RatingError> {
         let plan = plan.name().to_owned();
         return Err(RatingError::WrongExchange { plan, currency, from: exchange.from });
     }
-    Ok(Pricing {
-        currency: exchange.map_or(currency, |exchange| exchange.to),
-        exchange,
-        is_gross: plan.prices() == Prices::Gross,
-    })
+    let currency = exchange.map_or(currency, |exchange| exchange.to);
+    Ok(Pricing::new(currency, exchange, plan.prices() == Prices::Gross))
 }
 
 impl<'a> Sheet<'a> {

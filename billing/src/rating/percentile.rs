@@ -8,7 +8,6 @@ use rust_decimal::Decimal;
 
 use super::explain::{Figures, Rate};
 use super::line::{Charge, LineUnit, Subject, Suffix};
-use super::period::Period;
 use super::price::Pen;
 use super::quantity::{self, divide_half_even};
 use super::{RatingError, RatingInput};
@@ -66,13 +65,9 @@ pub(super) fn rate(
 
 impl Pen<'_, '_> {
     /// The line of a rate: of the whole period, at the share of the price for which this part of it stands.
-    pub(super) fn rate(
-        mut self,
-        period: &Period<'_>,
-        mut rate: Rate,
-        unit_price: Decimal,
-    ) -> Result<(), RatingError> {
+    pub(super) fn rate(self, mut rate: Rate, unit_price: Decimal) -> Result<(), RatingError> {
         // A millionth of a Mbit/s is a bit/s.
+        let period = &self.sheet.period;
         let share = period.prorated(rate.bit_per_s, self.entry.segment);
         let share = share.ok_or_else(|| self.entry.scale.too_large())?;
         rate.is_prorated = 1 < period.segments.len();
@@ -85,12 +80,11 @@ impl Pen<'_, '_> {
             unit_price,
             figures: Figures::Rate { of: self.entry.base_quantity, rate },
         };
-        self.beside(&charge, None)?;
-        if let Some(line) = self.lines.last_mut() {
-            line.meter = Some(self.card.meter);
-            line.base_quantity = self.entry.base_quantity;
-            line.coverage = self.entry.coverage;
-        }
+        let mut line = self.line_beside(&charge)?;
+        line.meter = Some(self.card.meter);
+        line.base_quantity = self.entry.base_quantity;
+        line.coverage = self.entry.coverage;
+        self.lines.push(line);
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use super::{RatingError, RatingInput};
 use crate::plan::{PlanVersion, PricePlan};
 
 /// A part of the period with lines of its own.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Segment<'a> {
     pub(super) window: Window,
     pub(super) version: &'a PlanVersion,
@@ -20,13 +20,14 @@ pub(super) struct Segment<'a> {
 }
 
 /// A part of a segment.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Piece {
     pub(super) window: Window,
     pub(super) segment: usize,
 }
 
 /// The period as a whole.
+#[derive(Clone, Debug)]
 pub(super) struct Period<'a> {
     pub(super) window: Window,
     pub(super) segments: Vec<Segment<'a>>,

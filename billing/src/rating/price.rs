@@ -5,8 +5,8 @@ use rust_decimal::Decimal;
 
 use super::explain::{Figures, How};
 use super::gather::Entry;
-use super::line::{Charge, Ground, LineUnit, RatedLine, Subject, Suffix};
-use super::pricing::Pricing;
+use super::line::{Charge, LineUnit, RatedLine, Subject, Suffix};
+use super::lines::{Before, Lines, Units, UnitsKind};
 use super::quantity;
 use super::sheet::{Part, Progress, Sheet};
 use super::{RatingError, percentile, tiers};
@@ -27,15 +27,13 @@ pub(super) struct Fill {
 
 /// Writes the lines of one entry.
 pub(super) struct Pen<'s, 'a> {
-    pub(super) pricing: &'s Pricing<'a>,
-    pub(super) ground: Ground<'a>,
+    pub(super) sheet: &'s Sheet<'a>,
     pub(super) tax: &'a TaxRate,
     pub(super) card: &'a RateCard,
+    number: usize,
     pub(super) entry: &'s Entry<'a>,
-    pub(super) lines: &'s mut Vec<RatedLine<'a>>,
-    done_units: i128,
-    done_base: u128,
-    has_line: bool,
+    pub(super) lines: &'s mut Lines<'a>,
+    done: Before,
 }
 
 /// A part of an entry's units with one price.
@@ -59,27 +57,17 @@ pub(super) fn entry<'a>(
     card: &'a RateCard,
     tax: &'a TaxRate,
     fill: &mut Fill,
-    lines: &mut Vec<RatedLine<'a>>,
+    lines: &mut Lines<'a>,
 ) -> Result<(), RatingError> {
     let (entry, progress) = (&sheet.gathered.entries[number], &sheet.progress[number]);
-    let mut pen = Pen {
-        pricing: &sheet.pricing,
-        ground: sheet.ground(entry.segment),
-        tax,
-        card,
-        entry,
-        lines,
-        done_units: 0,
-        done_base: 0,
-        has_line: false,
-    };
+    let mut pen = Pen { sheet, tax, card, number, entry, lines, done: Before { units: 0, is_first: true } };
     if let PriceModel::Percentile { percent, interval_s, unit_price } = card.price {
         let rate = percentile::rate(&sheet.input, card.meter, percent, interval_s)?;
-        return pen.rate(&sheet.period, rate, unit_price);
+        return pen.rate(rate, unit_price);
     }
     pen.covered(progress)?;
     // Usage too small to show, such as one byte, still has a line.
-    if 0 < progress.left || (!pen.has_line && 0 < entry.base_quantity) {
+    if 0 < progress.left || (pen.done.is_first && 0 < entry.base_quantity) {
         pen.at_its_price(progress.left, fill)?;
         fill.before += progress.left;
     }
@@ -87,39 +75,30 @@ pub(super) fn entry<'a>(
 }
 
 impl<'a> Pen<'_, 'a> {
-    /// A line about usage. Its base units are those between two cuts of the entry, so that the lines add up to it.
-    #[inline]
+    /// A line about usage that is more than units at a price.
     pub(super) fn usage(&mut self, part: &Priced<'a>) -> Result<(), RatingError> {
-        self.done_units += part.units;
-        let all = self.entry.base_quantity;
-        let until = if self.done_units == self.entry.units {
-            all
-        } else {
-            self.entry.scale.base_units(self.done_units)?.clamp(self.done_base, all)
-        };
-        let amount = self.pricing.amount(part.quantity, part.unit_price, self.tax);
-        // As a whole and where it stays: a line is long, and copying it took as long as pricing it.
+        let pricing = &self.sheet.pricing;
+        let amount = pricing.amount(part.quantity, part.unit_price, self.tax);
         self.lines.push(RatedLine {
             kind: part.kind,
             meter: Some(self.card.meter),
             band: self.entry.band,
             tier: part.tier,
-            base_quantity: until - self.done_base,
+            base_quantity: self.entry.base_units(self.done, part.units),
             quantity: part.quantity,
             unit_price: part.unit_price,
             amount: amount.ok_or_else(|| self.entry.scale.too_large())?,
-            exchange: self.pricing.exchange,
-            is_gross: self.pricing.is_gross,
+            exchange: pricing.exchange,
+            is_gross: pricing.is_gross,
             tax: self.tax,
             coverage: self.entry.coverage,
             subject: part.subject,
             suffix: part.suffix,
             unit: part.unit,
-            figures: Figures::Metered { of: all, units: part.units, how: part.how },
-            ground: self.ground,
+            figures: Figures::Metered { of: self.entry.base_quantity, units: part.units, how: part.how },
+            ground: self.sheet.ground(self.entry.segment),
         });
-        self.done_base = until;
-        self.has_line = true;
+        self.did(part.units);
         Ok(())
     }
 
@@ -127,23 +106,21 @@ impl<'a> Pen<'_, 'a> {
     #[inline]
     pub(super) fn units(
         &mut self,
-        (kind, suffix): (LineKind, Suffix<'a>),
+        kind: UnitsKind,
         units: i128,
-        unit_price: Decimal,
-        tier: Option<&'a PriceTier>,
-        how: How,
+        price: &'a Decimal,
     ) -> Result<(), RatingError> {
-        self.usage(&Priced {
-            kind,
-            subject: Subject::Card(self.card),
-            suffix,
-            units,
-            quantity: quantity::decimal(units),
-            unit: LineUnit::Priced(self.card.meter),
-            unit_price,
-            tier,
-            how,
-        })
+        let coins = self.sheet.pricing.amount_of(units, price, self.tax);
+        let coins = coins.ok_or_else(|| self.entry.scale.too_large())?;
+        let (tax, entry, before) = (self.tax, self.number, self.done);
+        self.lines.push_units(Units { coins, units, before, entry, price, tax, kind });
+        self.did(units);
+        Ok(())
+    }
+
+    #[inline]
+    const fn did(&mut self, units: i128) {
+        self.done = Before { units: self.done.units + units, is_first: false };
     }
 
     /// A line beside the usage.
@@ -152,18 +129,24 @@ impl<'a> Pen<'_, 'a> {
         charge: &Charge<'a>,
         tier: Option<&'a PriceTier>,
     ) -> Result<(), RatingError> {
-        let mut line = self.ground.charge(self.pricing, self.tax, charge)?;
+        let mut line = self.line_beside(charge)?;
         line.tier = tier;
-        line.band = self.entry.band;
         self.lines.push(line);
         Ok(())
+    }
+
+    /// The same, not yet written.
+    pub(super) fn line_beside(&self, charge: &Charge<'a>) -> Result<RatedLine<'a>, RatingError> {
+        let ground = self.sheet.ground(self.entry.segment);
+        let mut line = ground.charge(&self.sheet.pricing, self.tax, charge)?;
+        line.band = self.entry.band;
+        Ok(line)
     }
 
     /// What allowances and commitments cover.
     fn covered(&mut self, progress: &Progress<'a>) -> Result<(), RatingError> {
         if let Some(free) = progress.free {
-            let kind = (LineKind::Included, Suffix::None);
-            self.units(kind, free, Decimal::ZERO, None, How::Included)?;
+            self.units(UnitsKind::Included, free, &Decimal::ZERO)?;
         }
         for part in &progress.parts {
             match *part {
@@ -228,11 +211,11 @@ impl<'a> Pen<'_, 'a> {
     }
 
     fn at_its_price(&mut self, units: i128, fill: &mut Fill) -> Result<(), RatingError> {
-        let standard = (LineKind::Standard, Suffix::None);
-        match &self.card.price {
+        let card = self.card;
+        match &card.price {
             PriceModel::PerUnit { unit_price } => {
-                let price = self.entry.band.map_or(*unit_price, |band| band.unit_price);
-                self.units(standard, units, price, None, How::Priced)
+                let price = self.entry.band.map_or(unit_price, |band| &band.unit_price);
+                self.units(UnitsKind::Standard, units, price)
             }
             PriceModel::Flat { amount } => self.flat(units, *amount, fill),
             PriceModel::Graduated { tiers } => tiers::graduated(self, tiers, units, fill),

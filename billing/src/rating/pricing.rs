@@ -9,23 +9,46 @@ use crate::money::{Currency, Money};
 use crate::tax::TaxRate;
 
 /// What stands between a price of the plan and an amount of the invoice.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Pricing<'a> {
     pub(super) currency: Currency,
+    /// How many decimals its smallest coin has: looking it up takes as long as a multiplication.
+    pub(super) exponent: u32,
     pub(super) exchange: Option<&'a ExchangeRate>,
     /// Whether prices contain the tax.
     pub(super) is_gross: bool,
 }
 
-impl Pricing<'_> {
+impl<'a> Pricing<'a> {
+    /// Into `currency`, by `exchange` if that is not the prices' own.
+    pub(super) fn new(currency: Currency, exchange: Option<&'a ExchangeRate>, is_gross: bool) -> Self {
+        Self { currency, exponent: currency.exponent(), exchange, is_gross }
+    }
+
     /// The amount, rounded once, half away from zero (`money::HALF_AWAY_FROM_ZERO`). `None` when figures are beyond 38
     /// digits.
-    #[inline]
     pub(super) fn amount(&self, quantity: Decimal, unit_price: Decimal, tax: &TaxRate) -> Option<Money> {
-        let product = Exact::product(quantity, unit_price)?;
-        if self.exchange.is_none() && !self.is_gross {
-            return product.to_money(self.currency);
-        }
+        Money::from_coins(self.coins(Exact::product(quantity, unit_price)?, tax)?, self.currency)
+    }
+
+    /// The same in coins, of a quantity in millionths.
+    #[inline]
+    pub(super) fn amount_of(&self, units: i128, unit_price: &Decimal, tax: &TaxRate) -> Option<i128> {
+        self.coins(Exact::of_units(units, unit_price)?, tax)
+    }
+
+    #[inline]
+    fn coins(&self, product: Exact, tax: &TaxRate) -> Option<i128> {
+        let coins = if self.exchange.is_none() && !self.is_gross {
+            product.to_coins(self.exponent)?
+        } else {
+            self.exchanged(product, tax)?
+        };
+        // What money can hold.
+        (coins.unsigned_abs() < 1 << 96).then_some(coins)
+    }
+
+    fn exchanged(&self, product: Exact, tax: &TaxRate) -> Option<i128> {
         let rate = self.exchange.map_or(Decimal::ONE, |exchange| exchange.rate);
         let divisor = if self.is_gross { Decimal::ONE.checked_add(tax.rate)? } else { Decimal::ONE };
         self.converted(product, rate, divisor)
@@ -35,22 +58,22 @@ impl Pricing<'_> {
     pub(super) fn net(&self, amount: Decimal) -> Option<Money> {
         let product = Exact::product(amount, Decimal::ONE)?;
         let rate = self.exchange.map_or(Decimal::ONE, |exchange| exchange.rate);
-        self.converted(product, rate, Decimal::ONE)
+        Money::from_coins(self.converted(product, rate, Decimal::ONE)?, self.currency)
     }
 
-    fn converted(&self, product: Exact, rate: Decimal, divisor: Decimal) -> Option<Money> {
+    fn converted(&self, product: Exact, rate: Decimal, divisor: Decimal) -> Option<i128> {
         let (mantissa, scale) = product.parts();
         let mut above = Wide::product(mantissa.unsigned_abs(), rate.mantissa().unsigned_abs());
         let mut below = divisor.mantissa().unsigned_abs();
         // coins = product x rate / divisor x 10^exponent, with all powers of ten on one side.
-        let (down, up) = (scale + rate.scale(), self.currency.exponent() + divisor.scale());
+        let (down, up) = (scale + rate.scale(), self.exponent + divisor.scale());
         if up <= down {
             below = below.checked_mul(10_u128.checked_pow(down - up)?)?;
         } else {
             above = above.times(10_u128.checked_pow(up - down)?)?;
         }
         let coins = i128::try_from(above.divided_half_up(below)?).ok()?;
-        Money::from_coins(if mantissa < 0 { -coins } else { coins }, self.currency)
+        Some(if mantissa < 0 { -coins } else { coins })
     }
 }
 
@@ -128,7 +151,7 @@ mod tests {
             let is_gross = tax != "-";
             let rate = if is_gross { tax.parse().unwrap() } else { Decimal::ZERO };
             let tax = TaxRate { name: "VAT".to_owned(), code: TaxCode::Standard, rate, reason: None };
-            let pricing = Pricing { currency, exchange: exchange.as_ref(), is_gross };
+            let pricing = Pricing::new(currency, exchange.as_ref(), is_gross);
             let money = pricing.amount(quantity.parse().unwrap(), price.parse().unwrap(), &tax).unwrap();
             assert_eq!(money.to_string(), format!("{amount} {code}"), "{line}");
         }

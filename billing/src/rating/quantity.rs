@@ -5,7 +5,8 @@ use metering::{MeterName, catalog};
 use rust_decimal::Decimal;
 
 use super::RatingError;
-use super::gather::{Share, position};
+use super::gather::position;
+use super::shares::Share;
 
 /// Decimals of a quantity. 10^-6 GiB is 1 KiB and 10^-6 h is 3.6 ms: finer than anybody reads, and still exact
 /// in what is shown.
@@ -178,7 +179,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::rating::gather::Holder;
+    use crate::rating::shares::Holder;
 
     fn scale(name: &str) -> Scale {
         Scale::of(MeterName::parse(name).unwrap())

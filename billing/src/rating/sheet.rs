@@ -9,6 +9,7 @@ use super::{RatingError, RatingInput};
 use crate::plan::{CardName, Commitment, Per, Pool, RateCard};
 
 /// The rating in the making.
+#[derive(Clone, Debug)]
 pub(super) struct Sheet<'a> {
     pub(super) input: RatingInput<'a>,
     pub(super) period: Period<'a>,
@@ -19,7 +20,7 @@ pub(super) struct Sheet<'a> {
 }
 
 /// How far an entry has come. Quantities are in millionths of the priced unit.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Progress<'a> {
     /// What the card's own allowance covers; `None`: it had nothing left.
     pub(super) free: Option<i128>,
@@ -32,7 +33,7 @@ pub(super) struct Progress<'a> {
 }
 
 /// A part of an entry that has no price of the card.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Part<'a> {
     /// Within a pool.
     Pooled { pool: &'a Pool, units: i128 },

@@ -2,7 +2,7 @@
 
 use super::exact::Exact;
 use super::left::same_tax;
-use super::line::RatedLine;
+use super::lines::Lines;
 use super::sheet::Sheet;
 use super::{RatingError, amount};
 use crate::invoice::document::Tax;
@@ -11,12 +11,12 @@ use crate::plan::TaxClass;
 use crate::tax::TaxRate;
 
 /// The taxes in the order of their codes, the higher rates first. Without lines, the standard one on nothing.
-pub(super) fn of(sheet: &Sheet<'_>, lines: &[RatedLine<'_>]) -> Result<Vec<Tax>, RatingError> {
+pub(super) fn of(sheet: &Sheet<'_>, lines: &Lines<'_>) -> Result<Vec<Tax>, RatingError> {
     let mut sums = Vec::<(&TaxRate, i128)>::new();
-    for line in lines {
-        match sums.iter_mut().find(|(tax, _)| same_tax(tax, line.tax)) {
-            Some((_, sum)) => *sum += line.amount.coins(),
-            None => sums.push((line.tax, line.amount.coins())),
+    for (due, coins) in lines.dues() {
+        match sums.iter_mut().find(|(tax, _)| same_tax(tax, due)) {
+            Some((_, sum)) => *sum += coins,
+            None => sums.push((due, coins)),
         }
     }
     if sums.is_empty() {

@@ -6,7 +6,8 @@ use rust_decimal::Decimal;
 use super::RatingError;
 use super::explain::{Figures, How};
 use super::line::{Charge, LineUnit, Subject, Suffix};
-use super::price::{Fill, Pen};
+use super::lines::UnitsKind;
+use super::price::{Fill, Pen, Priced};
 use super::quantity;
 use crate::invoice::document::LineKind;
 use crate::plan::PriceTier;
@@ -20,18 +21,19 @@ pub(super) fn graduated<'a>(
     fill: &Fill,
 ) -> Result<(), RatingError> {
     let (mut at, end) = (fill.before, fill.before + units);
-    for (number, tier) in (1..).zip(tiers) {
-        let (from, to) = limits(tier);
+    // Each tier begins where the one before it ends, the first at 0.
+    let mut from = 0;
+    for (number, tier) in (0..).zip(tiers) {
+        let to = tier.to.map(quantity::from_decimal);
+        let begin = std::mem::replace(&mut from, to.unwrap_or(end));
         // With nothing to place, the tier that a next unit would fall into.
-        let is_here = from <= at && to.is_none_or(|to| at < to);
-        if !is_here {
+        if to.is_some_and(|to| to <= at) {
             continue;
         }
         let until = to.map_or(end, |to| to.min(end));
-        let kind = (LineKind::Graduated, Suffix::Number(number));
-        pen.units(kind, until - at, tier.unit_price, Some(tier), How::Priced)?;
-        if at == from && from < until {
-            flat(pen, tier, number)?;
+        pen.units(UnitsKind::Tier(number), until - at, &tier.unit_price)?;
+        if at == begin && begin < until {
+            flat(pen, tier, number as usize + 1)?;
         }
         at = until;
         if at == end {
@@ -54,8 +56,17 @@ pub(super) fn volume<'a>(
         from <= fill.all && to.is_none_or(|to| fill.all < to)
     };
     for (number, tier) in (1..).zip(tiers).filter(|(_, tier)| is_here(tier)) {
-        let kind = (LineKind::Volume, Suffix::None);
-        pen.units(kind, units, tier.unit_price, Some(tier), How::Volume { all: fill.all })?;
+        pen.usage(&Priced {
+            kind: LineKind::Volume,
+            subject: Subject::Card(pen.card),
+            suffix: Suffix::None,
+            units,
+            quantity: quantity::decimal(units),
+            unit: LineUnit::Priced(pen.card.meter),
+            unit_price: tier.unit_price,
+            tier: Some(tier),
+            how: How::Volume { all: fill.all },
+        })?;
         if 0 < units && !fill.is_charged {
             fill.is_charged = true;
             flat(pen, tier, number)?;

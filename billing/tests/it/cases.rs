@@ -55,9 +55,9 @@ impl Case {
         adds_up(&rating, self);
         let bare = format!("{}/{}/", self.plan.name(), self.plan.versions()[0].from());
         // Versions are said where there are several parts.
-        let are_all_bare = rating.lines.iter().all(|line| line.key().starts_with(&bare));
+        let are_all_bare = rating.lines().all(|line| line.key().starts_with(&bare));
         let mut text = String::new();
-        for line in &rating.lines {
+        for line in rating.lines() {
             let key = line.key();
             let key = if are_all_bare { key.strip_prefix(&bare) } else { key.strip_prefix("example/") };
             text += &format!("{}: {} x {}", key.unwrap(), line.quantity.normalize(), line.unit_price);
@@ -223,7 +223,7 @@ pub fn adds_up(rating: &Rating<'_>, case: &Case) {
     let exponent = rating.subtotal.currency().exponent();
     let mut sum = Decimal::ZERO;
     let mut keys = std::collections::BTreeSet::new();
-    for line in &rating.lines {
+    for line in rating.lines() {
         let key = line.key();
         assert!(keys.insert(key.clone()), "two lines {key}");
         assert!(line.meter.is_some() || line.base_quantity == 0, "{key}");
@@ -243,7 +243,7 @@ pub fn adds_up(rating: &Rating<'_>, case: &Case) {
     let (instances, unpriced_rows) = (rating.instances().unwrap(), rating.unpriced());
     for meter in metering::catalog() {
         let id = meter.id();
-        let lines = rating.lines.iter().filter(|line| line.meter == Some(id));
+        let lines = rating.lines().filter(|line| line.meter == Some(id));
         let base: u128 = lines.map(|line| line.base_quantity).sum();
         let rows = instances.iter().filter(|row| row.meter == id);
         assert_eq!(base, rows.map(|row| row.base_quantity).sum::<u128>(), "{id}");

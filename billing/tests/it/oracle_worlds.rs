@@ -378,7 +378,7 @@ fn rated(case: &Case) -> Answer {
     let rating = rate(&case.input()).unwrap_or_else(|error| panic!("{error}"));
     adds_up(&rating, case);
     let mut answer = Answer::default();
-    for line in &rating.lines {
+    for line in rating.lines() {
         let mut quantity = line.quantity;
         quantity.rescale(6);
         let figures = Line {

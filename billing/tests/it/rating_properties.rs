@@ -112,8 +112,7 @@ fn nearest(a: i128, b: i128, tie: Tie) -> i128 {
 
 fn lines_of(rating: &Rating) -> Lines {
     rating
-        .lines
-        .iter()
+        .lines()
         .map(|line| {
             let key = line.key();
             let from = key.split('/').nth(1).unwrap();
@@ -158,7 +157,7 @@ proptest! {
         let plan = plan_of(code, &cards);
         let rating = rate(&plan, &records, october()).unwrap();
         let mut sum = rust_decimal::Decimal::ZERO;
-        for line in &rating.lines {
+        for line in rating.lines() {
             let amount = (line.quantity * line.unit_price).round_dp_with_strategy(
                 line.amount.currency().exponent(),
                 rust_decimal::RoundingStrategy::MidpointAwayFromZero,
@@ -173,7 +172,7 @@ proptest! {
         let (instances, unpriced_rows) = (rating.instances().unwrap(), rating.unpriced());
         for meter in catalog() {
             let id: MeterName = meter.id();
-            let lines = rating.lines.iter().filter(|line| line.meter == Some(id));
+            let lines = rating.lines().filter(|line| line.meter == Some(id));
             let (base, shown) = lines.fold((0, 0), |(base, shown), line| {
                 (base + line.base_quantity, shown + line.quantity.mantissa())
             });
@@ -197,7 +196,7 @@ proptest! {
         pieces.reverse();
         let shown = |usage: &[UsageRecord]| {
             let rating = rate(&plan, usage, october()).unwrap();
-            let lines: Vec<_> = rating.lines.iter().map(|line| line.into_invoice_line()).collect();
+            let lines: Vec<_> = rating.lines().map(|line| line.into_invoice_line()).collect();
             (lines, rating.taxes.clone(), rating.total, rating.instances().unwrap(), rating.unpriced(), rating.completeness())
         };
         prop_assert_eq!(shown(&pieces), shown(&whole));

@@ -14,8 +14,7 @@ fn check(plan_text: &str, usage_text: &str, expected: &str) {
 
 fn render(rating: &Rating<'_>) -> String {
     let mut lines: Vec<String> = rating
-        .lines
-        .iter()
+        .lines()
         .map(|line| {
             let key = line.key();
             let key = key.strip_prefix("test/").unwrap();
@@ -234,7 +233,7 @@ fn what_is_shown_by_instance_adds_up_to_the_line_to_the_last_millionth() {
     let shown: Vec<String> =
         rating.instances().unwrap().iter().map(|row| format!("{} {}", row.name, row.quantity)).collect();
     assert_eq!(shown, ["a 0.000001", "b 0.000000", "c 0.000000"]);
-    assert_eq!(rating.lines[0].quantity.to_string(), "0.000001");
+    assert_eq!(rating.lines().next().unwrap().quantity.to_string(), "0.000001");
 }
 
 #[test]
@@ -242,7 +241,7 @@ fn a_line_explains_itself_with_figures_that_can_be_checked() {
     let usage = usage("web cpu_ns 2026-10-01T00 44444440800000\nweb running_ms 2026-10-01T00 3600000");
     let plan = plan("cpu_ns 0.04 included 10\nrunning_ms 0.05");
     let rating = rate(&plan, &usage, october()).unwrap();
-    let why: Vec<String> = rating.lines.iter().map(billing::RatedLine::why).collect();
+    let why: Vec<String> = rating.lines().map(|line| line.why()).collect();
     assert_eq!(
         why,
         [
@@ -268,7 +267,7 @@ fn time_of_a_resource_counts_once_however_many_meters_it_has() {
     // The instance and its NIC.
     assert_eq!(rating.completeness().measured_ms, 2 * 3_000_000);
     assert_eq!(rating.completeness().missing_ms, 2 * 600_000);
-    assert_eq!(rating.lines[0].coverage.missing_ms, 600_000);
+    assert_eq!(rating.lines().next().unwrap().coverage.missing_ms, 600_000);
 }
 
 #[test]
@@ -292,7 +291,7 @@ fn usage_beyond_all_digits_is_an_error_and_no_panic() {
     let usage = usage(&format!("a disk_read_ops 2026-10-01T00 {max}\nb disk_read_ops 2026-10-01T00 {max}"));
     let cheap = plan("disk_read_ops 0.04");
     let rating = rate(&cheap, &usage, october()).unwrap();
-    assert_eq!(rating.lines[0].base_quantity, 2 * u128::from(max));
+    assert_eq!(rating.lines().next().unwrap().base_quantity, 2 * u128::from(max));
     let dear = plan("disk_read_ops 9999999999.999999999999");
     let error = rate(&dear, &usage, october()).unwrap_err();
     assert!(matches!(error, RatingError::TooLarge { .. }), "{error}");
