@@ -5,10 +5,12 @@
 //! [`crate::auth::Writer`] or [`crate::auth::InPerson`] too. Its template extends `base.html` and has a field `layout`.
 
 mod account;
+mod allowances;
 mod bill;
 mod budget;
 mod capacity;
 mod conflict;
+mod corrections;
 mod figures;
 mod instance;
 mod instances;
@@ -27,8 +29,10 @@ use actix_web::web::ServiceConfig;
 /// Adds the routes of every page.
 pub(crate) fn routes(config: &mut ServiceConfig) {
     account::routes(config);
+    allowances::routes(config);
     budget::routes(config);
     capacity::routes(config);
+    corrections::routes(config);
     instance::routes(config);
     instances::routes(config);
     invoices::routes(config);

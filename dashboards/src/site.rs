@@ -83,13 +83,14 @@ pub(crate) struct UserBadge {
 type NavPage = (&'static str, &'static str, fn(&Principal) -> bool);
 
 /// All of them, in order.
-const NAV: [NavPage; 9] = [
+const NAV: [NavPage; 10] = [
     ("/", "Overview", |_| true),
     ("/instances", "Instances", |_| true),
     ("/usage", "Usage", Principal::sees_money),
     ("/invoices", "Invoices", Principal::sees_money),
     ("/account", "Account", |principal| principal.tenant_id().is_some()),
     ("/budget", "Budget", |principal| principal.tenant_id().is_some()),
+    ("/allowances", "Allowances", Principal::sees_money),
     ("/tenants", "Tenants", Principal::is_provider),
     ("/capacity", "Capacity", |principal| principal.tenant_id().is_none()),
     ("/status", "Status", |_| true),

@@ -274,7 +274,11 @@ fn amount(entered: &Entered) -> Result<Money, String> {
 }
 
 /// The currencies in which the budget makes sense: that of what is spent, or those of the plans.
-async fn currencies(site: &Site, tenant: &Tenant, draft: Option<&Draft>) -> Result<Vec<String>, PageError> {
+pub(crate) async fn currencies(
+    site: &Site,
+    tenant: &Tenant,
+    draft: Option<&Draft>,
+) -> Result<Vec<String>, PageError> {
     if let Some(draft) = draft {
         return Ok(vec![draft.document.currency.code().to_owned()]);
     }

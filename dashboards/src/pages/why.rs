@@ -2,7 +2,7 @@
 //! at the edges of a window. Every page has a sum that is the figure of the page before. It computes no usage:
 //! `usage::why` does, in the tenant's own scope, so that another tenant's resource is nothing.
 
-mod addresses;
+pub(in crate::pages) mod addresses;
 pub(in crate::pages) mod corrections;
 
 use std::collections::BTreeMap;
@@ -155,6 +155,8 @@ struct WindowsPage {
     days: Vec<DayRow>,
     sum: Quantity,
     known: Known,
+    /// Where the provider corrects what is shown.
+    correct: Option<String>,
 }
 
 struct WindowRow {
@@ -267,7 +269,9 @@ async fn windows(
     .await?;
     let day = asked.day.as_deref().map(day_of).transpose()?;
     let page = windows_page(line.layout(&viewer), &line, &resource, &records, day);
-    html(&page.ok_or(PageError::NotFound)?)
+    let mut page = page.ok_or(PageError::NotFound)?;
+    page.correct = page.correct.filter(|_| viewer.principal.is_provider());
+    html(&page)
 }
 
 /// Step 3: the readings at the edges of one window.
@@ -532,7 +536,17 @@ fn windows_page(
         days: day_rows,
         sum,
         known: figures::known(coverage),
+        correct: Some(correct_path(resource, meter, &day.windows)),
     })
+}
+
+/// The form of a correction of the windows of a day.
+fn correct_path(resource: &Resource, meter: MeterName, windows: &[(Window, u64, Coverage)]) -> String {
+    let ends = windows.first().zip(windows.last());
+    let span = ends.and_then(|(first, last)| Window::new(first.0.start(), last.0.end()).ok());
+    let window = span.map(|span| format!("&window={}", query_value(&window_code(span)))).unwrap_or_default();
+    let resource = query_value(&resource_code(resource));
+    format!("/usage/corrections?resource={resource}&meter={meter}{window}#new")
 }
 
 fn window_row(

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use accounts::{Role, UserName, users};
+use billing::limits::allowances::{self, MonthToDate};
 use billing::{
     Basis, Bill, Buyer, Desk, InvoiceId, Issued, Party, PricePlan, Series, Taxation, drafts, issue, period,
     plans,
@@ -190,6 +191,8 @@ pub async fn rate(database: &Database, tenant: &Tenant, plan: &PricePlan, now: T
     let document = billing::draft(InvoiceId::new(), &seller(), buyer, plan, &usage, month).unwrap();
     drafts::put(database, tenant.id, &document, now).await.unwrap();
     billing::budget::note(database, tenant.id, month, document.total, now).await.unwrap();
+    let so_far = MonthToDate { period: month, spent: document.total, usage: &usage };
+    allowances::note(database, tenant.id, &so_far, now).await.unwrap();
 }
 
 /// Issues the invoice of a month that is over. Returns its number.

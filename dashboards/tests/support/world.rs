@@ -2,12 +2,14 @@
 //! For looking at pages; tests that need less make less.
 
 use accounts::Role;
+use billing::limits::{Allowed, allowances};
 use billing::{Currency, Money, PricePlan, budget, quota};
 use jiff::{SignedDuration, Timestamp};
 use metering::batch::NoticeKind;
-use metering::{InstanceState, NodeId};
+use metering::{InstanceState, MeterName, NodeId, Resource, Window};
 use migrations::{Database, Scope};
 use nodes::alerts::{self, Alert, Kind};
+use usage::corrections::{self, Action, NewCorrection};
 use usage::registry::Tenant;
 use uuid::Uuid;
 
@@ -126,6 +128,53 @@ async fn limits(database: &Database, world: &World, now: Timestamp) {
         quota::Existing { instance_id: instance_id(number), tenant_id: world.acme.id, vcpus, memory_kib }
     });
     quota::reconcile(database, &held.collect::<Vec<_>>(), now, now).await.unwrap();
+    allowed(database, world, now).await;
+    corrected(database, now).await;
+}
+
+/// Allowances of acme: the provider's on money, which pauses, and two of its own.
+async fn allowed(database: &Database, world: &World, now: Timestamp) {
+    let acme = world.acme.id;
+    let own = Scope::Tenant(acme.uuid());
+    let money = Allowed::Money(Money::exact("60.00".parse().unwrap(), Currency::EUR).unwrap());
+    let of =
+        |meter: &str, quantity: i64| Allowed::Quantity(MeterName::parse(meter).unwrap(), quantity.into());
+    for (scope, name, allowed, thresholds) in [
+        (Scope::Provider, "spending", money, "50 80 100:suspend forecast:100"),
+        (own, "cpu-time", of("cpu_ns", 1_500), "50 90 forecast:100"),
+        (own, "traffic-out", of("net_tx_bytes", 100_000), "80"),
+    ] {
+        let thresholds = thresholds.split(' ').map(|text| text.parse().unwrap()).collect();
+        allowances::set(database, scope, acme, name, allowed, thresholds, None, now).await.unwrap();
+    }
+}
+
+/// What the provider corrected of acme's database server.
+async fn corrected(database: &Database, now: Timestamp) {
+    let length = usage_settings().window;
+    let start = length.window_of(now - SignedDuration::from_hours(60)).start();
+    let resource = Resource::Instance(instance_id(2));
+    let meter = MeterName::parse("cpu_ns").unwrap();
+    for (n, action, from, to, reason) in [
+        (1, Action::Exclude, 0, 4, "Our host was at fault: its clock source made guests spin."),
+        (
+            2,
+            Action::Add(3_600_000_000_000),
+            6,
+            8,
+            "Not metered while the host was moved; as agreed by telephone.",
+        ),
+        (3, Action::Annotate, 9, 10, "A <b>test</b> of the restore; it counts."),
+        (4, Action::Exclude, 12, 14, "Wrong machine"),
+    ] {
+        let at = |hours| start + SignedDuration::from_hours(hours);
+        let window = Window::new(at(from), at(to)).unwrap();
+        let (id, author) = (Uuid::from_u128(n), "admin");
+        let new = NewCorrection { id, resource: &resource, meter, window, action, reason, author };
+        corrections::correct(database, &new, usage_settings(), now).await.unwrap();
+    }
+    let said = (Uuid::from_u128(9), "It was the other machine.", "admin");
+    corrections::withdraw(database, Uuid::from_u128(4), said, now).await.unwrap();
 }
 
 fn guests() -> Vec<Guest> {

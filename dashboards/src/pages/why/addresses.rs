@@ -6,7 +6,7 @@ use metering::{InstanceId, Resource, VolumeId, Window};
 const DEVICE_BYTES_MAX: usize = 255;
 
 /// `instance:ID`, `disk:ID:vda`, `nic:ID:52:54:00:00:00:01` or `volume:ID`.
-pub(super) fn resource_code(resource: &Resource) -> String {
+pub(in crate::pages) fn resource_code(resource: &Resource) -> String {
     match resource {
         Resource::Instance(id) => format!("instance:{id}"),
         Resource::Disk(id, device) => format!("disk:{id}:{device}"),
@@ -16,7 +16,7 @@ pub(super) fn resource_code(resource: &Resource) -> String {
 }
 
 /// The resource that is written so.
-pub(super) fn resource_of(code: &str) -> Option<Resource> {
+pub(in crate::pages) fn resource_of(code: &str) -> Option<Resource> {
     let (kind, rest) = code.split_once(':')?;
     let (id, device) = rest.split_once(':').map_or((rest, None), |(id, device)| (id, Some(device)));
     // PostgreSQL's text cannot hold NUL: no device has such a name.
@@ -37,12 +37,12 @@ pub(super) fn resource_of(code: &str) -> Option<Resource> {
 }
 
 /// `START/END` in RFC 3339, as ISO 8601 writes intervals.
-pub(super) fn window_code(window: Window) -> String {
+pub(in crate::pages) fn window_code(window: Window) -> String {
     format!("{}/{}", window.start(), window.end())
 }
 
 /// The window that is written so.
-pub(super) fn window_of(code: &str) -> Option<Window> {
+pub(in crate::pages) fn window_of(code: &str) -> Option<Window> {
     let (start, end) = code.split_once('/')?;
     Window::new(start.parse().ok()?, end.parse().ok()?).ok()
 }
