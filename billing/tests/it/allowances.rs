@@ -334,7 +334,7 @@ fn what_the_document_says_of_limits_and_events_is_so() {
             forecasts += 1;
         }
     }
-    assert_eq!((set, forecasts), (2, 4));
+    assert_eq!((set, forecasts), (3, 4));
 }
 
 #[tokio::test]

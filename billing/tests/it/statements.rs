@@ -73,7 +73,7 @@ async fn no_float_and_no_row_without_a_tenant_in_the_tables_of_billing() {
         )
         .await
         .unwrap();
-    assert_eq!(rows.len(), 21);
+    assert_eq!(rows.len(), 24);
     for row in rows {
         let name: String = row.get("name");
         assert!(row.get::<_, bool>("forced"), "{name}");

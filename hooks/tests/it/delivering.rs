@@ -117,6 +117,16 @@ async fn whatever_a_receiver_does_is_written_down_and_tried_again() {
     world.emit(world.other, "budget.crossed").await;
     assert_eq!(world.pass().await, DELIVERED);
     assert_eq!(world.log(&long).await[0].last_answer.as_ref().unwrap().len(), 1_024);
+    endpoints::remove(&world.db, Scope::Provider, long.id, None, Timestamp::now()).await.unwrap();
+    // So too of one that would never end; and of one that says 200 and then nothing more, the 200 counts.
+    for (path, length) in [("endless", 1_024), ("silent", 0)] {
+        let endpoint = world.endpoint(world.other, path).await;
+        world.emit(world.other, "budget.crossed").await;
+        assert_eq!(world.pass().await, DELIVERED, "{path}");
+        let [delivery] = &world.log(&endpoint).await[..] else { panic!("not one delivery") };
+        assert_eq!(delivery.last_answer.as_ref().unwrap().len(), length, "{path}");
+        endpoints::remove(&world.db, Scope::Provider, endpoint.id, None, Timestamp::now()).await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -30,10 +30,20 @@ class Receiver(BaseHTTPRequestHandler):
                 self.send_header("location", "/ok")
             if kind == "busy":
                 self.send_header("retry-after", "3600")
+            if kind == "endless":
+                self.send_header("content-length", str(1 << 40))
+                self.end_headers()
+                while True:
+                    self.wfile.write(b"x" * 65536)
+            if kind == "silent":
+                self.send_header("content-length", "5")
+                self.end_headers()
+                time.sleep(6)
+                return
             self.send_header("content-length", str(len(answer)))
             self.end_headers()
             self.wfile.write(answer)
-        except BrokenPipeError:
+        except (BrokenPipeError, ConnectionResetError):
             pass
 
     def do_GET(self):
