@@ -9,6 +9,7 @@
 //! It does NOT derive dirty windows: call [`crate::derivation::derive_dirty`] first where the latest readings must be
 //! in. It is right as long as all records in the period are of the present window length.
 
+mod hours;
 pub(crate) mod spans;
 
 use std::collections::BTreeMap;
@@ -323,21 +324,19 @@ async fn add_windows(
     gathered: &mut Gathered<'_>,
 ) -> Result<(), UsageError> {
     let (Some(first), Some(last)) = (spans.first(), spans.last()) else { return Ok(()) };
-    let (starts, ends): (Vec<Timestamp>, Vec<Timestamp>) =
-        spans.iter().map(|span| (span.from, span.to)).unzip();
     // A day more on both sides: whichever zone the days are of, all that are touched are among them.
     let day = |at: Timestamp| at.to_zoned(zone.cloned().unwrap_or(TimeZone::UTC)).date();
     let (from, to) = (day(first.from), day(last.to));
     let (from, to) = (from.yesterday().unwrap_or(from), to.tomorrow().unwrap_or(to));
-    let (tenant, meters) = (tenant.uuid(), gathered.asked.meters());
-    let params: [&(dyn ToSql + Sync); 9] =
-        [&tenant, &starts, &ends, &first.from, &last.to, &from, &to, &special, &meters];
-    let (statement, params) = match gathered.asked.source {
-        Source::Days => (sql!("close_hours"), &params[..]),
-        Source::Records => (sql!("close_windows"), &params[..8]),
-    };
-    let statement = transaction.prepare_cached(statement).await?;
-    for row in &transaction.query(&statement, params).await? {
+    if gathered.asked.source == Source::Days {
+        return hours::add(transaction, tenant, spans, (from, to), special, gathered).await;
+    }
+    let (starts, ends): (Vec<Timestamp>, Vec<Timestamp>) =
+        spans.iter().map(|span| (span.from, span.to)).unzip();
+    let statement = transaction.prepare_cached(sql!("close_windows")).await?;
+    let params: [&(dyn ToSql + Sync); 8] =
+        [&tenant.uuid(), &starts, &ends, &first.from, &last.to, &from, &to, &special];
+    for row in &transaction.query(&statement, &params).await? {
         add_sum(row, spans, gathered)?;
     }
     Ok(())
@@ -416,11 +415,17 @@ async fn add_edges(
 }
 
 fn figures(row: &Row) -> Result<(u64, Coverage), UsageError> {
-    let figure = |column| unsigned("usage_record", column, row.try_get(column)?);
-    let coverage = Coverage {
-        measured_us: figure("measured_us")?,
-        estimated_us: figure("estimated_us")?,
-        missing_us: figure("missing_us")?,
-    };
-    Ok((figure("quantity")?, coverage))
+    Ok((figure(row, "quantity")?, coverage(row)?))
+}
+
+fn coverage(row: &Row) -> Result<Coverage, UsageError> {
+    Ok(Coverage {
+        measured_us: figure(row, "measured_us")?,
+        estimated_us: figure(row, "estimated_us")?,
+        missing_us: figure(row, "missing_us")?,
+    })
+}
+
+fn figure(row: &Row, column: &'static str) -> Result<u64, UsageError> {
+    unsigned("usage_record", column, row.try_get(column)?)
 }
