@@ -64,7 +64,7 @@ fuzz:
 
 bench:
 	@testbed/install-packages build run test
-	cargo build --locked --release -p weir-bench
+	cargo build --locked --release -p weir-bench -p appliance
 	target/release/weir-bench bench-out
 
 lint:
