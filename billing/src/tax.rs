@@ -11,7 +11,7 @@ use rust_decimal::Decimal;
 use crate::account::{BillingAccount, TaxTreatment};
 use crate::country::Country;
 use crate::invoice::document::TaxCode;
-use crate::plan::{PlanErrors, PricePlan, TaxClass, TaxRule};
+use crate::plan::{PlanErrors, PricePlan, Prices, TaxClass, TaxRule};
 
 /// What stands on the invoice when the buyer owes the tax: the words that Article 226(11a) of the EU's VAT directive asks for.
 pub const REVERSE_CHARGE: &str = "Reverse charge";
@@ -25,6 +25,9 @@ pub struct TaxRate {
     pub code: TaxCode,
     /// As a fraction; 0 unless the code is [`TaxCode::Standard`].
     pub rate: Decimal,
+    /// The tax that gross prices contain, as a fraction: the rate itself; for a buyer who is not taxed the seller's own, which the
+    /// buyer does not pay.
+    pub in_prices: Decimal,
     /// Why nothing is due: wanted by EN 16931 for E, AE and O (BR-E-10, BR-AE-10, BR-O-10).
     pub reason: Option<String>,
 }
@@ -116,6 +119,19 @@ pub enum TaxationError {
         "reverse charge needs the seller's tax number (EN 16931 BR-AE-02); write it as [seller] number in the tax table (weir tax apply)"
     )]
     NoSellerNumber,
+    /// Prices contain a tax that nobody has named.
+    #[error(
+        "plan {plan} has gross prices, and for a tenant that is {treatment} the seller's own tax is taken out of them; say which: \
+         rates of {country} in the tax table (weir tax apply), or a [tax] in the plan"
+    )]
+    NoHomeRate {
+        /// The plan.
+        plan: String,
+        /// The treatment.
+        treatment: &'static str,
+        /// The seller's country, or what stands for it.
+        country: String,
+    },
     /// No reason was kept.
     #[error(
         "a tenant that is {treatment} needs a reason (EN 16931 BR-E-10, BR-O-10); set it (weir tenant set-billing)"
@@ -157,11 +173,43 @@ impl TaxTable {
     pub fn source(&self) -> &str {
         &self.source
     }
+
+    /// What `rate` makes of the rates of `country`, by class, with the instants of `period` from which they hold.
+    fn dated(
+        &self,
+        country: Country,
+        (period, zone): (Window, &TimeZone),
+        rate: impl Fn(&TableRate) -> TaxRate,
+    ) -> Vec<(TaxClass, Dated)> {
+        let mut rates: Vec<(TaxClass, Dated)> = Vec::new();
+        for one in self.rates.iter().filter(|one| one.country == country) {
+            if rates.last().is_none_or(|(class, _)| *class != one.class) {
+                rates.push((one.class.clone(), Vec::new()));
+            }
+            let Some((_, dated)) = rates.last_mut() else { continue };
+            let Some(from) = begin(one.from, zone) else { continue };
+            // Where the one before ends, this one begins: the table has no gaps.
+            dated.retain(|(at, _)| *at < from);
+            dated.push((from, Some(rate(one))));
+            if let Some(until) = one.until.and_then(|until| begin(until, zone)) {
+                dated.push((until, None));
+            }
+        }
+        for (_, dated) in &mut rates {
+            // What was over when the period began, but for the last of it.
+            let later = dated.partition_point(|(from, _)| *from <= period.start());
+            dated.drain(..later.saturating_sub(1));
+        }
+        rates
+    }
 }
 
 impl Taxation {
     /// How the tenant of `account` is taxed in `period`: what it is (reverse charge, exempt, outside the scope) comes first,
     /// then the tax that the plan fixes, then the table's rates of its country. Days begin in `zone`.
+    ///
+    /// Whoever is not taxed pays gross prices without the tax in them: the one that the plan fixes, or else the seller's own
+    /// of the class and the day.
     ///
     /// # Errors
     /// See [`TaxationError`]. That a class has no rate on some day is only found when something of it is taxed.
@@ -173,34 +221,46 @@ impl Taxation {
         zone: &TimeZone,
     ) -> Result<Self, TaxationError> {
         if let Some(untaxed) = untaxed(table, plan, account)? {
-            return Ok(Self::of_all(untaxed));
+            return Self::resolve_untaxed(table, plan, account, untaxed, (period, zone));
         }
         if let Some(rule) = plan.tax() {
             return Ok(Self::fixed(rule));
         }
         let table = table.ok_or_else(|| TaxationError::NoTable { plan: plan.name().to_owned() })?;
         let country = account.terms.country.unwrap_or(table.seller.country);
-        let mut rates: Vec<(TaxClass, Dated)> = Vec::new();
-        for rate in table.rates.iter().filter(|rate| rate.country == country) {
-            if rates.last().is_none_or(|(class, _)| *class != rate.class) {
-                rates.push((rate.class.clone(), Vec::new()));
-            }
-            let Some((_, dated)) = rates.last_mut() else { continue };
-            let Some(from) = begin(rate.from, zone) else { continue };
-            // Where the one before ends, this one begins: the table has no gaps.
-            dated.retain(|(at, _)| *at < from);
-            dated.push((from, Some(rate_of(rate))));
-            if let Some(until) = rate.until.and_then(|until| begin(until, zone)) {
-                dated.push((until, None));
-            }
-        }
+        let rates = table.dated(country, (period, zone), rate_of);
         if rates.is_empty() {
             return Err(TaxationError::NoCountry { country });
         }
-        for (_, dated) in &mut rates {
-            // What was over when the period began, but for the last of it.
-            let later = dated.partition_point(|(from, _)| *from <= period.start());
-            dated.drain(..later.saturating_sub(1));
+        Ok(Self { rates, for_all: None, zone: zone.clone() })
+    }
+
+    /// The same for whoever is not taxed.
+    fn resolve_untaxed(
+        table: Option<&TaxTable>,
+        plan: &PricePlan,
+        account: &BillingAccount,
+        untaxed: TaxRate,
+        (period, zone): (Window, &TimeZone),
+    ) -> Result<Self, TaxationError> {
+        if plan.prices() == Prices::Net {
+            return Ok(Self::of_all(untaxed));
+        }
+        if let Some(rule) = plan.tax() {
+            return Ok(Self::of_all(TaxRate { in_prices: rule.rate, ..untaxed }));
+        }
+        let rates = table.map_or_else(Vec::new, |table| {
+            let home = |rate: &TableRate| TaxRate { in_prices: rate.rate, ..untaxed.clone() };
+            table.dated(table.seller.country, (period, zone), home)
+        });
+        if rates.is_empty() {
+            let country = table.map(|table| table.seller.country);
+            return Err(TaxationError::NoHomeRate {
+                plan: plan.name().to_owned(),
+                treatment: account.terms.treatment.as_str(),
+                country: country
+                    .map_or_else(|| "the seller's country".to_owned(), |one| one.name().to_owned()),
+            });
         }
         Ok(Self { rates, for_all: None, zone: zone.clone() })
     }
@@ -212,6 +272,7 @@ impl Taxation {
             name: rule.name.clone(),
             code: code_of(rule.rate),
             rate: rule.rate,
+            in_prices: rule.rate,
             reason: None,
         })
     }
@@ -234,8 +295,11 @@ impl Taxation {
     /// Sentences that the document must bear: that the buyer owes the tax, or why none is due.
     #[must_use]
     pub fn notes(&self) -> Vec<String> {
-        let rate = self.for_all.as_ref().filter(|rate| rate.code != TaxCode::Standard);
-        rate.and_then(|rate| rate.reason.clone()).into_iter().collect()
+        let by_class = self.rates.iter().flat_map(|(_, dated)| dated).filter_map(|(_, rate)| rate.as_ref());
+        let untaxed = self.for_all.iter().chain(by_class).filter(|rate| rate.code != TaxCode::Standard);
+        let mut notes: Vec<String> = untaxed.filter_map(|rate| rate.reason.clone()).collect();
+        notes.dedup();
+        notes
     }
 
     /// The instants within `period` at which a rate changes.
@@ -294,11 +358,13 @@ fn untaxed(
     let name = plan.tax().map(|rule| rule.name.clone());
     let of_table = || table.and_then(|table| table.rates.first()).map(|rate| rate.name.clone());
     let name = name.or_else(of_table).unwrap_or_else(|| "VAT".to_owned());
-    Ok(Some(TaxRate { name, code, rate: Decimal::ZERO, reason: Some(reason) }))
+    let nothing = Decimal::ZERO;
+    Ok(Some(TaxRate { name, code, rate: nothing, in_prices: nothing, reason: Some(reason) }))
 }
 
 fn rate_of(rate: &TableRate) -> TaxRate {
-    TaxRate { name: rate.name.clone(), code: code_of(rate.rate), rate: rate.rate, reason: None }
+    let (name, code) = (rate.name.clone(), code_of(rate.rate));
+    TaxRate { name, code, rate: rate.rate, in_prices: rate.rate, reason: None }
 }
 
 const fn code_of(rate: Decimal) -> TaxCode {

@@ -1,5 +1,5 @@
 -- The first day, in the tenant's zone, after all periods that were rated to an amount in another currency than $2 (NULL: whatever
--- the plan's may be then). NULL: there are none.
+-- the plan's may be then). No row: there are none.
 SELECT (max(r.period_end) AT TIME ZONE t.time_zone + interval '1 day' - interval '1 microsecond')::date AS day
 FROM tenant t
 JOIN (SELECT d.tenant_id, d.period_end

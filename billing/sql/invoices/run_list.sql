@@ -1,13 +1,4 @@
 -- The newest first, from behind ($1, $2) on.
-SELECT r.run_id, r.period, r.goal, r.origin, r.before_cutoff, r.asked_by, r.created_at, r.finished_at,
-       n.tenants, n.waiting, n.done, n.nothing, n.failed
-FROM billing_run r
-CROSS JOIN LATERAL (SELECT count(*) AS tenants, count(*) FILTER (WHERE i.state = 'waiting') AS waiting,
-                           count(*) FILTER (WHERE i.state = 'done') AS done,
-                           count(*) FILTER (WHERE i.state = 'nothing') AS nothing,
-                           count(*) FILTER (WHERE i.state = 'failed') AS failed
-                    FROM billing_run_item i
-                    WHERE i.run_id = r.run_id) AS n
 WHERE $1::timestamptz IS NULL OR (r.created_at <= $1 AND (r.created_at, r.run_id) < ($1, $2::uuid))
 ORDER BY r.created_at DESC, r.run_id DESC
 LIMIT $3

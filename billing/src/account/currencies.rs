@@ -73,8 +73,8 @@ pub(super) async fn free_from(
     currency: Option<Currency>,
 ) -> Result<Date, StoreError> {
     let code = currency.map(Currency::code);
-    let row = transaction.query_one(sql::CURRENCY_FREE_FROM, &[&tenant.uuid(), &code]).await?;
-    Ok(row.try_get::<_, Option<Date>>("day")?.unwrap_or(EVER))
+    let row = transaction.query_opt(sql::CURRENCY_FREE_FROM, &[&tenant.uuid(), &code]).await?;
+    Ok(row.map_or(Ok(EVER), |row| row.try_get("day"))?)
 }
 
 #[cfg(test)]

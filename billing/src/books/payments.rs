@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use metering::{TenantId, TenantName, micros};
 use migrations::{Database, Scope, Transaction};
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,14 @@ pub const MAX_LISTED: u32 = 1_000;
 
 /// The longest reference, in characters: that of a SEPA credit transfer.
 pub const MAX_REFERENCE: usize = 140;
+
+/// How long ago a payment may have been made: what is older is in nobody's open books, since commercial law has them kept for
+/// ten years at most, and a day of another century is a slip of the pen.
+pub const MAX_AGE: SignedDuration = SignedDuration::from_hours(3_653 * 24);
+
+/// The largest payment, in units of its currency: more than any invoice comes to, and a million million of them still add up within
+/// the 28 digits of the ledger.
+pub const MAX_AMOUNT: i64 = 1_000_000_000_000;
 
 /// The longest name of a method.
 const MAX_METHOD: usize = 32;
@@ -156,6 +164,22 @@ pub enum PaymentError {
         paid_at: Timestamp,
         /// Now.
         now: Timestamp,
+    },
+    /// Nobody paid then.
+    #[error(
+        "{paid_at} is more than ten years ago; write the day on which the bank booked the payment, such as 2026-11-02"
+    )]
+    Ancient {
+        /// When it is said to have been paid.
+        paid_at: Timestamp,
+    },
+    /// It has more digits than money has.
+    #[error(
+        "{amount} is more than the {MAX_AMOUNT} that one payment may have; look at the bank statement again, and at the decimal point"
+    )]
+    TooMuch {
+        /// What was said.
+        amount: Money,
     },
     /// The method's name is none.
     #[error(
@@ -406,8 +430,14 @@ fn check(payment: &NewPayment, now: Timestamp) -> Result<(), PaymentError> {
     if payment.amount.amount() <= rust_decimal::Decimal::ZERO {
         return Err(PaymentError::NotPositive { amount: payment.amount });
     }
+    if rust_decimal::Decimal::from(MAX_AMOUNT) < payment.amount.amount() {
+        return Err(PaymentError::TooMuch { amount: payment.amount });
+    }
     if now < payment.paid_at {
         return Err(PaymentError::Future { paid_at: payment.paid_at, now });
+    }
+    if MAX_AGE < payment.paid_at.duration_until(now) {
+        return Err(PaymentError::Ancient { paid_at: payment.paid_at });
     }
     let letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let method = &payment.method;

@@ -24,9 +24,11 @@ pub(crate) const LEDGER_BALANCES: &str = include_str!("../../sql/books/ledger_ba
 pub(crate) const LEDGER_ENTRIES: &str = include_str!("../../sql/books/ledger_entries.sql");
 pub(crate) const LEDGER_POST: &str = include_str!("../../sql/books/ledger_post.sql");
 pub(crate) const OPEN_ITEMS: &str = include_str!("../../sql/books/open_items.sql");
-pub(crate) const PAYMENT_FIND: &str = include_str!("../../sql/books/payment_find.sql");
+pub(crate) const PAYMENT_FIND: &str =
+    concat!(include_str!("../../sql/parts/payment.sql"), include_str!("../../sql/books/payment_find.sql"));
 pub(crate) const PAYMENT_INSERT: &str = include_str!("../../sql/books/payment_insert.sql");
-pub(crate) const PAYMENT_PAGE: &str = include_str!("../../sql/books/payment_page.sql");
+pub(crate) const PAYMENT_PAGE: &str =
+    concat!(include_str!("../../sql/parts/payment.sql"), include_str!("../../sql/books/payment_page.sql"));
 pub(crate) const PURSE: &str = include_str!("../../sql/books/purse.sql");
 pub(crate) const REVERSAL_INSERT: &str = include_str!("../../sql/books/reversal_insert.sql");
 pub(crate) const STATEMENT_LINES: &str = include_str!("../../sql/books/statement_lines.sql");

@@ -269,7 +269,7 @@ pub struct InvoiceLine {
     /// How the plan's currency became the invoice's, if they differ.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conversion: Option<Conversion>,
-    /// Whether the unit price contains the tax: the amount is then quantity x price / (1 + tax rate).
+    /// Whether the unit price contains the tax: the amount is then quantity x price / (1 + tax rate, or `tax_in_price`).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_gross: bool,
     /// What is charged, before tax; negative on lines that take something off.
@@ -280,6 +280,9 @@ pub struct InvoiceLine {
     /// At which rate, as a fraction. Absent in documents of earlier builds, which have one rate for all.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "rust_decimal::serde::str_option")]
     pub tax_rate: Option<Decimal>,
+    /// Of a gross price, the tax in it that the buyer does not owe, as a fraction: the seller's own.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "rust_decimal::serde::str_option")]
+    pub tax_in_price: Option<Decimal>,
     /// How it came about: one English sentence with the figures.
     pub why: String,
     /// How well the meter's usage in this period is known. The tiers of one meter show the same.

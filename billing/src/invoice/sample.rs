@@ -178,6 +178,7 @@ fn line(
         amount,
         tax_code: TaxCode::Standard,
         tax_rate: Some(Decimal::new(19, 2)),
+        tax_in_price: None,
         coverage: coverage(service_period),
     }
 }

@@ -55,7 +55,16 @@ impl InvoiceDocument {
         let rate = |percent: i64| {
             let rate = Decimal::new(percent, 2);
             let always = Timestamp::UNIX_EPOCH;
-            vec![(always, TaxRate { name: "VAT".to_owned(), code: TaxCode::Standard, rate, reason: None })]
+            vec![(
+                always,
+                TaxRate {
+                    name: "VAT".to_owned(),
+                    code: TaxCode::Standard,
+                    rate,
+                    in_prices: rate,
+                    reason: None,
+                },
+            )]
         };
         let reduced = TaxClass("reduced".to_owned());
         let bill = Bill {

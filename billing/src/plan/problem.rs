@@ -1,7 +1,11 @@
-//! What is wrong with a plan file: where, what, and how to mend it. It formats and finds nothing by itself.
+//! What is wrong with a plan file: where, what, and how to mend it. It formats and finds nothing by itself. Words for unknown
+//! keys are written for those alone that are listed: a file may have tens of thousands.
 
 use std::fmt;
 use std::ops::Range;
+use std::rc::Rc;
+
+use super::reader::closest;
 
 /// How many problems are listed. Whoever has more wants to see the first ones.
 const MAX_LISTED: usize = 100;
@@ -33,7 +37,15 @@ pub struct PlanErrors {
 /// Collects problems by their place in bytes.
 pub(super) struct Problems<'a> {
     source: &'a str,
-    found: Vec<(usize, String, String)>,
+    found: Vec<(usize, Found)>,
+}
+
+/// A problem whose words are written when it is listed.
+enum Found {
+    /// What is wrong, and how to mend it.
+    Said(String, String),
+    /// A table has no such key.
+    UnknownKey { title: &'static str, name: String, known: Rc<[&'static str]> },
 }
 
 impl PlanErrors {
@@ -79,7 +91,20 @@ impl<'a> Problems<'a> {
     }
 
     pub(super) fn add(&mut self, span: &Range<usize>, what: String, mend: String) {
-        self.found.push((span.start, what, mend));
+        self.found.push((span.start, Found::Said(what, mend)));
+    }
+
+    /// The table `title` has no key `name`; its keys are `known`.
+    pub(super) fn unknown_key(
+        &mut self,
+        span: &Range<usize>,
+        title: &'static str,
+        name: &str,
+        known: &Rc<[&'static str]>,
+    ) {
+        // As much as is shown of it, and a letter more to see that it goes on.
+        let name = name.chars().take(MAX_SHOWN + 1).collect();
+        self.found.push((span.start, Found::UnknownKey { title, name, known: Rc::clone(known) }));
     }
 
     /// The line of a place, from 1.
@@ -92,18 +117,34 @@ impl<'a> Problems<'a> {
         if self.found.is_empty() {
             return Ok(());
         }
-        self.found.sort_by_key(|(at, ..)| *at);
+        self.found.sort_by_key(|(at, _)| *at);
         let more = self.found.len().saturating_sub(MAX_LISTED);
         let problems = self
             .found
             .into_iter()
             .take(MAX_LISTED)
-            .map(|(at, what, mend)| {
+            .map(|(at, found)| {
                 let (line, column) = position(self.source, at);
+                let (what, mend) = found.in_words();
                 Problem { line, column, what, mend }
             })
             .collect();
         Err(PlanErrors { file: file.to_owned(), problems, more })
+    }
+}
+
+impl Found {
+    fn in_words(self) -> (String, String) {
+        match self {
+            Self::Said(what, mend) => (what, mend),
+            Self::UnknownKey { title, name, known } => {
+                let mend = match closest(&name, &known) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("remove it; the keys of {title} are {}", known.join(", ")),
+                };
+                (format!("{title} has no key {}", shown(&name)), mend)
+            }
+        }
     }
 }
 

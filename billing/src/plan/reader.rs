@@ -3,6 +3,7 @@
 //! What may be missing is a [`Perhaps`]: the outer `None` means that a problem was noted.
 
 use std::ops::Range;
+use std::rc::Rc;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -28,17 +29,14 @@ pub(super) struct Table<'a> {
 
 impl<'a> Table<'a> {
     /// Notes every key that is not in `known`.
-    pub(super) fn only(&self, known: &[&str], problems: &mut Problems<'_>) {
+    pub(super) fn only(&self, known: &[&'static str], problems: &mut Problems<'_>) {
+        let shared: Rc<[&'static str]> = known.into();
         for key in self.table.keys() {
             let name: &str = key.get_ref();
             if known.contains(&name) {
                 continue;
             }
-            let mend = match closest(name, known) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("remove it; the keys of {} are {}", self.title, known.join(", ")),
-            };
-            problems.add(&key.span(), format!("{} has no key {}", self.title, shown(name)), mend);
+            problems.unknown_key(&key.span(), self.title, name, &shared);
         }
     }
 

@@ -136,7 +136,7 @@ fn limited(
             return Ok(group.sum);
         }
         let net = amount(group.sum, sheet.pricing.currency)?.amount();
-        let factor = group.tax.rate.checked_add(rust_decimal::Decimal::ONE).ok_or_else(too_large)?;
+        let factor = group.tax.in_prices.checked_add(rust_decimal::Decimal::ONE).ok_or_else(too_large)?;
         let exact = super::exact::Exact::product(net, factor);
         sheet.coins(exact.and_then(|exact| exact.to_money(sheet.pricing.currency)))
     };

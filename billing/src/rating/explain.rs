@@ -199,8 +199,8 @@ fn product(line: &RatedLine<'_>) -> String {
         text += &format!(" x {} {} for one {}", exchange.rate, exchange.to, exchange.from);
         exact = exact.and_then(|exact| exact.times(exchange.rate));
     }
-    if line.is_gross && !line.tax.rate.is_zero() {
-        let divisor = (Decimal::ONE + line.tax.rate).normalize();
+    if line.is_gross && !line.tax.in_prices.is_zero() {
+        let divisor = (Decimal::ONE + line.tax.in_prices).normalize();
         return format!("{text} / {divisor} without the tax in it, rounded to {amount}.");
     }
     match exact {

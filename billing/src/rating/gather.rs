@@ -149,7 +149,9 @@ impl<'a> Gathered<'a> {
                 let is_committed = || segment.version.terms().commitments.iter().any(|c| c.card == card.name);
                 let is_rate = matches!(card.price, PriceModel::Percentile { .. });
                 let is_used = |entry: &Entry<'_>| entry.card.is_some_and(|other| other.name == card.name);
-                let wanted = is_committed() || (is_rate && self.entries.iter().any(is_used));
+                // A rate is the whole meter's: whatever card of it was used, in whatever part.
+                let is_metered = |entry: &Entry<'_>| entry.scale.meter == card.meter;
+                let wanted = is_committed() || (is_rate && self.entries.iter().any(is_metered));
                 let here = |entry: &Entry<'_>| entry.segment == number && is_used(entry);
                 if wanted && !self.entries.iter().any(here) {
                     added = true;

@@ -43,7 +43,10 @@ impl Left {
     ) -> Vec<Group<'a>> {
         let mut groups = Vec::<Group<'a>>::new();
         for (number, line) in lines.about(sheet).enumerate().filter(|(_, line)| is_wanted(line)) {
-            let same = |group: &&mut Group<'a>| same_tax(group.tax, line.tax);
+            // Whoever is not taxed has one tax, and prices that contain several.
+            let same = |group: &&mut Group<'a>| {
+                same_tax(group.tax, line.tax) && group.tax.in_prices == line.tax.in_prices
+            };
             match groups.iter_mut().find(same) {
                 Some(group) => {
                     group.numbers.push(number);

@@ -12,6 +12,7 @@ use super::pricing::Pricing;
 use crate::exchange::ExchangeRate;
 use crate::invoice::document::{Completeness, Conversion, InvoiceLine, LineKind, TierBounds};
 use crate::money::{Currency, Money};
+use crate::plan::part::written;
 use crate::plan::{
     CardName, Commitment, Discount, Fee, PlanVersion, Pool, PricePlan, PriceTier, RateCard, TimeBand, Trial,
 };
@@ -284,10 +285,7 @@ impl RatedLine<'_> {
     /// The line as it stands on an invoice.
     #[must_use]
     pub fn into_invoice_line(self) -> InvoiceLine {
-        let dimensions = self.subject.card().map(|card| &card.only).into_iter().flatten();
-        let joined = |values: &std::collections::BTreeSet<String>| {
-            values.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
-        };
+        let dimensions = self.subject.card().map(|card| written(&card.only)).unwrap_or_default();
         let conversion = self.exchange.map(|exchange| Conversion {
             from: exchange.from,
             rate: exchange.rate,
@@ -300,7 +298,7 @@ impl RatedLine<'_> {
             meter: self.meter,
             title: self.subject.title(),
             kind: self.kind,
-            dimensions: dimensions.map(|(name, values)| (name.clone(), joined(values))).collect(),
+            dimensions,
             band: self.band.map(|band| band.name.as_str().to_owned()),
             bounds: self.tier.map(|tier| TierBounds { from: tier.from, to: tier.to }),
             service_period: self.ground.window,
@@ -314,6 +312,7 @@ impl RatedLine<'_> {
             amount: self.amount,
             tax_code: self.tax.code,
             tax_rate: Some(self.tax.rate),
+            tax_in_price: Some(self.tax.in_prices).filter(|within| self.is_gross && *within != self.tax.rate),
             why: self.why(),
             coverage: self.coverage,
         }

@@ -1,5 +1,5 @@
 //! From a price to an amount of the invoice: quantity x unit price, x the exchange rate if the invoice is in another
-//! currency, / (1 + tax rate) if prices contain the tax; rounded once, here and nowhere else. It knows no cards.
+//! currency, / (1 + the tax in it) if prices contain one; rounded once, here and nowhere else. It knows no cards.
 
 use rust_decimal::Decimal;
 
@@ -50,7 +50,7 @@ impl<'a> Pricing<'a> {
 
     fn exchanged(&self, product: Exact, tax: &TaxRate) -> Option<i128> {
         let rate = self.exchange.map_or(Decimal::ONE, |exchange| exchange.rate);
-        let divisor = if self.is_gross { Decimal::ONE.checked_add(tax.rate)? } else { Decimal::ONE };
+        let divisor = if self.is_gross { Decimal::ONE.checked_add(tax.in_prices)? } else { Decimal::ONE };
         self.converted(product, rate, divisor)
     }
 
@@ -150,7 +150,8 @@ mod tests {
             });
             let is_gross = tax != "-";
             let rate = if is_gross { tax.parse().unwrap() } else { Decimal::ZERO };
-            let tax = TaxRate { name: "VAT".to_owned(), code: TaxCode::Standard, rate, reason: None };
+            let name = "VAT".to_owned();
+            let tax = TaxRate { name, code: TaxCode::Standard, rate, in_prices: rate, reason: None };
             let pricing = Pricing::new(currency, exchange.as_ref(), is_gross);
             let money = pricing.amount(quantity.parse().unwrap(), price.parse().unwrap(), &tax).unwrap();
             assert_eq!(money.to_string(), format!("{amount} {code}"), "{line}");

@@ -20,10 +20,12 @@ pub(crate) const RECHECK_PUT: &str = include_str!("../../sql/invoices/recheck_pu
 pub(crate) const REPLACE: &str = include_str!("../../sql/invoices/replace.sql");
 pub(crate) const RUN_ADD: &str = include_str!("../../sql/invoices/run_add.sql");
 pub(crate) const RUN_FINISH: &str = include_str!("../../sql/invoices/run_finish.sql");
-pub(crate) const RUN_GET: &str = include_str!("../../sql/invoices/run_get.sql");
+pub(crate) const RUN_GET: &str =
+    concat!(include_str!("../../sql/parts/run.sql"), include_str!("../../sql/invoices/run_get.sql"));
 pub(crate) const RUN_INSERT: &str = include_str!("../../sql/invoices/run_insert.sql");
 pub(crate) const RUN_ITEMS: &str = include_str!("../../sql/invoices/run_items.sql");
-pub(crate) const RUN_LIST: &str = include_str!("../../sql/invoices/run_list.sql");
+pub(crate) const RUN_LIST: &str =
+    concat!(include_str!("../../sql/parts/run.sql"), include_str!("../../sql/invoices/run_list.sql"));
 pub(crate) const RUN_MISSING: &str = include_str!("../../sql/invoices/run_missing.sql");
 pub(crate) const RUN_OPEN: &str = include_str!("../../sql/invoices/run_open.sql");
 pub(crate) const RUN_RECORD: &str = include_str!("../../sql/invoices/run_record.sql");

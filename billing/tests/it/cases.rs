@@ -3,12 +3,17 @@
 
 use std::collections::BTreeMap;
 
+use billing::account::currencies::Currencies;
+use billing::account::{AccountTerms, BillingAccount, TaxTreatment};
+use billing::country::Country;
+use billing::tax::TaxTable;
 use billing::{
     Bill, Buyer, Currency, ExchangeRate, InvoiceDocument, InvoiceId, Party, PricePlan, Rating, RatingInput,
     TaxCode, TaxRate, Taxation, rate,
 };
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use metering::{Dimensions, MeterName, Sample, TenantName, UsageRecord, Window};
+use metering::{Dimensions, MeterName, Sample, TenantId, TenantName, UsageRecord, Window};
 use rust_decimal::Decimal;
 
 use crate::common::{october, record};
@@ -65,7 +70,7 @@ impl Case {
                 text += &format!(" x {}", exchange.rate);
             }
             if line.is_gross {
-                text += &format!(" / {}", Decimal::ONE + line.tax.rate);
+                text += &format!(" / {}", Decimal::ONE + line.tax.in_prices);
             }
             text += &format!(" = {}\n", line.amount.amount());
         }
@@ -127,6 +132,7 @@ impl Case {
                     source: "ECB".to_owned(),
                 });
             }
+            ["buyer", country, treatment] => self.taxation = self.taxation_of(country, treatment),
             ["tax", class, code, rate] => self.tax(class, code, rate, "2000-01-01", taxes),
             ["tax", class, code, rate, "from", day] => self.tax(class, code, rate, day, taxes),
             [name, "samples", meter, from, count, rate] => {
@@ -157,6 +163,28 @@ impl Case {
         }
     }
 
+    /// What the plan's tax is for a buyer that is not taxed.
+    fn taxation_of(&self, country: &str, treatment: &str) -> Taxation {
+        let table = "[seller]\ncountry = \"DE\"\nnumber = \"DE123456789\"\n[[rate]]\ncountry = \"DE\"\nclass = \"standard\"\n\
+                     name = \"USt\"\nrate = \"0.19\"\nfrom = \"2021-01-01\"\n";
+        let table = TaxTable::parse("taxes.toml", table.as_bytes()).unwrap();
+        let treatment = TaxTreatment::ALL.into_iter().find(|known| known.as_str() == treatment).unwrap();
+        let terms = AccountTerms {
+            country: Country::parse(country).ok(),
+            treatment,
+            tax_reason: Some("a law".to_owned()),
+            ..AccountTerms::default()
+        };
+        let account = BillingAccount {
+            tenant_id: TenantId::UNASSIGNED,
+            terms,
+            currencies: Currencies::default(),
+            tax_number: Some("ATU12345678".to_owned()),
+            revision: 1,
+        };
+        Taxation::resolve(Some(&table), &self.plan, &account, self.period, &TimeZone::UTC).unwrap()
+    }
+
     fn tax(
         &self,
         class: &str,
@@ -174,7 +202,8 @@ impl Case {
         ];
         let code = codes.into_iter().find(|known| known.as_str() == code).expect("a code of EN 16931");
         let reason = (!matches!(code, TaxCode::Standard | TaxCode::ZeroRated)).then(|| "a law".to_owned());
-        let rate = TaxRate { name: "VAT".to_owned(), code, rate: decimal(rate), reason };
+        let (name, rate) = ("VAT".to_owned(), decimal(rate));
+        let rate = TaxRate { name, code, rate, in_prices: rate, reason };
         // Any class but the standard one is made by a plan.
         let class = self
             .plan
@@ -229,7 +258,7 @@ pub fn adds_up(rating: &Rating<'_>, case: &Case) {
         assert!(line.meter.is_some() || line.base_quantity == 0, "{key}");
         let rate = line.exchange.map_or(Decimal::ONE, |exchange| exchange.rate);
         let exact = line.quantity * line.unit_price * rate;
-        let exact = if line.is_gross { exact / (Decimal::ONE + line.tax.rate) } else { exact };
+        let exact = if line.is_gross { exact / (Decimal::ONE + line.tax.in_prices) } else { exact };
         let half_away = rust_decimal::RoundingStrategy::MidpointAwayFromZero;
         let amount = exact.round_dp_with_strategy(exponent, half_away);
         assert_eq!(amount, line.amount.amount(), "{key}: {}", line.why());

@@ -43,7 +43,13 @@ async fn corrected(
 ) -> Result<Correction, CorrectError> {
     let (seller, taxation) = (seller(), taxation(plan));
     let bill = bill(plan, usage, period, &seller, &taxation);
-    correct(&world.database, number, bill, Basis::default(), correcting("late readings"), november()).await
+    let basis = Basis::default();
+    let corrected =
+        correct(&world.database, number, bill, basis, correcting("late readings"), november()).await?;
+    for document in std::iter::once(&corrected.credit_note).chain(&corrected.corrected) {
+        assert_eq!(crate::en16931::faults(&document.document), Vec::<String>::new());
+    }
+    Ok(corrected)
 }
 
 /// So many hours of a CPU in the first hour of October.

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::oracle_numbers::{nearest_even, nearest_up, percentile, share_out};
 pub use crate::oracle_world::*;
 
 struct Segment {
@@ -52,30 +53,6 @@ struct Bill<'w> {
     segments: Vec<Segment>,
     lines: BTreeMap<String, Line>,
     charged: Vec<Charged>,
-}
-
-pub fn nearest_even(a: i128, b: i128) -> i128 {
-    let (down, rest) = (a.div_euclid(b), a.rem_euclid(b));
-    if 2 * rest < b || (2 * rest == b && down % 2 == 0) { down } else { down + 1 }
-}
-
-/// A half away from zero; of figures that are not negative.
-fn nearest_up(a: i128, b: i128) -> i128 {
-    (2 * a + b) / (2 * b)
-}
-
-/// Whole parts in proportion: each gets its share rounded down, the rest goes to the largest fractions.
-fn share_out(total: i128, weights: &[i128]) -> Vec<i128> {
-    let all: i128 = weights.iter().sum();
-    if all == 0 {
-        return vec![0; weights.len()];
-    }
-    let mut parts: Vec<i128> = weights.iter().map(|weight| total * weight / all).collect();
-    let mut order: Vec<usize> = (0..weights.len()).collect();
-    order.sort_by_key(|n| (-(total * weights[*n] % all), *n));
-    let rest = total - parts.iter().sum::<i128>();
-    order.into_iter().take(rest as usize).for_each(|n| parts[n] += 1);
-    parts
 }
 
 impl World {
@@ -155,6 +132,13 @@ impl World {
             sum[used.instance] += used.base;
         }
         for (number, segment) in segments.iter().enumerate() {
+            // A rate is of the whole period: what uses a part of it is charged in each.
+            for (n, card) in self.versions[segment.version].cards.iter().enumerate() {
+                let is_used = self.usage.iter().any(|used| 0 < used.base && used.meter == card.meter.0);
+                if is_used && matches!(card.price, Price::Percentile(..)) {
+                    sums.entry((card.meter.0, number, n, true)).or_insert_with(|| vec![0; INSTANCES]);
+                }
+            }
             let version = &self.versions[segment.version];
             let Some((name, ..)) = &version.commitment else { continue };
             let card = version.cards.iter().position(|card| &card.name == name).unwrap();
@@ -398,12 +382,21 @@ impl Bill<'_> {
             let figures = (base(*micro), *charged, self.coins(*charged, *price, tax));
             self.line(segment, &format!("{}/{kind}", path(item)), figures, Some(name), tax);
         }
+        if let Price::Percentile(percent, price) = item.card.price {
+            let bytes = self.world.usage.iter().filter(|used| used.meter == item.card.meter.0);
+            let rate = percentile(bytes.map(|used| (used.hour, used.base)), percent);
+            let until = |hour: i64| nearest_even(rate * i128::from(hour), i128::from(HOURS));
+            let micro = until(self.segments[segment].to) - until(self.segments[segment].from);
+            let figures = (item.base, micro, self.coins(micro, price, tax));
+            return self.line(segment, &format!("{name}/percentile"), figures, Some(name), tax);
+        }
         let rest = item.rest();
         if rest == 0 && (!item.covers.is_empty() || item.base == 0) {
             return;
         }
         let (before, after) = (fill.0, fill.0 + rest);
         match &item.card.price {
+            Price::Percentile(..) => unreachable!("it was charged above"),
             Price::Unit(price) => {
                 let price = if item.is_night { item.card.night.unwrap() } else { *price };
                 let figures = (base(rest), rest, self.coins(rest, price, tax));
@@ -498,7 +491,9 @@ impl Bill<'_> {
             return vec![None];
         }
         let Segment { from, to, .. } = self.segments[segment];
-        let used = self.world.usage.iter().filter(|u| 0 < u.base && from <= u.hour && u.hour < to);
+        // Volumes are none.
+        let counts = |used: &&Used| 0 < used.base && !used.is_volume && from <= used.hour && used.hour < to;
+        let used = self.world.usage.iter().filter(counts);
         used.map(|used| Some(used.instance)).collect::<BTreeSet<_>>().into_iter().collect()
     }
 

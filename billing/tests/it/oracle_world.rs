@@ -62,6 +62,8 @@ pub enum Price {
     Graduated(Vec<(Option<i128>, i128, i128)>),
     Volume(Vec<(Option<i128>, i128, i128)>),
     Package(i128, i128),
+    /// Of the hours of the period, per Mbit/s.
+    Percentile(i128, i128),
 }
 
 #[derive(Clone)]
@@ -102,6 +104,8 @@ pub struct Discount {
 pub struct Used {
     pub instance: usize,
     pub meter: usize,
+    /// Of a volume, not of an instance.
+    pub is_volume: bool,
     pub network: &'static str,
     pub hour: i64,
     pub base: i128,

@@ -163,3 +163,27 @@ fn versions_of_one_day_apart_are_fine_and_hold_from_midnight_of_the_zone() {
     let bare = GOOD.replace("\"2026-01-01\"", "2026-01-01");
     assert!(PricePlan::parse("plan.toml", bare.as_bytes()).is_ok(), "a date of TOML's own");
 }
+
+/// More keys than anybody reads about, as a generator that went wrong would write them.
+const MANY: usize = 50_000;
+
+#[test]
+fn fifty_thousand_unknown_keys_are_told_by_the_first_hundred_and_a_count() {
+    let keys: String = (0..MANY).map(|n| format!("key{n} = 1\n")).collect();
+    let errors = PricePlan::parse("many.toml", (keys + GOOD).as_bytes()).unwrap_err();
+    let lines: Vec<usize> = errors.problems().iter().map(|problem| problem.line).collect();
+    assert_eq!(lines, (1..=100).collect::<Vec<_>>(), "in the order of the file");
+    assert!(
+        errors.problems().iter().all(|problem| problem.what.starts_with("the plan has no key \"key")),
+        "{errors}"
+    );
+    assert!(errors.to_string().ends_with("many.toml: and 49900 more problems"), "{errors}");
+}
+
+#[test]
+fn a_key_of_half_a_megabyte_is_named_by_its_beginning() {
+    let text = format!("{} = 1\n{GOOD}", "x".repeat(500_000));
+    let errors = PricePlan::parse("long.toml", text.as_bytes()).unwrap_err();
+    assert!(errors.to_string().len() < 1_000, "{}", errors.to_string().len());
+    assert!(errors.problems()[0].what.ends_with("x\"..."), "{errors}");
+}

@@ -262,6 +262,92 @@ fn whoever_is_not_taxed_has_a_code_the_rate_0_and_a_reason_as_en_16931_wants() {
     }
 }
 
+/// What gross prices contain for a buyer that is not taxed, at local noon of a day: `AE 0 of 0.19`, or why nobody knows.
+fn in_prices(
+    treatment: TaxTreatment,
+    table: Option<&TaxTable>,
+    tax: &str,
+    class_name: &str,
+    day: &str,
+) -> String {
+    let gross =
+        PricePlan::parse("p.toml", format!("prices = \"gross\"\n{}", plan(tax).source()).as_bytes()).unwrap();
+    let mut account = account("AT", treatment);
+    account.tax_number = Some("ATU12345678".to_owned());
+    account.terms.tax_reason = Some("a law".to_owned());
+    let berlin = zone("Europe/Berlin");
+    let month = billing::period::month(&day[..7], &berlin).unwrap();
+    let noon: jiff::civil::Date = day.parse().unwrap();
+    let noon = noon.at(12, 0, 0, 0).to_zoned(berlin.clone()).unwrap().timestamp();
+    let taxation = match Taxation::resolve(table, &gross, &account, month, &berlin) {
+        Err(error) => return error.to_string(),
+        Ok(taxation) => taxation,
+    };
+    match taxation.at(&class(class_name), noon) {
+        Err(error) => error.to_string(),
+        Ok(rate) => format!("{} {} of {}", rate.code.as_str(), rate.rate, rate.in_prices),
+    }
+}
+
+#[test]
+fn a_buyer_abroad_does_not_pay_the_sellers_tax_within_a_gross_price() {
+    let table = table();
+    let nowhere = TABLE.replace("[seller]\ncountry = \"DE\"", "[seller]\ncountry = \"AT\"");
+    let nowhere = TaxTable::parse("t.toml", nowhere.as_bytes()).unwrap();
+    let fixed = "[tax]\nname = \"VAT\"\nrate = \"0.20\"";
+    let some = Some(&table);
+    use TaxTreatment::{Exempt, OutsideScope, ReverseCharge};
+    for (treatment, table, tax, class, day, expected) in [
+        // The seller's, of the class and of the day; not the buyer's.
+        (ReverseCharge, some, "", "standard", "2026-10-15", "AE 0 of 0.19"),
+        (ReverseCharge, some, "", "reduced", "2026-10-15", "AE 0 of 0.07"),
+        (ReverseCharge, some, "", "standard", "2020-08-15", "AE 0 of 0.16"),
+        (Exempt, some, "", "standard", "2026-10-15", "E 0 of 0.19"),
+        (OutsideScope, some, "", "standard", "2026-10-15", "O 0 of 0.19"),
+        // What the plan says that its prices contain goes first.
+        (ReverseCharge, some, fixed, "reduced", "2026-10-15", "AE 0 of 0.20"),
+        (Exempt, None, fixed, "standard", "2026-10-15", "E 0 of 0.20"),
+        // Nobody has said which: no guess.
+        (
+            Exempt,
+            None,
+            "",
+            "standard",
+            "2026-10-15",
+            "gross prices, and for a tenant that is exempt the seller's own tax",
+        ),
+        (OutsideScope, Some(&nowhere), "", "standard", "2026-10-15", "rates of Austria in the tax table"),
+        (
+            ReverseCharge,
+            some,
+            "",
+            "books",
+            "2026-10-15",
+            "there is no tax rate for class \"books\" on 2026-10-15",
+        ),
+    ] {
+        let said = in_prices(treatment, table, tax, class, day);
+        assert!(said.contains(expected), "{treatment:?} {class} {day}: {said}");
+    }
+}
+
+#[test]
+fn a_home_rate_that_changes_in_mid_month_is_taken_out_of_each_half_by_itself() {
+    let (table, berlin) = (table(), zone("Europe/Berlin"));
+    let half = billing::period::custom("2020-06-15", "2020-07-15", &berlin).unwrap();
+    let gross =
+        PricePlan::parse("p.toml", format!("prices = \"gross\"\n{}", plan("").source()).as_bytes()).unwrap();
+    let mut account = account("AT", TaxTreatment::ReverseCharge);
+    account.tax_number = Some("ATU12345678".to_owned());
+    let taxation = Taxation::resolve(Some(&table), &gross, &account, half, &berlin).unwrap();
+    let midnight: Timestamp = "2020-06-30T22:00:00Z".parse().unwrap();
+    assert_eq!(taxation.cuts(half), [midnight]);
+    assert_eq!(taxation.notes(), ["Reverse charge"]);
+    let within = |at: Timestamp| taxation.at(&class("standard"), at).unwrap().in_prices.to_string();
+    assert_eq!(within(midnight - jiff::SignedDuration::from_micros(1)), "0.19");
+    assert_eq!(within(midnight), "0.16");
+}
+
 #[test]
 fn tax_is_the_base_times_the_rate_rounded_once() {
     // BR-CO-17, by hand: base, rate, currency, tax.
