@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use billing::account::currencies::Currencies;
 use billing::account::{AccountTerms, BillingAccount, MAX_REASON, TaxTreatment};
 use billing::country::Country;
 use billing::exchange::{self, last_day};
@@ -102,6 +103,7 @@ fn account(arguments: &RateArguments) -> Result<BillingAccount> {
     Ok(BillingAccount {
         tenant_id: TenantId::UNASSIGNED,
         terms,
+        currencies: Currencies::always(currency),
         tax_number: arguments.tax_number.clone(),
         revision: 0,
     })

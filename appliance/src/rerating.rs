@@ -1,5 +1,6 @@
 //! Rating issued invoices again, from the usage as it is now and by the prices that they were rated by: what differs is
-//! shown, and corrected when somebody says so. A job looks by itself and raises an alert.
+//! shown, and corrected when somebody says so. A job looks by itself and raises an alert. Periods that were closed with nothing are
+//! looked at, too: what comes into them later is invoiced when somebody says so.
 //!
 //! By the same prices, because a plan that was changed since is no reason to change what was issued. Taxes and exchange rates
 //! are those that hold for the period now.
@@ -7,18 +8,22 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use billing::empty_periods::{self, EmptyCursor, EmptyPeriod, EmptyRecheck};
 use billing::invoice::compare::Difference;
 use billing::invoice::correct::{self, Correcting, Correction};
 use billing::invoice::document::DocumentKind;
+use billing::invoice::issue::issue_late;
 use billing::invoices::{self, Invoice};
-use billing::rechecks::{self, Recheck, Standing};
+use billing::rechecks::{self, LISTED_MAX, Recheck, Standing};
 use billing::terms::TenantTerms;
-use billing::{Desk, InvoiceDocument, InvoiceId, PricePlan};
+use billing::{Desk, InvoiceDocument, InvoiceId, Money, PricePlan};
 use jiff::{SignedDuration, Timestamp};
+use metering::{TenantId, Window};
 use migrations::Scope;
 use nodes::alerts::{self, Alert, Kind};
 use tracing::warn;
-use usage::{derivation, registry};
+use usage::derivation;
+use usage::registry::{self, Tenant};
 
 use crate::invoicing::{self, Bill, Prices, Tables};
 use crate::parts::Parts;
@@ -100,6 +105,61 @@ pub async fn correct_it(
     Ok(corrected)
 }
 
+/// A period that was closed with nothing, rated.
+pub struct RatedLate {
+    /// What it would be now.
+    pub fresh: InvoiceDocument,
+    /// The same, beside nothing.
+    pub difference: Difference,
+    bill: Bill,
+}
+
+/// Rates a period for which there is no invoice, by the prices that hold for its days. Nothing is stored.
+///
+/// # Errors
+/// It cannot be rated.
+pub async fn rate_late(parts: &Parts, tables: &Tables, tenant: Tenant, period: Window) -> Result<RatedLate> {
+    billing::period::check_over(period, Timestamp::now())?;
+    let bill = invoicing::gather_window(parts, tables, tenant, period).await?;
+    let mut fresh = invoicing::preview(&bill)?;
+    if bill.is_for_nobody().is_some() {
+        fresh = InvoiceDocument {
+            lines: Vec::new(),
+            taxes: Vec::new(),
+            subtotal: Money::zero(fresh.currency),
+            total: Money::zero(fresh.currency),
+            ..fresh
+        };
+    }
+    let difference = Difference::from_nothing(&fresh);
+    Ok(RatedLate { fresh, difference, bill })
+}
+
+/// Invoices a period that was closed with nothing, from usage that is up to date.
+///
+/// # Errors
+/// It still comes to nothing, or see [`billing::IssueError`].
+pub async fn invoice_late(
+    parts: &Parts,
+    (tenant, period): (Tenant, Window),
+    (actor, reason): (&str, &str),
+) -> Result<(Invoice, Difference)> {
+    derivation::derive_dirty(&parts.database, parts.usage, Timestamp::now()).await?;
+    let tables = Tables::read(parts).await?;
+    let rated = rate_late(parts, &tables, tenant, period).await?;
+    if let Some(why) = rated.bill.is_for_nobody() {
+        anyhow::bail!("there is still nothing to invoice: {why}");
+    }
+    let series = invoicing::series(parts)?;
+    let (desk, now) = (Desk { actor, series: &series }, Timestamp::now());
+    let (bill, id) = (&rated.bill, rated.bill.tenant().id);
+    let issued =
+        issue_late(&parts.database, (id, reason), bill.for_billing(), bill.basis(), &desk, now).await?;
+    alerts::end(&parts.database, Kind::LateUsage, &period_subject(id, period), now).await?;
+    parts.mail_due.notify_one();
+    Ok((issued.invoice().clone(), rated.difference))
+}
+
 /// Looks which issued invoices would be others now. Only those whose tenant's sums by day have changed are rated again.
 ///
 /// # Errors
@@ -110,7 +170,7 @@ pub async fn look_for_late_usage(parts: &Parts, now: Timestamp) -> Result<()> {
     let mut after = None;
     loop {
         let chunk = rechecks::standing(&parts.database, during, after, CHUNK).await?;
-        let Some(last) = chunk.last() else { return Ok(()) };
+        let Some(last) = chunk.last() else { break };
         after = Some(last.invoice_id);
         for standing in &chunk {
             if standing.issued_at.saturating_add(FRESH)? <= now
@@ -120,6 +180,70 @@ pub async fn look_for_late_usage(parts: &Parts, now: Timestamp) -> Result<()> {
             }
         }
     }
+    look_at_empty_periods(parts, &tables, during.0, now).await
+}
+
+/// Looks which periods that were closed with nothing would come to something now.
+async fn look_at_empty_periods(
+    parts: &Parts,
+    tables: &Tables,
+    since: Timestamp,
+    now: Timestamp,
+) -> Result<()> {
+    let mut after = Some(EmptyCursor::default());
+    while let Some(behind) = &after {
+        let (chunk, next) = empty_periods::closed(&parts.database, since, behind, CHUNK).await?;
+        for one in &chunk {
+            if let Err(failure) = recheck_empty(parts, tables, one, now).await {
+                warn!(tenant = %one.tenant, period = %one.period, "it was not rated: {failure:#}");
+            }
+        }
+        after = next;
+    }
+    for done in empty_periods::late(&parts.database, true, LISTED_MAX).await? {
+        let subject = period_subject(done.tenant_id, done.period);
+        alerts::end(&parts.database, Kind::LateUsage, &subject, now).await?;
+    }
+    Ok(())
+}
+
+async fn recheck_empty(parts: &Parts, tables: &Tables, one: &EmptyPeriod, now: Timestamp) -> Result<()> {
+    let (id, period) = (one.tenant_id, one.period);
+    // Before the usage is read: what changes in between is seen the next time.
+    let usage_digest = rechecks::digest(&parts.database, id, period).await?;
+    let before = empty_periods::get(&parts.database, id, period).await?;
+    if before.as_ref().is_some_and(|before| before.usage_digest == usage_digest) {
+        return Ok(());
+    }
+    let tenant = registry::find_tenant(&parts.database, Scope::Provider, &id.to_string()).await?;
+    let (total_now, failure) = match rate_late(parts, tables, tenant, period).await {
+        Ok(rated) if rated.difference.is_none() => (None, None),
+        Ok(rated) => (Some(rated.fresh.total), None),
+        Err(failure) => (None, Some(format!("{failure:#}"))),
+    };
+    let subject = period_subject(id, period);
+    match total_now {
+        Some(total) => {
+            let alert = Alert {
+                kind: Kind::LateUsage,
+                subject,
+                title: Kind::LateUsage.title().to_owned(),
+                detail: format!(
+                    "{} was not invoiced for {period}, because nothing had been used, and would be over {total} now. \
+                     See what it is: weir billing late",
+                    one.tenant
+                ),
+                node_id: None,
+                instance_id: None,
+            };
+            alerts::raise(&parts.database, &alert, now).await?;
+        }
+        None => {
+            alerts::end(&parts.database, Kind::LateUsage, &subject, now).await?;
+        }
+    }
+    let found = EmptyRecheck { usage_digest, total_now, failure };
+    Ok(empty_periods::put(&parts.database, (id, period), &found, now).await?)
 }
 
 async fn recheck(parts: &Parts, tables: &Tables, standing: &Standing, now: Timestamp) -> Result<()> {
@@ -155,11 +279,15 @@ async fn recheck(parts: &Parts, tables: &Tables, standing: &Standing, now: Times
             alerts::end(&parts.database, Kind::LateUsage, &subject, now).await?;
         }
     }
-    let total_now = total_now.map(billing::Money::amount);
+    let total_now = total_now.map(Money::amount);
     let found = Recheck { usage_digest: digest, total_now, failure };
     Ok(rechecks::put(&parts.database, (id, tenant), &found, now).await?)
 }
 
 fn subject(invoice: InvoiceId) -> String {
     format!("invoice/{invoice}")
+}
+
+fn period_subject(tenant: TenantId, period: Window) -> String {
+    format!("period/{tenant}/{}", period.start())
 }

@@ -34,12 +34,18 @@ struct World {
     /// The first day of the last month, and of this one.
     first: Date,
     next: Date,
+    /// Those whose instances are read.
     tenants: usize,
 }
 
 impl World {
     /// The tenant `t00` has the plan `first_plan`; those with an odd number live in Tokyo.
     fn new(tenants: usize, first_plan: &str) -> Self {
+        Self::with_silent(tenants, first_plan, 0)
+    }
+
+    /// The same; of the last `silent` tenants there are no readings.
+    fn with_silent(tenants: usize, first_plan: &str, silent: usize) -> Self {
         let runtime = Runtime::new().unwrap();
         let next = Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date().first_of_month();
         let first = next.checked_sub(1.month()).unwrap();
@@ -67,7 +73,7 @@ impl World {
                 Ingestor::new(database.database().clone(), IngestSettings::new(WindowLength::HOUR));
             (database, ingestor)
         });
-        let world = Self { database, runtime, ingestor, first, next, tenants };
+        let world = Self { database, runtime, ingestor, first, next, tenants: tenants - silent };
         // Up to the month's end, so that nothing is waited for: the first instance idles until then.
         world.reads(1, world.middle(), 6, 0);
         world.reads(2, world.month_end() + HOUR, 0, 0);
@@ -294,5 +300,58 @@ fn what_is_over_waits_for_review_by_itself_and_what_comes_in_late_is_corrected()
     assert!(!void.status.success() && String::from_utf8_lossy(&void.stderr).contains("replaced"));
     up.ask(&["invoice", "void", new, "--reason", "a slip"]);
     assert_eq!(world.count(owed), 0);
+    assert!(up.stop().success());
+}
+
+#[test]
+fn a_month_that_was_closed_with_nothing_is_shown_and_invoiced_when_its_readings_come_in() {
+    let (mut world, dir) = (World::with_silent(3, "month", 1), tempfile::tempdir().unwrap());
+    let period = world.period();
+    let up = world.up(dir.path(), "0s");
+    up.wait_until("two have an invoice and one has nothing", || {
+        let status = up.ask(&["billing", "status"]);
+        status["done"] == 2 && status["nothing"] == 1
+    });
+    up.ask(&["billing", "approve", "--period", &period]);
+    up.ask(&["billing", "issue", "--period", &period]);
+    world.check_books(2);
+    let of = ["invoice", "rerate", "--tenant", "t02", "--period", &period];
+    let nothing = up.ask(&of);
+    assert_eq!((&nothing["changed"], &nothing["number"]), (&false.into(), &Value::Null), "{nothing}");
+    assert_eq!(up.ask(&["billing", "late", "--look"])["late"].as_array().unwrap().len(), 0);
+    let because = |reason| up.run(&[&of[..], &["--issue", "--reason", reason]].concat());
+    let refused = because("Nothing is there yet.");
+    assert!(!refused.status.success());
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("nothing to invoice"), "{refused:?}");
+
+    // Its first readings come in when the month is over, closed and invoiced.
+    world.tenants = 3;
+    world.reads(3, world.middle() + HOUR * 7, 2, 7);
+    up.wait_until("the job sees it", || {
+        let late = up.ask(&["billing", "late", "--look"]);
+        late["late"].as_array().unwrap().iter().any(|one| one["tenant"] == "t02" && one["number"].is_null())
+    });
+    let shown = up.ask(&of);
+    assert_eq!(shown["lines"].as_array().unwrap().len(), 1, "{shown}");
+    assert_eq!(
+        (&shown["total_before"]["amount"], &shown["total_after"]["amount"]),
+        (&"0.00".into(), &"38.56".into())
+    );
+    let all = up.ask(&["billing", "rerate", "--period", &period]);
+    assert!(all["changed"].as_array().unwrap().iter().any(|one| one["tenant"] == "t02"), "{all}");
+    let alerts = "SELECT count(*) FROM alert WHERE kind = 'late_usage' AND subject LIKE 'period/%' AND ended_at IS NULL";
+    assert_eq!(world.count(alerts), 1);
+    assert_eq!(world.count("SELECT count(*) FROM invoice"), 2, "nothing is stored");
+
+    let issued = up.ask(&[&of[..], &["--issue", "--reason", "Readings came in late."]].concat());
+    let number = issued["number"].as_str().unwrap();
+    assert_eq!(issued["total_after"]["amount"], "38.56", "{issued}");
+    world.check_books(3);
+    assert_eq!(world.count(alerts), 0);
+    let late = up.ask(&["billing", "late", "--look"]);
+    assert!(late["late"].as_array().unwrap().iter().all(|one| one["tenant"] != "t02"), "{late}");
+    let history = up.ask(&["invoice", "history", number]);
+    assert_eq!(history["events"][0]["note"], "Readings came in late.", "{history}");
+    assert_eq!(up.ask(&of)["changed"], false, "now it is an invoice like others");
     assert!(up.stop().success());
 }

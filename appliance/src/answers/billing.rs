@@ -5,7 +5,7 @@ use billing::invoice::compare::{Difference, Side};
 use billing::invoice::lifecycle::{self, StepError};
 use billing::runs::{self, Goal, ItemState, Run};
 use billing::store::waiting::{WAITING_MAX, Waiting, WaitingQuery};
-use billing::{Desk, DocumentKind, InvoiceId, Stage, invoices, rechecks};
+use billing::{Desk, DocumentKind, InvoiceId, Stage, empty_periods, invoices, rechecks};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use metering::TenantId;
@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::invoices::COMMAND_LINE;
 use crate::billing_run::{self, Asked};
 use crate::causes;
-use crate::control::request::{BillingRequest, Chosen};
+use crate::control::request::{BillingRequest, Chosen, PeriodRequest};
 use crate::invoicing::{self, Tables};
 use crate::parts::Parts;
 use crate::rerating;
@@ -50,7 +50,10 @@ pub async fn value(parts: &Parts, request: BillingRequest) -> Result<Value> {
         BillingRequest::RerateMonth { period, tenant } => {
             rerate_month(parts, &period, tenant.as_deref()).await
         }
-        BillingRequest::Late {} => late(parts).await,
+        BillingRequest::RerateTenant { tenant, period, reason } => {
+            rerate_tenant(parts, (&tenant, &period), reason.as_deref()).await
+        }
+        BillingRequest::Late { look } => late(parts, look).await,
         BillingRequest::Void { number, reason } => void(parts, &number, &reason).await,
         BillingRequest::Sent { number } => sent(parts, &number).await,
         BillingRequest::History { number } => history(parts, &number).await,
@@ -170,25 +173,43 @@ async fn review(parts: &Parts, period: Option<&str>, tenant: Option<&str>) -> Re
     Ok(json!({ "waiting": rows }))
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Step {
+/// What is done to invoices that wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// They may be issued.
     Approve,
+    /// They get their numbers. Issued is final.
     Issue,
+    /// They are drafts again.
     SendBack,
 }
 
+/// What became of a step.
+#[derive(Debug, Default)]
+pub struct Stepped {
+    /// How many waited.
+    pub all: usize,
+    /// Those that it was done to, with the number, if they have one now.
+    pub done: Vec<(Waiting, Option<String>)>,
+    /// Those that it could not be done to, and why.
+    pub failed: Vec<(Waiting, String)>,
+}
+
 /// The same step for all that are chosen. One that fails stops nobody.
-async fn step(parts: &Parts, chosen: &Chosen, step: Step) -> Result<Value> {
+///
+/// # Errors
+/// The month or the tenant is none, or the database failed altogether.
+pub async fn step_all(parts: &Parts, chosen: &Chosen, step: Step, actor: &str) -> Result<Stepped> {
     let series = invoicing::series(parts)?;
-    let desk = Desk { actor: COMMAND_LINE, series: &series };
+    let desk = Desk { actor, series: &series };
     let all = waiting(parts, Some(&chosen.period), chosen.tenant.as_deref()).await?;
-    let fits = |one: &&Waiting| match step {
+    let fits = |one: &Waiting| match step {
         Step::Approve => one.stage != Stage::Approved,
         Step::Issue => one.stage == Stage::Approved,
         Step::SendBack => one.stage != Stage::Draft,
     };
-    let (mut done, mut failures) = (Vec::new(), Vec::new());
-    for one in all.iter().filter(fits) {
+    let mut stepped = Stepped { all: all.len(), ..Stepped::default() };
+    for one in all.into_iter().filter(fits) {
         let (id, now) = (one.invoice_id, Timestamp::now());
         let outcome = match step {
             Step::Approve => lifecycle::approve(&parts.database, id, &desk, now).await.map(|()| None),
@@ -198,24 +219,36 @@ async fn step(parts: &Parts, chosen: &Chosen, step: Step) -> Result<Value> {
                 .map(|invoice| invoice.document.number),
         };
         match outcome {
-            Ok(number) => done.push(json!({
-                "tenant": one.tenant,
-                "number": number,
-                "total": one.total,
-                "total_shown": one.total.to_string(),
-            })),
-            Err(error) => failures.push(json!({ "tenant": one.tenant, "reason": causes::chain(&error) })),
+            Ok(number) => stepped.done.push((one, number)),
+            Err(error) => stepped.failed.push((one, causes::chain(&error))),
         }
     }
     parts.mail_due.notify_one();
+    Ok(stepped)
+}
+
+async fn step(parts: &Parts, chosen: &Chosen, step: Step) -> Result<Value> {
+    let Stepped { all, done, failed } = step_all(parts, chosen, step, COMMAND_LINE).await?;
     let word = match step {
         Step::Approve => "approved",
         Step::Issue => "issued",
         Step::SendBack => "sent back",
     };
-    let message =
-        format!("{} of {}: {word} {}, failed {}.", chosen.period, all.len(), done.len(), failures.len());
-    Ok(json!({ "message": message, "invoices": done, "failures": failures }))
+    let message = format!("{} of {all}: {word} {}, failed {}.", chosen.period, done.len(), failed.len());
+    let invoices = done.iter().map(|(one, number)| {
+        json!({
+            "tenant": one.tenant,
+            "number": number,
+            "total": one.total,
+            "total_shown": one.total.to_string(),
+        })
+    });
+    let failures = failed.iter().map(|(one, why)| json!({ "tenant": one.tenant, "reason": why }));
+    Ok(json!({
+        "message": message,
+        "invoices": invoices.collect::<Vec<_>>(),
+        "failures": failures.collect::<Vec<_>>(),
+    }))
 }
 
 async fn rerate(parts: &Parts, number: &str) -> Result<Value> {
@@ -239,25 +272,85 @@ async fn correct(parts: &Parts, number: &str, reason: &str) -> Result<Value> {
     Ok(value)
 }
 
-/// All issued invoices of a month that stand, rated again.
+/// A month of a tenant: its invoice, or what it was not invoiced for.
+async fn rerate_tenant(parts: &Parts, (tenant, month): (&str, &str), reason: Option<&str>) -> Result<Value> {
+    let payer = registry::find_tenant(&parts.database, Scope::Provider, tenant).await?;
+    let (_, period) = invoicing::period_of(&payer, &PeriodRequest::Month(month.to_owned()))?;
+    match lifecycle::standing(&parts.database, payer.id, period).await? {
+        Some(lifecycle::Stands::Issued(_, number)) => {
+            return match reason {
+                Some(reason) => correct(parts, &number, reason).await,
+                None => rerate(parts, &number).await,
+            };
+        }
+        Some(lifecycle::Stands::Waits(_, stage)) => bail!(
+            "the invoice of {tenant} for {month} is in {}: approve and issue it (weir billing review), there is nothing to correct",
+            stage.as_str()
+        ),
+        None => {}
+    }
+    if let Some(reason) = reason {
+        let (invoice, difference) =
+            rerating::invoice_late(parts, (payer, period), (COMMAND_LINE, reason)).await?;
+        let number = invoice.document.number.unwrap_or_default();
+        let mut value = difference_value(&difference);
+        value["message"] = format!("{tenant} is invoiced for {month} by {number}.").into();
+        value["number"] = number.into();
+        value["changed"] = true.into();
+        return Ok(value);
+    }
+    let tables = Tables::read(parts).await?;
+    usage::derive_dirty(&parts.database, parts.usage, Timestamp::now()).await?;
+    let rated = rerating::rate_late(parts, &tables, payer, period).await?;
+    Ok(late_value((tenant, month), &rated.difference))
+}
+
+fn late_value((tenant, month): (&str, &str), difference: &Difference) -> Value {
+    let mut value = difference_value(difference);
+    value["number"] = Value::Null;
+    value["changed"] = (!difference.is_none()).into();
+    value["message"] = match difference.is_none() {
+        true => format!("Nothing changed: there is nothing to invoice {tenant} for in {month}."),
+        false => format!(
+            "{month} was not invoiced and would be over {} now. To invoice it: weir invoice rerate --tenant {tenant} --period \
+             {month} --issue --reason TEXT",
+            difference.total_after
+        ),
+    }
+    .into();
+    value
+}
+
+/// All issued invoices of a month that stand, rated again, and what is not invoiced.
 async fn rerate_month(parts: &Parts, period: &str, tenant: Option<&str>) -> Result<Value> {
     let tables = Tables::read(parts).await?;
     usage::derive_dirty(&parts.database, parts.usage, Timestamp::now()).await?;
     let (mut changed, mut failures, mut looked_at) = (Vec::new(), Vec::new(), 0);
     for payer in invoicing::tenants(parts, tenant).await? {
-        let month = crate::control::request::PeriodRequest::Month(period.to_owned());
+        let month = PeriodRequest::Month(period.to_owned());
         let (_, window) = invoicing::period_of(&payer, &month)?;
         let stands = lifecycle::standing(&parts.database, payer.id, window).await?;
-        let Some(lifecycle::Stands::Issued(_, number)) = stands else { continue };
-        looked_at += 1;
-        match rerating::rerate(parts, &tables, &number).await {
-            Ok(rerated) if rerated.difference.is_none() => {}
-            Ok(rerated) => {
-                let mut value = rerated_value(&number, &rerated.difference);
-                value["tenant"] = json!(payer.name);
+        let name = payer.name.clone();
+        let rated = match stands {
+            Some(lifecycle::Stands::Waits(..)) => continue,
+            Some(lifecycle::Stands::Issued(_, number)) => {
+                looked_at += 1;
+                let rerated = rerating::rerate(parts, &tables, &number).await;
+                rerated.map(|one| (rerated_value(&number, &one.difference), one.difference.is_none()))
+            }
+            None => {
+                let rated = rerating::rate_late(parts, &tables, payer, window).await;
+                let value = |one: &Difference| late_value((name.as_str(), period), one);
+                rated.map(|one| (value(&one.difference), one.difference.is_none()))
+            }
+        };
+        match rated {
+            Ok((_, true)) => {}
+            Ok((mut value, false)) => {
+                value["tenant"] = json!(name);
                 changed.push(value);
             }
-            Err(failure) => failures.push(json!({ "tenant": payer.name, "reason": format!("{failure:#}") })),
+            Err(failure) => failures.push(json!({ "tenant": name, "reason": format!("{failure:#}") })),
         }
     }
     let message = match (changed.len(), failures.len()) {
@@ -269,14 +362,20 @@ async fn rerate_month(parts: &Parts, period: &str, tenant: Option<&str>) -> Resu
     Ok(json!({ "message": message, "looked_at": looked_at, "changed": changed, "failures": failures }))
 }
 
-async fn late(parts: &Parts) -> Result<Value> {
-    let rows: Vec<Value> = rechecks::late(&parts.database, rechecks::LISTED_MAX)
+async fn late(parts: &Parts, look: bool) -> Result<Value> {
+    if look {
+        usage::derive_dirty(&parts.database, parts.usage, Timestamp::now()).await?;
+        rerating::look_for_late_usage(parts, Timestamp::now()).await?;
+    }
+    let mut rows: Vec<Value> = rechecks::late(&parts.database, rechecks::LISTED_MAX)
         .await?
         .iter()
         .map(|one| {
             json!({
                 "number": one.number,
                 "tenant": one.tenant,
+                "from": one.service_period.start(),
+                "to": one.service_period.end(),
                 "total": one.total,
                 "total_shown": one.total.to_string(),
                 "total_now": one.total_now,
@@ -285,6 +384,20 @@ async fn late(parts: &Parts) -> Result<Value> {
             })
         })
         .collect();
+    let empty = empty_periods::late(&parts.database, false, rechecks::LISTED_MAX).await?;
+    rows.extend(empty.iter().map(|one| {
+        json!({
+            "number": null,
+            "tenant": one.tenant,
+            "from": one.period.start(),
+            "to": one.period.end(),
+            "total": null,
+            "total_shown": "-",
+            "total_now": one.total_now,
+            "total_now_shown": one.total_now.to_string(),
+            "checked_at": one.checked_at,
+        })
+    }));
     Ok(json!({ "late": rows }))
 }
 

@@ -288,13 +288,17 @@ fn changed(current: &AccountTerms, change: Billing) -> Result<AccountTerms> {
 
 fn account_value(tenant: &Tenant, account: &BillingAccount) -> Value {
     let terms = &account.terms;
+    let from = account.currencies.last_from();
     let message = format!(
-        "{} is {} and {}, has {} days to pay, and is billed in {}.",
+        "{} is {} and {}, has {} days to pay, and is billed in {}{}.",
         tenant.name,
         terms.treatment.as_str(),
         terms.mode.as_str(),
         terms.payment_days,
         terms.currency.map_or("its plan's currency", Currency::code),
+        from.map_or_else(String::new, |from| format!(
+            " from {from} on: what was used before has its currency"
+        )),
     );
     json!({
         "tenant": tenant.name,
@@ -302,6 +306,7 @@ fn account_value(tenant: &Tenant, account: &BillingAccount) -> Value {
         "treatment": terms.treatment,
         "tax_reason": terms.tax_reason,
         "currency": terms.currency,
+        "currency_from": from,
         "payment_days": terms.payment_days,
         "mode": terms.mode,
         "starts_on": terms.starts_on,

@@ -54,11 +54,18 @@ pub async fn of_terms(parts: &Parts, request: TermsRequest) -> Result<Value> {
 /// # Errors
 /// It is so; the error says what to do instead.
 async fn check_currency(parts: &Parts, tenant: TenantId, plan: &PricePlan) -> Result<()> {
-    let own = account::get(&parts.database, Scope::Provider, tenant).await?.terms.currency;
-    let currency = own.unwrap_or(plan.currency());
+    let currencies = account::get(&parts.database, Scope::Provider, tenant).await?.currencies;
     let scope = Scope::Tenant(tenant.uuid());
     let running = drafts::list(&parts.database, scope, Timestamp::now()).await?;
-    let Some(draft) = running.iter().find(|draft| draft.total.currency() != currency) else { return Ok(()) };
+    let zone = registry::find_tenant(&parts.database, Scope::Provider, &tenant.to_string()).await?.time_zone;
+    let zone = TimeZone::get(&zone).context("the tenant's time zone is not known to this machine")?;
+    let differs = |draft: &&drafts::DraftSummary| {
+        let own = currencies.on(draft.period.start().to_zoned(zone.clone()).date());
+        // What has come to nothing yet has no currency.
+        let is_something = !draft.total.is_zero() || !draft.subtotal.is_zero();
+        is_something && draft.total.currency() != own.unwrap_or(plan.currency())
+    };
+    let Some(draft) = running.iter().find(differs) else { return Ok(()) };
     bail!(
         "plan {} is in {}, and the running period of {} ({}) has come to {} so far; a period has one currency. Change it \
          when that period is over and invoiced, or let the tenant go on paying in {}: weir tenant set-billing {} \

@@ -336,8 +336,12 @@ fn invoice(command: InvoiceCommand) -> Result<Request> {
         }
         InvoiceCommand::List { tenant } => Request::InvoiceList { tenant },
         InvoiceCommand::Show { number, format, .. } => Request::InvoiceShow { number, format },
-        InvoiceCommand::Rerate { number, reason, .. } => {
-            Request::Billing(BillingRequest::Rerate { number, reason })
+        InvoiceCommand::Rerate { number, tenant, period, reason, .. } => {
+            Request::Billing(match (number, tenant, period) {
+                (None, Some(tenant), Some(period)) => BillingRequest::RerateTenant { tenant, period, reason },
+                (Some(number), ..) => BillingRequest::Rerate { number, reason },
+                _ => anyhow::bail!("name the invoice, or --tenant and --period"),
+            })
         }
         InvoiceCommand::Void { number, reason } => Request::Billing(BillingRequest::Void { number, reason }),
         InvoiceCommand::Sent { number } => Request::Billing(BillingRequest::Sent { number }),
@@ -358,7 +362,7 @@ fn billing(command: BillingCommand) -> Result<BillingRequest> {
         BillingCommand::Rerate(ChosenArguments { period, tenant }) => {
             BillingRequest::RerateMonth { period, tenant }
         }
-        BillingCommand::Late => BillingRequest::Late {},
+        BillingCommand::Late { look } => BillingRequest::Late { look },
     })
 }
 

@@ -50,10 +50,14 @@ pub enum BillingCommand {
     Issue(ChosenArguments),
     /// Make drafts again of what waits of a month: the next run rates it anew
     SendBack(ChosenArguments),
-    /// Rate the issued invoices of a month again, and show which would differ. Nothing is stored
+    /// Rate the issued invoices of a month again, and what was closed with nothing, and show what would differ. Nothing is stored
     Rerate(ChosenArguments),
-    /// Issued invoices whose usage has changed since, as a job has noticed
-    Late,
+    /// Issued invoices whose usage has changed since, and months closed with nothing that have usage now, as a job has noticed
+    Late {
+        /// Look now, instead of waiting for the job (each ten minutes)
+        #[arg(long)]
+        look: bool,
+    },
 }
 
 /// Which of them.

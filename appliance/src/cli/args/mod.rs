@@ -441,14 +441,22 @@ pub enum InvoiceCommand {
         #[arg(long)]
         tenant: Option<String>,
     },
-    /// Rate an issued invoice again, and show line by line what differs; with --issue, correct it
+    /// Rate an issued invoice again, and show line by line what differs; with --issue, correct it. A month that was closed
+    /// with nothing is named by --tenant and --period, and invoiced with --issue
     Rerate {
         /// Its number
-        number: String,
+        #[arg(required_unless_present = "tenant")]
+        number: Option<String>,
+        /// Instead of a number: the invoice of this tenant, or what it was not invoiced for
+        #[arg(long, requires = "period", conflicts_with = "number")]
+        tenant: Option<String>,
+        /// The month, in the tenant's time zone
+        #[arg(long, value_name = "YYYY-MM", requires = "tenant")]
+        period: Option<String>,
         /// Take it back by a credit note over all of it, and issue a corrected invoice. Issued is final
         #[arg(long, requires = "reason")]
         issue: bool,
-        /// Why: it stands on both documents
+        /// Why: it stands on the documents
         #[arg(long, value_name = "TEXT", requires = "issue")]
         reason: Option<String>,
     },

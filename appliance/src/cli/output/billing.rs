@@ -46,9 +46,10 @@ const CHANGE_COLUMNS: [Column; 3] =
 const CHANGED_COLUMNS: [Column; 3] =
     [("NUMBER", "number", false), ("TENANT", "tenant", false), ("WHAT", "message", false)];
 
-const LATE_COLUMNS: [Column; 5] = [
+const LATE_COLUMNS: [Column; 6] = [
     ("NUMBER", "number", false),
     ("TENANT", "tenant", false),
+    ("FROM", "from", false),
     ("IS", "total_shown", true),
     ("WOULD BE", "total_now_shown", true),
     ("SEEN", "checked_at", false),
@@ -76,16 +77,18 @@ pub fn in_words(request: &BillingRequest, answer: &Value) -> String {
             let done = with_rows(&answer["invoices"], &STEP_COLUMNS);
             format!("{done}{}{}", with_rows(&answer["failures"], &FAILURE_COLUMNS), message())
         }
-        BillingRequest::Rerate { .. } => {
+        BillingRequest::Rerate { .. } | BillingRequest::RerateTenant { .. } => {
             format!("{}{}", with_rows(&answer["lines"], &CHANGE_COLUMNS), message())
         }
         BillingRequest::RerateMonth { .. } => {
             let changed = with_rows(&answer["changed"], &CHANGED_COLUMNS);
             format!("{changed}{}{}", with_rows(&answer["failures"], &FAILURE_COLUMNS), message())
         }
-        BillingRequest::Late {} => {
-            list(&answer["late"], &LATE_COLUMNS, "No issued invoice has been found whose usage has changed.")
-        }
+        BillingRequest::Late { .. } => list(
+            &answer["late"],
+            &LATE_COLUMNS,
+            "Nothing has been found whose usage has changed since it was invoiced.",
+        ),
         BillingRequest::History { .. } => {
             let mut about = answer.clone();
             if let Some(fields) = about.as_object_mut() {

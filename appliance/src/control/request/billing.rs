@@ -45,15 +45,28 @@ pub enum BillingRequest {
         /// Why it is corrected; nothing: it is not, what differs is shown.
         reason: Option<String>,
     },
-    /// Rates all issued invoices of a month again. Nothing is stored.
+    /// Rates a month of a tenant again: its invoice, or, when it was closed with nothing, what it would come to now; and
+    /// corrects or invoices it.
+    RerateTenant {
+        /// Which tenant.
+        tenant: String,
+        /// `2026-10`.
+        period: String,
+        /// Why there is another invoice; nothing: there is none, what differs is shown.
+        reason: Option<String>,
+    },
+    /// Rates all issued invoices of a month again, and what was closed with nothing. Nothing is stored.
     RerateMonth {
         /// `2026-10`.
         period: String,
         /// Only this tenant's.
         tenant: Option<String>,
     },
-    /// Invoices whose usage has changed since they were issued.
-    Late {},
+    /// Invoices whose usage has changed since they were issued, and periods that were closed with nothing.
+    Late {
+        /// Look now; else what the job has found.
+        look: bool,
+    },
     /// Withdraws an invoice.
     Void {
         /// Which.
