@@ -25,6 +25,10 @@ pub(crate) struct Template(LazyLock<TypstEngine<TypstTemplateMainFile>>);
 pub(crate) static INVOICE: Template =
     Template(LazyLock::new(|| engine("invoice.typ", include_str!("../templates/invoice.typ"))));
 
+/// The template of statements of account.
+pub(crate) static STATEMENT: Template =
+    Template(LazyLock::new(|| engine("statement.typ", include_str!("../templates/statement.typ"))));
+
 /// The template of capacity.
 pub(crate) static CAPACITY: Template =
     Template(LazyLock::new(|| engine("capacity.typ", include_str!("../templates/capacity.typ"))));

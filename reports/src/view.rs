@@ -194,7 +194,7 @@ impl InvoiceView {
     }
 }
 
-fn zone(name: &str) -> Result<TimeZone, ReportError> {
+pub(crate) fn zone(name: &str) -> Result<TimeZone, ReportError> {
     TimeZone::get(name)
         .map_err(|source| ReportError::TimeZone { name: name.chars().take(80).collect(), source })
 }
@@ -207,7 +207,7 @@ fn mark(document: &InvoiceDocument) -> Option<&'static str> {
     (document.status == InvoiceStatus::Draft || document.number.is_none()).then_some("DRAFT")
 }
 
-fn party(party: &Party) -> PartyView {
+pub(crate) fn party(party: &Party) -> PartyView {
     let mut address: Vec<String> =
         party.address.iter().map(|row| shown(row, ADDRESS_ROW_MAX)).filter(|row| !row.is_empty()).collect();
     if address.len() > ADDRESS_ROWS_MAX {
