@@ -459,7 +459,8 @@ pub fn period_of(tenant: &Tenant, asked: &PeriodRequest) -> Result<(TimeZone, Wi
     Ok((zone, period))
 }
 
-fn seller(parts: &Parts, tables: &Tables) -> Party {
+/// Who sells, as documents name it.
+pub fn seller(parts: &Parts, tables: &Tables) -> Party {
     let seller = &parts.config.billing.seller;
     Party {
         name: seller.name.clone(),

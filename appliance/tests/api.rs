@@ -11,10 +11,14 @@ mod changes;
 mod client;
 #[path = "api/document.rs"]
 mod document;
+#[path = "api/dunning.rs"]
+mod dunning;
 #[path = "api/fuzz.rs"]
 mod fuzz;
 #[path = "api/limits_and_hooks.rs"]
 mod limits_and_hooks;
+#[path = "api/prices.rs"]
+mod prices;
 #[path = "api/seed.rs"]
 mod seed;
 #[path = "api/walls.rs"]

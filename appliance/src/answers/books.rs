@@ -12,12 +12,12 @@ use billing::tax::TaxTable;
 use billing::{Currency, Money, exchange, plans::Applied};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use metering::Window;
 use migrations::Scope;
 use serde_json::{Value, json};
 use usage::registry::{self, Tenant};
 use uuid::Uuid;
 
+use super::statements;
 use crate::control::request::{Billing, BooksRequest, Paid};
 use crate::parts::Parts;
 
@@ -48,7 +48,7 @@ pub async fn value(parts: &Parts, request: BooksRequest) -> Result<Value> {
         BooksRequest::WalletShow { tenant } => show_wallet(parts, &tenant, now).await,
         BooksRequest::Statement { tenant, from, to } => {
             let tenant = registry::find_tenant(db, Scope::Provider, &tenant).await?;
-            let period = period(&tenant, from.as_deref(), to.as_deref(), now)?;
+            let period = statements::period(&tenant, from.as_deref(), to.as_deref(), now)?;
             let statements = statement(db, Scope::Provider, tenant.id, period).await?;
             let shown = statements.iter().map(statement_value).collect::<Result<Vec<_>>>()?;
             Ok(
@@ -327,17 +327,6 @@ fn amount(text: &str) -> Result<Money> {
     let (number, code) = text.split_at(at);
     let number = rust_decimal::Decimal::from_str_exact(number.trim()).with_context(how)?;
     Ok(Money::exact(number, Currency::parse(code.trim())?)?)
-}
-
-fn period(tenant: &Tenant, from: Option<&str>, to: Option<&str>, now: Timestamp) -> Result<Window> {
-    let zone = TimeZone::get(&tenant.time_zone)?;
-    let instant = |text: Option<&str>, default| match text {
-        Some(text) => billing::period::instant(text, &zone),
-        None => Ok(default),
-    };
-    let (from, to) = (instant(from, Timestamp::UNIX_EPOCH)?, instant(to, now)?);
-    Window::new(from, to)
-        .with_context(|| format!("a statement ends after it begins, not from {from} to {to}"))
 }
 
 fn payment_value(payment: &Payment) -> Value {

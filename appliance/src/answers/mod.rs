@@ -6,7 +6,7 @@
 mod accounts;
 mod alerts;
 mod allowances;
-mod billing;
+pub mod billing;
 mod books;
 mod capacity;
 mod corrections;
@@ -17,6 +17,7 @@ mod limits;
 mod mail;
 mod nodes;
 pub mod plans;
+pub mod statements;
 pub mod tenants;
 mod usage;
 mod webhooks;
@@ -50,6 +51,9 @@ pub async fn answer(parts: &Parts, request: Request) -> Result<Answer> {
     }
     if let Request::CapacityPdf {} = request {
         return capacity::pdf(parts).await;
+    }
+    if let Request::StatementPdf { tenant, from, to } = request {
+        return statements::answer(parts, &tenant, from.as_deref(), to.as_deref()).await;
     }
     Ok(Answer::Json(value(parts, request).await?))
 }
@@ -96,7 +100,9 @@ async fn value(parts: &Parts, request: Request) -> Result<Value> {
         }
         Request::Billing(request) => billing::value(parts, request).await,
         Request::InvoiceList { tenant } => invoices::list(parts, tenant.as_deref()).await,
-        Request::InvoiceShow { .. } | Request::CapacityPdf {} => anyhow::bail!("a document is not JSON"),
+        Request::InvoiceShow { .. } | Request::CapacityPdf {} | Request::StatementPdf { .. } => {
+            anyhow::bail!("a document is not JSON")
+        }
         other => instances::value(parts, other).await,
     }
 }

@@ -21,6 +21,26 @@ use crate::invoicing::{self, Prices, Tables};
 use crate::parts::Parts;
 use crate::period;
 
+/// What a tenant would have paid under a plan.
+pub struct Simulated {
+    /// Its name.
+    pub tenant: String,
+    /// For which time.
+    pub period: Window,
+    /// The plan that was tried.
+    pub plan: String,
+    /// The day whose prices were taken for all of it; `None`: those that held when.
+    pub version: Option<Date>,
+    /// Under the plan in force, if the tenant has one.
+    pub old: Option<InvoiceDocument>,
+    /// Under the plan that was tried.
+    pub new: InvoiceDocument,
+    /// What it would pay more, or (below zero) less; `None`: the currencies differ, or it has no plan.
+    pub difference: Option<Money>,
+    /// How many things differ between the plans.
+    pub changes: usize,
+}
+
 /// Does what is asked of plans.
 pub async fn value(parts: &Parts, request: PlanRequest) -> Result<Value> {
     match request {
@@ -35,7 +55,8 @@ pub async fn value(parts: &Parts, request: PlanRequest) -> Result<Value> {
         }
         PlanRequest::Simulate { file, text, period, tenant, as_of } => {
             let plan = PricePlan::parse(&file, text.as_bytes())?;
-            simulate(parts, plan, &period, &tenant, as_of.as_deref()).await
+            let tables = Tables::read(parts).await?;
+            Ok(simulated_value(&simulate(parts, &tables, plan, &period, &tenant, as_of.as_deref()).await?))
         }
     }
 }
@@ -112,16 +133,33 @@ pub async fn check_tenants(parts: &Parts, plan: &PricePlan) -> Result<()> {
     Ok(())
 }
 
-async fn apply_terms(parts: &Parts, tenant: &str, file: &str, text: &str) -> Result<Value> {
-    let tenant = registry::find_tenant(&parts.database, Scope::Provider, tenant).await?;
-    let own = TenantTerms::parse(file, text.as_bytes())?;
-    let Some(plan) = &tenant.plan_name else {
+/// The tenant's plan with its terms worked in, as TOML; `None`: it has no plan.
+///
+/// # Errors
+/// They do not go together, or the database failed.
+pub async fn effective(parts: &Parts, tenant: &Tenant, own: &TenantTerms) -> Result<Option<String>> {
+    let Some(plan) = &tenant.plan_name else { return Ok(None) };
+    Ok(Some(find_plan(parts, plan).await?.for_tenant(own)?.to_toml()))
+}
+
+/// Refuses terms that do not go with the tenant's plan.
+///
+/// # Errors
+/// It is so, or the tenant has no plan.
+pub async fn check_terms(parts: &Parts, tenant: &Tenant, own: &TenantTerms) -> Result<()> {
+    if effective(parts, tenant, own).await?.is_none() {
         bail!(
             "tenant {0} has no price plan that terms could change; give it one: weir tenant set-plan {0} PLAN",
             tenant.name
         );
-    };
-    find_plan(parts, plan).await?.for_tenant(&own)?;
+    }
+    Ok(())
+}
+
+async fn apply_terms(parts: &Parts, tenant: &str, file: &str, text: &str) -> Result<Value> {
+    let tenant = registry::find_tenant(&parts.database, Scope::Provider, tenant).await?;
+    let own = TenantTerms::parse(file, text.as_bytes())?;
+    check_terms(parts, &tenant, &own).await?;
     let applied = terms::apply(&parts.database, tenant.id, &own, Timestamp::now()).await?;
     let (revision, how) = match applied {
         plans::Applied::New { revision } => (revision, "were stored"),
@@ -135,13 +173,8 @@ async fn show_terms(parts: &Parts, tenant: &str, with_plan: bool) -> Result<Valu
     let tenant = registry::find_tenant(&parts.database, Scope::Provider, tenant).await?;
     let stored = terms::get(&parts.database, Scope::Provider, tenant.id).await?;
     let text = stored.as_ref().map_or("", |stored| stored.terms.source());
-    let effective = match (&tenant.plan_name, with_plan) {
-        (Some(plan), true) => {
-            let own = stored.as_ref().map(|stored| stored.terms.clone()).unwrap_or_default();
-            Some(find_plan(parts, plan).await?.for_tenant(&own)?.to_toml())
-        }
-        _ => None,
-    };
+    let own = stored.as_ref().map(|stored| stored.terms.clone()).unwrap_or_default();
+    let effective = if with_plan { effective(parts, &tenant, &own).await? } else { None };
     let message = match (&effective, &stored) {
         (Some(effective), _) => effective.clone(),
         (None, Some(_)) if !text.trim().is_empty() => text.to_owned(),
@@ -159,7 +192,10 @@ async fn show_terms(parts: &Parts, tenant: &str, with_plan: bool) -> Result<Valu
 }
 
 /// The tenants that a plan of this name bills; of a new name, all that are billed at all.
-async fn billed_by(parts: &Parts, name: &str) -> Result<Vec<Tenant>> {
+///
+/// # Errors
+/// The database failed.
+pub async fn billed_by(parts: &Parts, name: &str) -> Result<Vec<Tenant>> {
     let tenants = registry::tenants(&parts.database, Scope::Provider).await?;
     let mut billed: Vec<Tenant> = tenants
         .into_iter()
@@ -171,46 +207,53 @@ async fn billed_by(parts: &Parts, name: &str) -> Result<Vec<Tenant>> {
     Ok(billed)
 }
 
-async fn simulate(
+/// What a period of a tenant would have cost under `plan`.
+///
+/// # Errors
+/// There is no such tenant or period, or it cannot be rated.
+pub async fn simulate(
     parts: &Parts,
+    tables: &Tables,
     plan: PricePlan,
     asked: &PeriodRequest,
     tenant: &str,
     as_of: Option<&str>,
-) -> Result<Value> {
+) -> Result<Simulated> {
     let tenant = registry::find_tenant(&parts.database, Scope::Provider, tenant).await?;
     let zone =
         TimeZone::get(&tenant.time_zone).context("the tenant's time zone is not known to this machine")?;
-    let window = period::window(asked, &zone)?;
-    let (plan, version) = as_if(plan, window, as_of)?;
-    let tables = Tables::read(parts).await?;
-    let old = match &tenant.plan_name {
+    let period = period::window(asked, &zone)?;
+    let (plan, version) = as_if(plan, period, as_of)?;
+    let (old, changes) = match &tenant.plan_name {
         Some(name) => {
-            let plan = Arc::new(find_plan(parts, name).await?);
-            Some(rated(parts, &tables, &tenant, plan, window).await?)
+            let old = Arc::new(find_plan(parts, name).await?);
+            let changes = diff(&old, &plan).len();
+            (Some(rated(parts, tables, &tenant, old, period).await?), changes)
         }
-        None => None,
+        None => (None, 0),
     };
-    let new = rated(parts, &tables, &tenant, Arc::new(plan.clone()), window).await?;
+    let name = plan.name().to_owned();
+    let new = rated(parts, tables, &tenant, Arc::new(plan), period).await?;
     let old_total = old.as_ref().map(|old| old.total).filter(|old| old.currency() == new.total.currency());
     let difference =
         old_total.and_then(|old| Money::exact(new.total.amount() - old.amount(), old.currency()).ok());
-    let changes = match &tenant.plan_name {
-        Some(name) => diff(&find_plan(parts, name).await?, &plan).len(),
-        None => 0,
-    };
-    Ok(json!({
-        "tenant": tenant.name,
-        "period": window,
-        "plan": plan.name(),
-        "version": version,
-        "old_total": old.as_ref().map(|old| old.total),
-        "new_total": new.total,
-        "difference": difference,
-        "changes": changes,
-        "old_lines": old.as_ref().map(|old| old.lines.len()),
-        "new_lines": new.lines.len(),
-    }))
+    let tenant = tenant.name.to_string();
+    Ok(Simulated { tenant, period, plan: name, version, old, new, difference, changes })
+}
+
+fn simulated_value(one: &Simulated) -> Value {
+    json!({
+        "tenant": one.tenant,
+        "period": one.period,
+        "plan": one.plan,
+        "version": one.version,
+        "old_total": one.old.as_ref().map(|old| old.total),
+        "new_total": one.new.total,
+        "difference": one.difference,
+        "changes": one.changes,
+        "old_lines": one.old.as_ref().map(|old| old.lines.len()),
+        "new_lines": one.new.lines.len(),
+    })
 }
 
 /// The plan as it is to be tried: prices of a day for all of the period, when that is meant.

@@ -101,6 +101,25 @@ pub async fn list(parts: &Parts) -> Result<Value> {
 /// Checks a plan and stores it.
 pub async fn apply_plan(parts: &Parts, file: &str, text: &str, rewrites_past: bool) -> Result<Value> {
     let plan = PricePlan::parse(file, text.as_bytes())?;
+    check_plan(parts, file, &plan, rewrites_past).await?;
+    let applied = plans::apply(&parts.database, &plan, Timestamp::now()).await?;
+    let message = match applied {
+        plans::Applied::New { revision } => {
+            format!("Plan {} was stored as revision {revision}.", plan.name())
+        }
+        plans::Applied::Unchanged { revision } => {
+            format!("Plan {} is stored already, as revision {revision}.", plan.name())
+        }
+    };
+    Ok(json!({ "message": message, "name": plan.name(), "currency": plan.currency().to_string() }))
+}
+
+/// Refuses a plan that cannot be put in force here, now: it cuts usage windows, changes what was, or breaks what tenants it
+/// bills were promised.
+///
+/// # Errors
+/// It is so; the error says how to mend it.
+pub async fn check_plan(parts: &Parts, file: &str, plan: &PricePlan, rewrites_past: bool) -> Result<()> {
     for version in plan.versions() {
         let start = version.starts_at();
         if !parts.usage.window.aligns_with(start) {
@@ -112,19 +131,9 @@ pub async fn apply_plan(parts: &Parts, file: &str, text: &str, rewrites_past: bo
         }
     }
     if !rewrites_past && let Some(old) = plans::get(&parts.database, plan.name()).await? {
-        refuse_new_past(file, &old, &plan, Timestamp::now())?;
+        refuse_new_past(file, &old, plan, Timestamp::now())?;
     }
-    super::plans::check_tenants(parts, &plan).await?;
-    let applied = plans::apply(&parts.database, &plan, Timestamp::now()).await?;
-    let message = match applied {
-        plans::Applied::New { revision } => {
-            format!("Plan {} was stored as revision {revision}.", plan.name())
-        }
-        plans::Applied::Unchanged { revision } => {
-            format!("Plan {} is stored already, as revision {revision}.", plan.name())
-        }
-    };
-    Ok(json!({ "message": message, "name": plan.name(), "currency": plan.currency().to_string() }))
+    super::plans::check_tenants(parts, plan).await
 }
 
 /// Refuses a plan that changes what time that has begun costs: somebody was shown those prices.
@@ -140,7 +149,7 @@ fn refuse_new_past(file: &str, old: &PricePlan, new: &PricePlan, now: Timestamp)
     ];
     if let Some((_, what)) = changed.into_iter().find(|(is_changed, _)| *is_changed) {
         bail!(
-            "{file}: plan {} is in force, and {what} is changed; add a [[version]] that begins later, choose another name, or say that you mean it: --rewrite-past (issued invoices stay as they are)",
+            "{file}: plan {} is in force, and {what} is changed; add a [[version]] that begins later, choose another name, or say that you mean it: --rewrite-past, rewrite_past over HTTP (issued invoices stay as they are)",
             new.name()
         );
     }

@@ -26,8 +26,10 @@ use super::problem::{Kind, Problem};
 use super::revision::{self, Expected};
 use crate::parts::Parts;
 
-/// The largest body: every documented one fits into a tenth of it.
+/// The largest body, where an operation says nothing else: every other documented one fits into a tenth of it.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
+/// The largest body with a text of prices or taxes: the largest text, of which every character may be escaped.
+pub const TEXT_BYTES_MAX: usize = 2 * billing::plan::MAX_PLAN_BYTES + 1_024;
 /// How long a body may take: 64 KiB at the speed of a telephone line. A client that is slower ties up a connection.
 const BODY_WAIT: Duration = Duration::from_secs(15);
 /// The longest query string: a cursor and some filters.
@@ -59,6 +61,8 @@ pub struct Rules {
     pub media_types: &'static [&'static str],
     /// Whether the body may be left out.
     pub body_is_optional: bool,
+    /// The largest body.
+    pub body_bytes_max: usize,
     /// Whether it is done once for each key that the caller sends.
     pub is_once: bool,
 }
@@ -380,14 +384,14 @@ async fn body_of(request: &HttpRequest, payload: dev::Payload, rules: &Rules) ->
     let payload = web::Payload::from_request(request, &mut payload)
         .await
         .map_err(|_| Problem::new(Kind::MalformedJson, "the body cannot be read"))?;
-    let reading = payload.to_bytes_limited(BODY_BYTES_MAX);
+    let reading = payload.to_bytes_limited(rules.body_bytes_max);
     let body = match tokio::time::timeout(BODY_WAIT, reading).await {
         Err(_) => {
             let detail = format!("the body was not here after {} s; send it at once", BODY_WAIT.as_secs());
             return Err(Problem::new(Kind::TooSlow, detail));
         }
         Ok(Err(_)) => {
-            let detail = format!("the body may have {BODY_BYTES_MAX} bytes at most");
+            let detail = format!("the body may have {} bytes at most", rules.body_bytes_max);
             return Err(Problem::new(Kind::TooLarge, detail));
         }
         Ok(Ok(Err(_))) => return Err(Problem::new(Kind::MalformedJson, "the body broke off")),

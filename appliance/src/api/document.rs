@@ -17,6 +17,7 @@ use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{Header, OpenApi, OpenApiBuilder, Required, SecurityRequirement};
 use utoipa::{PartialSchema, ToSchema};
 
+use super::call::BODY_BYTES_MAX;
 use super::identity::Access;
 use super::operation::{Operation, Tag, reference};
 use super::problem::{self, Kind, Problem};
@@ -42,7 +43,7 @@ Weir meters a KVM cloud, and shows provider and tenants the same numbers, down t
 
 **Requests that are sent twice.** What makes something takes an `Idempotency-Key`: within 24 hours, the same request with the same key is answered as before, with `Idempotent-Replayed: true`, and makes nothing more; another request with it is refused with 422. Keys are the user's own. A request that was refused may be mended and sent again with its key.
 
-**Refusals** are problem details (RFC 9457). Unknown parameters and fields are refused, never ignored. A body has at most 65,536 bytes.";
+**Refusals** are problem details (RFC 9457). Unknown parameters and fields are refused, never ignored. What is wrong with a text of prices or taxes is listed in `errors`, each with its line, its column and how to mend it. A body has at most 65,536 bytes, where nothing else is said.";
 
 /// The document of these operations.
 #[must_use]
@@ -99,10 +100,13 @@ fn cookie() -> SecurityScheme {
 }
 
 fn described(operation: &Operation) -> utoipa::openapi::path::Operation {
-    let description = match operation.description {
+    let mut description = match operation.description {
         "" => operation.access.sentence().to_owned(),
         more => format!("{more} {}", operation.access.sentence()),
     };
+    if operation.body_bytes_max != BODY_BYTES_MAX {
+        description.push_str(&format!(" Its body has at most {} bytes.", operation.body_bytes_max));
+    }
     let securities = match operation.access {
         // An empty list: without the requirement of the others.
         Access::Public => Vec::new(),

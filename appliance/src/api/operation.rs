@@ -14,7 +14,7 @@ use utoipa::openapi::schema::{ArrayBuilder, Object, ObjectBuilder, SchemaFormat,
 use utoipa::openapi::{KnownFormat, Ref, RefOr, Required, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::call::{Call, Rules};
+use super::call::{BODY_BYTES_MAX, Call, Rules};
 use super::cursor;
 use super::idempotency;
 use super::identity::Access;
@@ -46,6 +46,7 @@ pub struct Operation {
     pub(super) answer: Answer,
     pub(super) problems: Vec<Kind>,
     pub(super) schemas: Schemas,
+    pub(super) body_bytes_max: usize,
     is_once: bool,
     handler: Rc<dyn Fn(Call) -> Handling>,
 }
@@ -65,6 +66,8 @@ pub enum Tag {
     Usage,
     /// Invoices and why they are what they are.
     Invoices,
+    /// Prices, taxes and exchange rates.
+    Prices,
     /// Nodes and capacity.
     Capacity,
     /// Mail.
@@ -130,6 +133,7 @@ impl Operation {
             },
             problems: Vec::new(),
             schemas: Vec::new(),
+            body_bytes_max: BODY_BYTES_MAX,
             is_once: false,
             handler: Rc::new(move |call| Box::pin(handler(call))),
         }
@@ -202,6 +206,12 @@ impl Operation {
         let media_types: &[&str] = if self.method == Method::PATCH { &[JSON, MERGE_PATCH] } else { &[JSON] };
         self.body = Some(Body { schema: reference::<T>(), media_types, is_optional: false });
         self
+    }
+
+    /// Takes a body of so many bytes.
+    #[must_use]
+    pub fn up_to(self, bytes: usize) -> Self {
+        Self { body_bytes_max: bytes, ..self }
     }
 
     /// Takes a body that may be left out.
@@ -368,6 +378,7 @@ impl Operation {
                 .collect(),
             media_types: self.body.as_ref().map_or(&[], |body| body.media_types),
             body_is_optional: self.body.as_ref().is_some_and(|body| body.is_optional),
+            body_bytes_max: self.body_bytes_max,
             is_once: self.is_once,
         });
         let handler = Rc::clone(&self.handler);
@@ -408,6 +419,9 @@ impl Tag {
             Self::Instances => ("instances", "Guests, their charts, and what they boot from."),
             Self::Usage => ("usage", "What was used, by meter."),
             Self::Invoices => ("invoices", "Invoices, down to the readings that they stand on."),
+            Self::Prices => {
+                ("prices", "What things cost: price plans, tenants' own terms, taxes and exchange rates.")
+            }
             Self::Capacity => {
                 ("capacity", "Nodes: how full they are, how they are doing, and what is wrong.")
             }
@@ -418,13 +432,14 @@ impl Tag {
     }
 
     /// All of them.
-    pub(super) const ALL: [Tag; 10] = [
+    pub(super) const ALL: [Tag; 11] = [
         Self::Accounts,
         Self::Tenants,
         Self::Limits,
         Self::Instances,
         Self::Usage,
         Self::Invoices,
+        Self::Prices,
         Self::Capacity,
         Self::Mail,
         Self::Webhooks,

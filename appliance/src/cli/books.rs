@@ -89,7 +89,7 @@ pub fn wallet(command: WalletCommand) -> BooksRequest {
 }
 
 pub fn statement(arguments: StatementArguments) -> BooksRequest {
-    let StatementArguments { tenant, from, to } = arguments;
+    let StatementArguments { tenant, from, to, .. } = arguments;
     BooksRequest::Statement { tenant, from, to }
 }
 

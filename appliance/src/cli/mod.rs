@@ -18,8 +18,8 @@ use self::args::{
     AlertCommand, AllowanceCommand, Arguments, BackupCommand, BillingCommand, BudgetCommand,
     CapacityArguments, ChosenArguments, Command, ConfigCommand, CreateArguments, DiskCommand, DocumentFormat,
     InspectCommand, InstanceCommand, InvoiceCommand, MailCommand, NicCommand, NodeCommand, NodeTokenCommand,
-    PlanCommand, QuarantineCommand, QuotaCommand, ReadingCommand, TaxCommand, TenantCommand, TermsCommand,
-    TokenCommand, UpArguments, UsageCommand, UserCommand, WebhookCommand,
+    PlanCommand, QuarantineCommand, QuotaCommand, ReadingCommand, StatementArguments, TaxCommand,
+    TenantCommand, TermsCommand, TokenCommand, UpArguments, UsageCommand, UserCommand, WebhookCommand,
 };
 pub use self::output::say;
 use crate::config::{Config, default_data_dir};
@@ -57,6 +57,11 @@ pub fn run(arguments: Arguments) -> Result<()> {
             let request = Request::InvoiceShow { number, format };
             let bytes = runtime()?.block_on(async { Client::new(&data_dir)?.ask_bytes(&request).await })?;
             output::document(&bytes, format == DocumentFormat::Pdf, output.as_deref())
+        }
+        Command::Statement(StatementArguments { tenant, from, to, pdf: Some(path) }) => {
+            let request = Request::StatementPdf { tenant, from, to };
+            let bytes = runtime()?.block_on(async { Client::new(&data_dir)?.ask_bytes(&request).await })?;
+            output::document(&bytes, true, Some(&path))
         }
         Command::Capacity(CapacityArguments { output: Some(path) }) => {
             let request = Request::CapacityPdf {};

@@ -77,6 +77,14 @@ fn a_payment_that_is_sent_twice_is_recorded_once_and_one_that_bounced_opens_its_
     let kinds: Vec<&str> = lines.iter().map(|line| line["kind"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["invoice", "payment", "reversal"], "{statement}");
     assert_eq!(statement["items"][0]["closing"], euros(&total));
+    let paper = cloud.get(&cloud.acme, "/v1/tenants/acme/statement.pdf");
+    assert_eq!((paper.status, paper.header("content-type")), (200, "application/pdf"), "{}", paper.text);
+    assert!(
+        paper.text.starts_with("%PDF-") && paper.header("content-disposition").contains("statement-acme.pdf")
+    );
+    cloud
+        .get(&cloud.acme, "/v1/tenants/acme/statement.pdf?from=2026-11-01T00:00:00Z&to=2026-10-01T00:00:00Z")
+        .refused(422, "unprocessable");
     let odd = "/v1/tenants/acme/statement?from=2026-11-01T00:00:00Z&to=2026-10-01T00:00:00Z";
     cloud.get(&cloud.acme, odd).refused(422, "unprocessable");
     assert!(cloud.up.stop().success());
@@ -199,6 +207,7 @@ fn what_the_books_have_of_a_tenant_does_not_exist_for_others_and_is_changed_by_t
         format!("{PAYMENTS}?tenant={acme}"),
         "/v1/tenants/acme/wallet".to_owned(),
         "/v1/tenants/acme/statement".to_owned(),
+        "/v1/tenants/acme/statement.pdf".to_owned(),
         format!("/v1/tenants/{acme}/statement"),
         "/v1/tenants/acme/billing-account".to_owned(),
         "/v1/tenants/acme/allowances".to_owned(),

@@ -48,10 +48,15 @@ impl Cloud {
 
     /// The same with settings: variables of its environment.
     pub fn start_with(settings: &[(&str, &str)]) -> Self {
+        Self::start_configured(settings, "")
+    }
+
+    /// The same with more of a configuration file.
+    pub fn start_configured(settings: &[(&str, &str)], more: &str) -> Self {
         let runtime = Runtime::new().unwrap();
         let database = runtime.block_on(migrations::testing::database());
         let dir = tempfile::tempdir().unwrap();
-        configure(dir.path());
+        configure(dir.path(), more);
         let data = dir.path().join("data");
         let up = Weir::start_with(&data, &["--database-url", database.owner_url()], settings);
         up.ask(&["tenant", "create", "acme"]);
@@ -171,14 +176,14 @@ impl Answer {
 }
 
 /// One image, of which libvirt's test driver never looks at the content.
-fn configure(dir: &Path) {
+fn configure(dir: &Path, more: &str) {
     let data = dir.join("data");
     std::fs::create_dir_all(&data).unwrap();
     for file in ["kernel", "initrd"] {
         std::fs::write(dir.join(file), file).unwrap();
     }
     let toml = format!(
-        "[compute]\nvirtualization = \"emulated\"\npool_path = \"{0}/pool\"\n[compute.images.tiny]\nkernel = \"{0}/kernel\"\ninitrd = \"{0}/initrd\"\n",
+        "[compute]\nvirtualization = \"emulated\"\npool_path = \"{0}/pool\"\n[compute.images.tiny]\nkernel = \"{0}/kernel\"\ninitrd = \"{0}/initrd\"\n{more}",
         dir.display()
     );
     std::fs::write(data.join("weir.toml"), toml).unwrap();

@@ -1,7 +1,7 @@
 //! The books: payments, wallets, statements of account, how tenants are billed, and exchange rates.
 
 use actix_web::HttpResponse;
-use actix_web::http::Method;
+use actix_web::http::{Method, header};
 use billing::account::{self, AccountTerms, DEFAULT_PAYMENT_DAYS};
 use billing::books::payments::{self, PaymentCursor, PaymentError};
 use billing::books::statement::{StatementError, statement};
@@ -16,8 +16,9 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{path_tenant, query_tenant, tenant};
-use crate::api::call::{Call, cut};
+use super::{of_answer, path_tenant, query_tenant, tenant};
+use crate::answers::statements;
+use crate::api::call::{Call, NO_STORE, cut};
 use crate::api::identity::Access;
 use crate::api::operation::{Operation, Tag, instant, text};
 use crate::api::problem::{Kind, Problem};
@@ -81,7 +82,7 @@ fn of_payments() -> Vec<Operation> {
             "Exchange rates",
             list_rates,
         )
-        .saying("The newest first. They are loaded by weir exchange load and never change.")
+        .saying("The newest first. What was loaded never changes.")
         .access(Access::Money)
         .query(text("from", "Only from this currency."))
         .query(text("to", "Only to this one."))
@@ -114,6 +115,20 @@ fn of_tenants() -> Vec<Operation> {
         .query(instant("from", "From; left out: the beginning."))
         .query(instant("to", "Up to, excluded; left out: now."))
         .lists::<StatementBody>("By currency.")
+        .refuses(&[Kind::Unprocessable]),
+        Operation::new(
+            Method::GET,
+            "/v1/tenants/{tenant}/statement.pdf",
+            "getStatementPdf",
+            Tag::Invoices,
+            "A tenant's statement of account on paper",
+            get_statement_pdf,
+        )
+        .saying("With every page's number, and the balance carried from page to page.")
+        .access(Access::Money)
+        .query(instant("from", "From; left out: the beginning."))
+        .query(instant("to", "Up to, excluded; left out: now."))
+        .answers_bytes("application/pdf", "The document.")
         .refuses(&[Kind::Unprocessable]),
         Operation::new(
             Method::GET,
@@ -230,15 +245,36 @@ async fn get_wallet(call: Call) -> Result<HttpResponse, Problem> {
 }
 
 async fn get_statement(call: Call) -> Result<HttpResponse, Problem> {
-    let from = call.instant("from")?.unwrap_or(Timestamp::UNIX_EPOCH);
-    let to = call.instant("to")?.unwrap_or_else(Timestamp::now);
-    let period = Window::new(from, to).map_err(|_| {
-        let detail = format!("a statement ends after it begins, not from {from} to {to}");
-        Problem::new(Kind::Unprocessable, detail).at("query", "to")
-    })?;
+    let period = statement_period(&call)?;
     let tenant = path_tenant(&call).await?;
     let found = statement(call.db(), call.scope()?, tenant.id, period).await?;
     Ok(call.list(found.iter().map(|one| StatementBody::new(one, Period::from(period)))))
+}
+
+async fn get_statement_pdf(call: Call) -> Result<HttpResponse, Problem> {
+    let period = statement_period(&call)?;
+    let tenant = path_tenant(&call).await?;
+    let document = statements::document(&call.parts, call.scope()?, &tenant, period).await;
+    let document = document.map_err(|error| match error.downcast::<StatementError>() {
+        Ok(error) => error.into(),
+        Err(error) => of_answer(error, Kind::Unprocessable),
+    })?;
+    let bytes = statements::pdf(document).await.map_err(|error| Problem::internal(error.as_ref()))?;
+    let name = format!("inline; filename=\"statement-{}.pdf\"", tenant.name);
+    Ok(HttpResponse::Ok()
+        .content_type("application/pdf")
+        .insert_header(NO_STORE)
+        .insert_header((header::CONTENT_DISPOSITION, name))
+        .body(bytes))
+}
+
+fn statement_period(call: &Call) -> Result<Window, Problem> {
+    let from = call.instant("from")?.unwrap_or(Timestamp::UNIX_EPOCH);
+    let to = call.instant("to")?.unwrap_or_else(Timestamp::now);
+    Window::new(from, to).map_err(|_| {
+        let detail = format!("a statement ends after it begins, not from {from} to {to}");
+        Problem::new(Kind::Unprocessable, detail).at("query", "to")
+    })
 }
 
 async fn get_account(call: Call) -> Result<HttpResponse, Problem> {

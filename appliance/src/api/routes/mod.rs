@@ -8,25 +8,33 @@ mod books;
 mod capacity;
 mod corrections;
 mod dimensions;
+mod dunning;
 mod instances;
 mod invoices;
 mod limits;
 mod mail;
+mod prices;
 mod runs;
+mod tables;
 mod tenants;
 mod usage;
+mod waiting;
 mod webhooks;
 mod why;
 
 use ::usage::UsageError;
 use ::usage::registry::{self, RegistryError, Tenant};
 use billing::invoices::StoreError;
+use jiff::tz::TimeZone;
 use metering::TenantId;
+use migrations::DbError;
 
 use super::call::Call;
 use super::operation::Operation;
 use super::problem::{Kind, Problem};
 use super::revision;
+use crate::control::request::PeriodRequest;
+use crate::period;
 
 /// All operations.
 #[must_use]
@@ -34,6 +42,8 @@ pub fn operations() -> Vec<Operation> {
     [
         accounts::operations(),
         tenants::operations(),
+        prices::operations(),
+        tables::operations(),
         limits::operations(),
         allowances::operations(),
         instances::operations(),
@@ -42,7 +52,9 @@ pub fn operations() -> Vec<Operation> {
         dimensions::operations(),
         invoices::operations(),
         runs::operations(),
+        waiting::operations(),
         books::operations(),
+        dunning::operations(),
         why::operations(),
         capacity::operations(),
         alerts::operations(),
@@ -70,6 +82,40 @@ async fn query_tenant(call: &Call) -> Result<Option<Tenant>, Problem> {
         None => Ok(None),
         Some(asked) => tenant(call, asked).await.map(Some),
     }
+}
+
+/// What hindered something that the command line does the same way: what is not the database's fault is the caller's to mend,
+/// and of that kind.
+fn of_answer(error: anyhow::Error, kind: Kind) -> Problem {
+    let error = match error.downcast::<RegistryError>() {
+        Ok(registry) => return registry.into(),
+        Err(other) => other,
+    };
+    let error = match error.downcast::<StoreError>() {
+        Ok(store) => return store.into(),
+        Err(other) => other,
+    };
+    for cause in error.chain() {
+        if cause.is::<StoreError>() || cause.is::<UsageError>() || cause.is::<DbError>() {
+            return Problem::unavailable("the database", cause);
+        }
+    }
+    Problem::new(kind, format!("{error:#}"))
+}
+
+/// The period that was asked for: a month, or from and to.
+fn asked_period(month: Option<&str>, from: Option<&str>, to: Option<&str>) -> Result<PeriodRequest, Problem> {
+    let asked = match (month, from, to) {
+        (Some(month), None, None) => PeriodRequest::Month(month.to_owned()),
+        (None, Some(from), Some(to)) => PeriodRequest::Span { from: from.to_owned(), to: to.to_owned() },
+        _ => {
+            let detail = "say which time: either period, such as 2026-10, or both from and to";
+            return Err(Problem::new(Kind::Unprocessable, detail));
+        }
+    };
+    // What is no period in any zone is said before anything is looked for.
+    period::window(&asked, &TimeZone::UTC).map_err(|error| of_answer(error, Kind::Unprocessable))?;
+    Ok(asked)
 }
 
 impl From<RegistryError> for Problem {

@@ -8,13 +8,16 @@ pub mod books;
 pub mod capacity;
 pub mod corrections;
 pub mod dimensions;
+pub mod dunning;
 pub mod instances;
 pub mod invoices;
 pub mod limits;
 pub mod mail;
+pub mod prices;
 pub mod runs;
 pub mod tenants;
 pub mod usage;
+pub mod waiting;
 pub mod webhooks;
 
 use jiff::Timestamp;

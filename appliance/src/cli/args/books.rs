@@ -85,6 +85,9 @@ pub struct StatementArguments {
     /// Up to, excluded [default: now]
     #[arg(long)]
     pub to: Option<String>,
+    /// Write it on paper, into this file, with every page's number and the balance carried from page to page
+    #[arg(long, value_name = "FILE")]
+    pub pdf: Option<PathBuf>,
 }
 
 /// `weir dunning …`

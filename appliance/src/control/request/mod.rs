@@ -100,6 +100,15 @@ pub enum Request {
     Capacity {},
     /// The same as a PDF. Answered by its bytes, not by JSON.
     CapacityPdf {},
+    /// A statement of account as a PDF. Answered by its bytes, not by JSON.
+    StatementPdf {
+        /// Whose.
+        tenant: String,
+        /// From.
+        from: Option<String>,
+        /// Up to.
+        to: Option<String>,
+    },
     /// Stores a plan.
     PlanApply {
         /// For errors.
