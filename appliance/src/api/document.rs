@@ -205,6 +205,7 @@ mod tests {
     use std::collections::BTreeSet;
     use std::path::Path;
 
+    use clap::CommandFactory;
     use serde_json::Value;
 
     use super::*;
@@ -262,6 +263,42 @@ mod tests {
                 assert_eq!(is_refusal, is_problem, "{} {status}", operation.id);
             }
         }
+    }
+
+    /// The texts in backticks of docs/api.md.
+    fn named() -> BTreeSet<String> {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/api.md");
+        let text = std::fs::read_to_string(file).unwrap();
+        text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    }
+
+    fn leaves(command: &clap::Command, path: &str, found: &mut Vec<String>) {
+        let below: Vec<_> = command.get_subcommands().filter(|one| one.get_name() != "help").collect();
+        if below.is_empty() {
+            found.push(path.to_owned());
+        }
+        below.iter().for_each(|one| leaves(one, &format!("{path} {}", one.get_name()), found));
+    }
+
+    #[test]
+    fn every_command_has_its_operation_or_a_reason_why_it_has_none() {
+        let (named, mut commands) = (named(), Vec::new());
+        leaves(&crate::cli::args::Arguments::command(), "weir", &mut commands);
+        let missing: Vec<_> = commands.iter().filter(|command| !named.contains(*command)).collect();
+        assert!(missing.is_empty(), "docs/api.md does not say how these are done over HTTP: {missing:?}");
+        let known: BTreeSet<String> =
+            routes::operations().iter().map(|operation| operation.id.to_owned()).collect();
+        let is_id = |word: &&String| {
+            let starts = word.starts_with(|c: char| c.is_ascii_lowercase());
+            starts && word.chars().all(char::is_alphabetic) && word.contains(|c: char| c.is_ascii_uppercase())
+        };
+        let wrong: Vec<_> = named.iter().filter(is_id).filter(|word| !known.contains(*word)).collect();
+        assert!(wrong.is_empty(), "docs/api.md names operations that there are none of: {wrong:?}");
+        let no_command: Vec<_> = named
+            .iter()
+            .filter(|word| word.starts_with("weir ") && !commands.contains(word))
+            .collect();
+        assert!(no_command.is_empty(), "docs/api.md names commands that there are none of: {no_command:?}");
     }
 
     fn references(value: &Value, found: &mut BTreeSet<String>) {
