@@ -111,7 +111,7 @@ fn a_month_is_reviewed_sent_back_approved_and_issued_once() {
         (&json!(null), &json!("119.00")),
         "{preview}"
     );
-    for query in ["", "?period=2026-13", "?from=2026-02-01", "?period=2026-02&from=2026-02-01&to=2026-02-02"]
+    for query in ["", "?period=2026-13", "?from=2026-02-01", "?from=1990-01-01&to=2026-02-02", "?period=2026-02&from=2026-02-01&to=2026-02-02"]
     {
         cloud
             .get(&cloud.provider, &format!("/v1/tenants/other/preview{query}"))

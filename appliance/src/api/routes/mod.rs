@@ -25,6 +25,7 @@ mod why;
 use ::usage::UsageError;
 use ::usage::registry::{self, RegistryError, Tenant};
 use billing::invoices::StoreError;
+use jiff::SignedDuration;
 use jiff::tz::TimeZone;
 use metering::TenantId;
 use migrations::DbError;
@@ -35,6 +36,9 @@ use super::problem::{Kind, Problem};
 use super::revision;
 use crate::control::request::PeriodRequest;
 use crate::period;
+
+/// The longest period that is rated in one request: a year with room to spare. What it costs to answer grows with it.
+const PERIOD_MAX: SignedDuration = SignedDuration::from_hours(400 * 24);
 
 /// All operations.
 #[must_use]
@@ -114,7 +118,12 @@ fn asked_period(month: Option<&str>, from: Option<&str>, to: Option<&str>) -> Re
         }
     };
     // What is no period in any zone is said before anything is looked for.
-    period::window(&asked, &TimeZone::UTC).map_err(|error| of_answer(error, Kind::Unprocessable))?;
+    let window =
+        period::window(&asked, &TimeZone::UTC).map_err(|error| of_answer(error, Kind::Unprocessable))?;
+    if PERIOD_MAX < window.start().duration_until(window.end()) {
+        let detail = format!("a period has at most {} days; ask for less at once", PERIOD_MAX.as_hours() / 24);
+        return Err(Problem::new(Kind::Unprocessable, detail));
+    }
     Ok(asked)
 }
 

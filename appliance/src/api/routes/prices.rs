@@ -82,7 +82,8 @@ fn of_questions() -> Vec<Operation> {
             .access(Access::Provider)
             .takes::<SimulationRequest>()
             .up_to(TEXT_BYTES_MAX)
-            .pages::<SimulationBody>(),
+            .pages::<SimulationBody>()
+            .refuses(&[Kind::NotFound]),
     ]
 }
 
@@ -93,7 +94,8 @@ fn of_terms() -> Vec<Operation> {
             .saying("And the prices that hold for it.")
             .access(Access::Money)
             .answers::<OwnTermsBody>("The terms.")
-            .versioned(),
+            .versioned()
+            .refuses(&[Kind::Conflict]),
         Operation::new(Method::PUT, TERMS, "setTerms", Tag::Prices, "Set a tenant's own terms", set_terms)
             .saying("An empty text ends them. Every text is kept; sending the one in force again changes nothing.")
             .access(Access::Provider)
