@@ -35,7 +35,7 @@ const ARROWS: [(&str, &[&str]); 15] = [
     ("hooks", &["metering", "migrations"]),
     ("nodes", &["metering", "migrations"]),
     ("reports", &["metering", "billing", "usage"]),
-    ("dashboards", &["metering", "migrations", "accounts", "billing", "usage", "nodes", "reports"]),
+    ("dashboards", &["metering", "migrations", "accounts", "billing", "usage", "hooks", "nodes", "reports"]),
     (
         "appliance",
         &[

@@ -17,11 +17,13 @@ mod instances;
 mod invoices;
 mod login;
 mod overview;
+mod plan;
 mod quota_form;
 mod status;
 mod tenants;
 mod tokens;
 mod usage;
+mod webhooks;
 mod why;
 
 use actix_web::web::ServiceConfig;
@@ -38,9 +40,11 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
     invoices::routes(config);
     login::routes(config);
     overview::routes(config);
+    plan::routes(config);
     status::routes(config);
     tenants::routes(config);
     tokens::routes(config);
     usage::routes(config);
+    webhooks::routes(config);
     why::routes(config);
 }

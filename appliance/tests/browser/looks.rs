@@ -39,11 +39,13 @@ fn walk(site: &Site, width: u32) -> Vec<String> {
     faults.extend(look(&visitor, width));
     for (who, paths) in [
         ("ada", vec!["/", "/instances", "/usage", "/usage?meter=net_tx_bytes", "/budget", "/tenants/acme"]),
+        ("ada", vec!["/allowances", "/plan", "/account", "/usage/corrections", "/webhooks"]),
         ("planner", vec!["/", "/instances", "/tokens"]),
         (
             "admin",
             vec!["/", "/instances", "/instances?q=none", "/usage", "/invoices", "/capacity", "/tenants"],
         ),
+        ("admin", vec!["/allowances", "/tenants/acme/allowances", "/tenants/acme/plan", "/usage/corrections", "/webhooks"]),
         ("admin", vec!["/tenants/acme", "/tenants/acme/draft", "/tenants/globex", "/status", "/tokens"]),
     ] {
         visitor.log_in(who);

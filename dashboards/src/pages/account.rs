@@ -3,6 +3,7 @@
 
 use actix_web::{HttpResponse, web};
 use askama::Template;
+use billing::books::dunning::{self, Listed};
 use billing::books::statement::{self, Statement, StatementLine};
 use billing::books::wallet::{self, Wallet};
 use jiff::ToSpan;
@@ -11,13 +12,16 @@ use serde::Deserialize;
 use usage::registry::Tenant;
 
 use super::{bill, figures};
-use crate::show::Clock;
+use crate::show::{self, Clock, Moment};
 use crate::site::{Layout, PageError, Site, Viewer, html, now};
 
 /// How far back the page goes: what people look up. `weir statement --from` goes further.
 const MONTHS: i32 = 12;
 /// The newest lines of each currency that are shown.
 const LINES_SHOWN: usize = 200;
+
+/// Letters and disputes that are shown: the newest.
+const REMINDERS_SHOWN: u32 = 50;
 
 /// `templates/account.html`
 #[derive(Template)]
@@ -29,6 +33,21 @@ struct AccountPage {
     since: String,
     statements: Vec<StatementView>,
     wallet: Option<WalletView>,
+    reminders: Vec<Reminder>,
+}
+
+/// A letter that went out about an invoice that is overdue, or a dispute that keeps letters back.
+struct Reminder {
+    at: Moment,
+    number: String,
+    path: String,
+    /// `Reminder 2`, `Disputed`.
+    what: String,
+    is_dispute: bool,
+    open: Option<String>,
+    fee: Option<String>,
+    /// Why it is disputed.
+    reason: String,
 }
 
 /// What was booked in one currency.
@@ -100,6 +119,8 @@ async fn show(site: &Site, viewer: &Viewer, tenant: &Tenant, here: &str) -> Resu
     let period = Window::new(start, until).map_err(|_| PageError::NotFound)?;
     let statements = statement::statement(&site.database, viewer.scope(), tenant.id, period).await?;
     let wallet = wallet::show(&site.database, viewer.scope(), tenant.id, now).await?;
+    let own = migrations::Scope::Tenant(tenant.id.uuid());
+    let letters = dunning::list(&site.database, own, REMINDERS_SHOWN).await?;
     html(&AccountPage {
         layout: Layout { zone: clock.zone_name().to_owned(), ..viewer.layout(here) },
         tenant: tenant.name.to_string(),
@@ -107,7 +128,24 @@ async fn show(site: &Site, viewer: &Viewer, tenant: &Tenant, here: &str) -> Resu
         since: clock.day(start),
         statements: statements.iter().map(|found| statement_view(found, tenant, &clock)).collect(),
         wallet: wallet.filter(|wallet| wallet.is_prepaid).map(|wallet| wallet_view(&wallet, &clock)),
+        reminders: letters.into_iter().map(|letter| reminder(letter, tenant, &clock)).collect(),
     })
+}
+
+fn reminder(listed: Listed, tenant: &Tenant, clock: &Clock) -> Reminder {
+    Reminder {
+        at: clock.moment(listed.at),
+        path: format!("/tenants/{}/invoices/{}", tenant.name, listed.number),
+        what: match listed.level {
+            Some(level) => format!("Reminder {level}"),
+            None => "Disputed".to_owned(),
+        },
+        is_dispute: listed.level.is_none(),
+        open: listed.open.map(show::money),
+        fee: listed.fee.map(show::money),
+        reason: listed.reason.unwrap_or_default(),
+        number: listed.number,
+    }
 }
 
 fn statement_view(found: &Statement, tenant: &Tenant, clock: &Clock) -> StatementView {
@@ -155,10 +193,10 @@ fn wallet_view(wallet: &Wallet, clock: &Clock) -> WalletView {
         (None, None) => String::new(),
     };
     WalletView {
-        paid: crate::show::money(wallet.paid),
-        held: crate::show::money(wallet.held),
-        spent: crate::show::money(wallet.spent),
-        left: crate::show::money(wallet.left),
+        paid: show::money(wallet.paid),
+        held: show::money(wallet.held),
+        spent: show::money(wallet.spent),
+        left: show::money(wallet.left),
         level,
         note,
     }

@@ -24,6 +24,7 @@ struct StatusPage {
     as_of: Moment,
     /// Whether the viewer sees nodes and alerts at all.
     sees_nodes: bool,
+    sees_webhooks: bool,
     nodes: Vec<NodeRow>,
     alerts: Vec<AlertCard>,
     /// Open alerts, shown or not.
@@ -103,6 +104,7 @@ async fn status(site: web::Data<Site>, viewer: Viewer) -> Result<HttpResponse, P
         version: VERSION,
         as_of: viewer.clock.moment_with_zone(now),
         sees_nodes,
+        sees_webhooks: viewer.principal.sees_money(),
         nodes: nodes.into_iter().map(row).collect(),
         alerts: open.iter().take(ALERTS_SHOWN).map(|entry| card(entry, &viewer.clock, now)).collect(),
         open: show::whole(open.len() as u128),
