@@ -35,6 +35,12 @@ const NOTICES_MAX: usize = 1_000;
 /// Alerts of one node that are open at once: what is more, nobody reads, and a node must not fill the table.
 const OPEN_OF_NODE_MAX: usize = 1_000;
 
+/// How long an alert is kept that is over: an invoice of last year's same month may still be asked about.
+pub const ENDED_AGE_MAX: SignedDuration = SignedDuration::from_hours(400 * 24);
+
+/// Ended alerts that are kept at most, the youngest: what flaps must not fill the disk. Ten times what is listed; some 10 MB.
+pub const ENDED_MAX: i64 = 10_000;
+
 /// Characters of a title, and of a detail. Both may come from a node.
 const TITLE_MAX: usize = 200;
 const DETAIL_MAX: usize = 2_000;
@@ -101,7 +107,7 @@ pub enum AlertError {
 }
 
 /// Every statement of this module, by name: for whoever wants to prepare them.
-pub const STATEMENTS: [(&str, &str); 11] = [
+pub const STATEMENTS: [(&str, &str); 12] = [
     ("alert_open_keys", OPEN_KEYS),
     ("alert_open_of_node", OPEN_OF_NODE),
     ("alert_raise", RAISE),
@@ -113,6 +119,7 @@ pub const STATEMENTS: [(&str, &str); 11] = [
     ("alert_list", LIST),
     ("alert_count", COUNT),
     ("alert_quarantined", QUARANTINED),
+    ("alert_sweep", SWEEP),
 ];
 const OPEN_KEYS: &str = include_str!("../sql/alert_open_keys.sql");
 const OPEN_OF_NODE: &str = include_str!("../sql/alert_open_of_node.sql");
@@ -124,6 +131,7 @@ const END: &str = include_str!("../sql/alert_end.sql");
 const END_BY_ID: &str = include_str!("../sql/alert_end_by_id.sql");
 const LIST: &str = include_str!("../sql/alert_list.sql");
 const QUARANTINED: &str = include_str!("../sql/alert_quarantined.sql");
+const SWEEP: &str = include_str!("../sql/alert_sweep.sql");
 const COUNT: &str = include_str!("../sql/alert_count.sql");
 
 impl Alert {
@@ -253,6 +261,19 @@ pub async fn end_by_id(db: &Database, alert_id: Uuid, now: Timestamp) -> Result<
     let ended = transaction.execute(END_BY_ID, &[&alert_id, &micros(now)]).await?;
     transaction.commit().await?;
     Ok(0 < ended)
+}
+
+/// Forgets alerts that have been over for long, and the oldest of too many. Returns how many. Open ones stay.
+///
+/// # Errors
+/// The database failed; then none is forgotten.
+pub async fn sweep(db: &Database, now: Timestamp) -> Result<u64, AlertError> {
+    let before = micros(now.checked_sub(ENDED_AGE_MAX).unwrap_or(Timestamp::MIN));
+    let mut session = db.session().await?;
+    let transaction = session.begin(Scope::Provider).await?;
+    let forgotten = transaction.execute(SWEEP, &[&before, &ENDED_MAX]).await?;
+    transaction.commit().await?;
+    Ok(forgotten)
 }
 
 /// What a node says of itself becomes alerts, and their ends. All of it or nothing, but for what no honest node says: of a

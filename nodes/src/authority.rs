@@ -113,6 +113,13 @@ impl Authority {
         Sha256::digest(&self.certificate).into()
     }
 
+    /// Until when it is good; `None`: its certificate does not say.
+    #[must_use]
+    pub fn ends_at(&self) -> Option<Timestamp> {
+        let (_, parsed) = x509_parser::parse_x509_certificate(&self.certificate).ok()?;
+        Timestamp::from_second(parsed.validity().not_after.timestamp()).ok()
+    }
+
     /// Its certificate.
     #[must_use]
     pub fn certificate(&self) -> &CertificateDer<'static> {

@@ -1,6 +1,6 @@
 //! Alerts against a real database: how often they are raised, counted, announced and ended.
 
-use jiff::{Timestamp, ToSpan};
+use jiff::{SignedDuration, Timestamp, ToSpan};
 use metering::batch::{Notice, NoticeKind};
 use metering::{InstanceId, NodeId};
 use migrations::testing::{TestDatabase, database};
@@ -199,6 +199,7 @@ async fn looking_raises_what_is_wrong_and_ends_what_is_right_again_or_gone() {
         certificate_life: std::time::Duration::from_secs(24 * 3_600),
         listening_since: at(-60),
         own: None,
+        authority_ends_at: None,
     };
     watch::look(&db, &watch, at(0)).await.expect("a look");
     watch::look(&db, &watch, at(1)).await.expect("a look");
@@ -226,6 +227,29 @@ async fn looking_raises_what_is_wrong_and_ends_what_is_right_again_or_gone() {
 }
 
 #[tokio::test]
+async fn alerts_that_are_over_are_forgotten_by_age_and_by_number_and_open_ones_never() {
+    let db = database().await;
+    let owner = db.owner_client().await;
+    let now = metering::micros(Timestamp::now());
+    let fill = "INSERT INTO alert (alert_id, kind, subject, title, detail, raised_at, seen_at, ended_at)
+                SELECT gen_random_uuid(), 'clock_wrong', 'flaps', '', '', $1, $1, $1 + n * INTERVAL '1 second'
+                FROM generate_series(1, $2::bigint) AS n";
+    let kept = now.checked_sub(alerts::ENDED_AGE_MAX).expect("an instant") + SignedDuration::from_hours(1);
+    let aged = kept - SignedDuration::from_hours(2);
+    owner.execute(fill, &[&kept, &(alerts::ENDED_MAX + 2)]).await.expect("ended ones");
+    owner.execute(fill, &[&aged, &3_i64]).await.expect("old ones");
+    let open = "INSERT INTO alert (alert_id, kind, subject, title, detail, raised_at, seen_at)
+                VALUES (gen_random_uuid(), 'clock_wrong', 'still', '', '', $1, $1)";
+    owner.execute(open, &[&aged]).await.expect("an open one");
+    assert_eq!(alerts::sweep(&db, now).await.expect("a sweep"), 5, "three by age, two by number");
+    assert_eq!(alerts::sweep(&db, now).await.expect("a sweep"), 0);
+    let left = "SELECT count(*) FILTER (WHERE ended_at IS NULL) AS open, count(ended_at) AS ended, min(ended_at) AS oldest FROM alert";
+    let row = owner.query_one(left, &[]).await.expect("a count");
+    assert_eq!((row.get::<_, i64>("open"), row.get::<_, i64>("ended")), (1, alerts::ENDED_MAX));
+    assert_eq!(row.get::<_, Timestamp>("oldest"), kept + SignedDuration::from_secs(3), "the oldest went");
+}
+
+#[tokio::test]
 async fn every_statement_fits_the_database() {
     let db = database().await;
     let owner = db.owner_client().await;
@@ -240,6 +264,7 @@ fn every_kind_is_known_by_its_name_and_says_what_to_do() {
         "node_silent",
         "clock_wrong",
         "certificate_ending",
+        "authority_ending",
         "quarantine_grew",
         "node_copied",
         "node_barred",

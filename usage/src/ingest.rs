@@ -7,6 +7,7 @@ mod clock;
 mod copy;
 mod delivery;
 mod facts;
+mod folded;
 mod heads;
 mod judge;
 mod known;
@@ -186,9 +187,10 @@ async fn write(
     marks::write(transaction, &marks).await
 }
 
-/// Whether all readings of a batch can be stored, by what each of them says itself.
-pub(crate) fn is_storable(batch: &Batch, now: Timestamp) -> bool {
-    screen::screen(batch, now, ClockError::default(), 1).refused.is_empty()
+/// Why the readings of a batch cannot all be stored, by what each of them says itself; `None`: they can.
+pub(crate) fn why_not_storable(batch: &Batch, now: Timestamp) -> Option<String> {
+    let refused = screen::screen(batch, now, ClockError::default(), 1).refused;
+    refused.into_iter().next().map(|refused| refused.reason)
 }
 
 /// Takes readings in that were refused before, within the caller's transaction: they are not judged again.
@@ -259,7 +261,12 @@ async fn enter(
     let statement = transaction.prepare_cached(sql!("known_batch")).await?;
     let known = transaction.query_one(&statement, &[&node_id, &seq]).await?;
     let known_at: Timestamp = known.try_get("collected_at")?;
-    if known_at == collected_at && known.try_get::<_, i64>("rows")? == rows {
+    let known_rows: i64 = known.try_get("rows")?;
+    if known_at == collected_at && known_rows == rows {
+        return Ok(false);
+    }
+    if known_at == collected_at && known_rows < rows && folded::is_known(transaction, batch).await? {
+        tracing::info!(node = %batch.node_id, seq = %batch.seq, known_rows, rows, "a batch came again, folded; all of it is known");
         return Ok(false);
     }
     Err(IngestError::Reused { node_id: batch.node_id, seq: batch.seq, known: known_at, found: collected_at })

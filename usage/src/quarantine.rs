@@ -32,12 +32,27 @@ pub struct Quarantined {
 }
 
 /// What a release did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Released {
     /// Rows that count now.
     pub rows: usize,
     /// Rows that stay: they cannot be stored, or they are of a kind that no usage comes from.
-    pub kept: usize,
+    pub kept: Vec<Kept>,
+}
+
+/// A row that stays in quarantine.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Kept {
+    /// Which.
+    pub id: Uuid,
+    /// Of what kind of resource.
+    pub kind: String,
+    /// The reading.
+    pub payload: Value,
+    /// Why it stays.
+    pub why: String,
+    /// What can be done.
+    pub remedy: String,
 }
 
 /// Why nothing was released.
@@ -111,38 +126,65 @@ pub async fn release(
     if rows.is_empty() {
         return Err(ReleaseError::Nothing { node_id, seq });
     }
-    let mut readings = Readings::default();
-    let mut ids: Vec<Uuid> = Vec::new();
-    let mut restored: Vec<Readings> = Vec::new();
+    let (mut readings, mut released, mut kept) = (Readings::default(), Vec::new(), Vec::new());
     for row in &rows {
         let error: Option<i64> = row.try_get("clock_error_us")?;
         let error = SignedDuration::from_micros(error.unwrap_or(0));
+        let (id, kind, payload): (Uuid, String, Value) =
+            (row.try_get("quarantine_id")?, row.try_get("kind")?, row.try_get("payload")?);
         let mut one = Readings::default();
-        let payload: Value = row.try_get("payload")?;
-        if ingest::restore(row.try_get("kind")?, &payload, error, &mut one) {
-            ids.push(row.try_get("quarantine_id")?);
-            restored.push(one);
-        }
-    }
-    // What cannot be stored now either stays: each row is asked by itself, so that one does not keep the others.
-    let is_storable: Vec<bool> =
-        restored.iter().map(|one| ingest::is_storable(&batch(node_id, seq, one.clone()), now)).collect();
-    let mut released: Vec<Uuid> = Vec::new();
-    for ((id, one), is_storable) in ids.into_iter().zip(restored).zip(is_storable) {
-        if is_storable {
-            released.push(id);
-            readings.instances.extend(one.instances);
-            readings.disks.extend(one.disks);
-            readings.nics.extend(one.nics);
-            readings.volumes.extend(one.volumes);
+        let obstacle = if ingest::restore(&kind, &payload, error, &mut one) {
+            // What cannot be stored now either stays: each row is asked by itself, so that one does not keep the others.
+            obstacle(&batch(node_id, seq, one.clone()), now)
+        } else {
+            Some(unreadable(&kind))
+        };
+        match obstacle {
+            Some((why, remedy)) => kept.push(Kept { id, kind, payload, why, remedy }),
+            None => {
+                released.push(id);
+                readings.instances.extend(one.instances);
+                readings.disks.extend(one.disks);
+                readings.nics.extend(one.nics);
+                readings.volumes.extend(one.volumes);
+            }
         }
     }
     let batch = batch(node_id, seq, readings);
-    let outcome = Released { rows: released.len(), kept: rows.len() - released.len() };
+    let outcome = Released { rows: released.len(), kept };
     ingest::take_in_released(db, &transaction, &batch, settings, now).await?;
     mark(&transaction, &released, now).await?;
     transaction.commit().await?;
     Ok(outcome)
+}
+
+/// What a provider can do when a reading can never be taken in.
+const BY_HAND: &str = "it can never be taken in; its life's later readings bring its quantity. If there is none and the usage \
+                       is owed: weir usage correct add NAME --meter METER --from T --to T --reason TEXT";
+
+/// Why a reading cannot be stored now, and what can be done; `None`: it can.
+fn obstacle(batch: &Batch, now: Timestamp) -> Option<(String, String)> {
+    let why = ingest::why_not_storable(batch, now)?;
+    let readings = &batch.readings;
+    let instants = (readings.instances.iter().map(|one| one.observed_at))
+        .chain(readings.disks.iter().map(|one| one.observed_at))
+        .chain(readings.nics.iter().map(|one| one.observed_at))
+        .chain(readings.volumes.iter().map(|one| one.observed_at));
+    let remedy = match instants.max().filter(|at| now < *at) {
+        Some(at) => format!("release the batch again after {at}, when its instant has come"),
+        None => BY_HAND.to_owned(),
+    };
+    Some((why, remedy))
+}
+
+/// The same of a row that is no reading of something that is metered.
+fn unreadable(kind: &str) -> (String, String) {
+    if kind == "node" {
+        let why = "it is of the node itself, from which no usage comes";
+        return (why.to_owned(), "nothing is to be done: no invoice rests on it".to_owned());
+    }
+    let why = "what was stored of it is no whole reading: a field is missing, or is not what it should be";
+    (why.to_owned(), BY_HAND.to_owned())
 }
 
 async fn mark(transaction: &Transaction<'_>, released: &[Uuid], now: Timestamp) -> Result<(), DbError> {

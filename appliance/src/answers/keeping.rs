@@ -75,10 +75,24 @@ pub async fn quarantined(parts: &Parts, request: QuarantineRequest) -> Result<Va
             let released =
                 quarantine::release(db, settings, node_id, BatchSeq(batch), Timestamp::now()).await?;
             parts.ingested.notify_one();
+            let rows: Vec<Value> = released
+                .kept
+                .iter()
+                .map(|row| {
+                    json!({
+                        "quarantine_id": row.id.to_string(),
+                        "kind": row.kind,
+                        "why": row.why,
+                        "remedy": row.remedy,
+                        "reading": row.payload,
+                    })
+                })
+                .collect();
             Ok(json!({
-                "message": format!("{} readings count now, {} stay.", released.rows, released.kept),
+                "message": format!("{} readings count now, {} stay.", released.rows, rows.len()),
                 "released": released.rows,
-                "kept": released.kept,
+                "kept": rows.len(),
+                "rows": rows,
             }))
         }
     }

@@ -99,12 +99,22 @@ fn in_words(request: &Request, answer: &Value) -> String {
         Request::InvoiceIssue { .. } => issued(answer),
         Request::Books(request) => books::in_words(request, answer),
         Request::Billing(request) => billing::in_words(request, answer),
+        Request::Quarantine(QuarantineRequest::Release { .. }) => released(answer),
         Request::ReadingShow { .. } => serde_json::to_string_pretty(answer).unwrap_or_default(),
         _ => match table_of(request) {
             Some((key, columns, when_empty)) => list(&answer[key], columns, when_empty),
             None => answer["message"].as_str().unwrap_or("Done.").to_owned(),
         },
     }
+}
+
+/// How many readings count now, and for each that stays why.
+fn released(answer: &Value) -> String {
+    let message = answer["message"].as_str().unwrap_or("Done.");
+    if answer["rows"].as_array().is_none_or(Vec::is_empty) {
+        return message.to_owned();
+    }
+    format!("{message}\n\n{}", list(&answer["rows"], &KEPT_COLUMNS, ""))
 }
 
 /// The lists: under which key their rows are, their columns, and what to say when there is none.
@@ -281,6 +291,13 @@ const QUARANTINE_COLUMNS: [Column; 5] = [
     ("BATCH", "batch", true),
     ("KIND", "kind", false),
     ("WHY", "reason", false),
+];
+
+const KEPT_COLUMNS: [Column; 4] = [
+    ("KIND", "kind", false),
+    ("STAYS, BECAUSE", "why", false),
+    ("WHAT TO DO", "remedy", false),
+    ("ID", "quarantine_id", false),
 ];
 
 const ALERT_COLUMNS: [Column; 6] = [

@@ -15,6 +15,8 @@ pub enum Kind {
     ClockWrong,
     /// A node's certificate ends soon and was not renewed.
     CertificateEnding,
+    /// The authority of nodes and control plane ends within a year.
+    AuthorityEnding,
     /// Readings that cannot be true came in.
     QuarantineGrew,
     /// Two machines report with one node's identity.
@@ -28,10 +30,11 @@ pub enum Kind {
 }
 
 /// Those that the control plane finds out by itself.
-const OWN: [Kind; 8] = [
+const OWN: [Kind; 9] = [
     Kind::NodeSilent,
     Kind::ClockWrong,
     Kind::CertificateEnding,
+    Kind::AuthorityEnding,
     Kind::QuarantineGrew,
     Kind::NodeCopied,
     Kind::NodeBarred,
@@ -55,6 +58,7 @@ impl Kind {
             Self::NodeSilent => "node_silent",
             Self::ClockWrong => "clock_wrong",
             Self::CertificateEnding => "certificate_ending",
+            Self::AuthorityEnding => "authority_ending",
             Self::QuarantineGrew => "quarantine_grew",
             Self::NodeCopied => "node_copied",
             Self::NodeBarred => "node_barred",
@@ -140,6 +144,14 @@ impl Kind {
                 meaning: "Nothing of it is taken in or billed. It keeps its readings.",
                 remedy: "Stop Weir on that machine. If it is to be metered again, let it join anew: weir node token \
                          create here, then weir node join there.",
+            },
+            Self::AuthorityEnding => Words {
+                title: "The authority of nodes and control plane ends",
+                meaning: "Nothing is lost: nodes and control plane compare signatures, not dates, and go on delivering after its \
+                          end. Other programs that check the control plane's certificate will refuse it.",
+                remedy: "Choose a day for a new one. On it: stop weir up, move the directory authority out of the data \
+                         directory, remove the joined nodes (weir node remove), start weir up, and let each join anew with \
+                         weir node token create. What lies in their spools is delivered after that.",
             },
             Self::LateUsage => Words {
                 title: "Usage of an issued invoice has changed",

@@ -31,6 +31,12 @@ const CERTIFICATE_REST: u32 = 6;
 /// The alert about readings that were set aside is open as long as there were any within this time.
 pub const QUARANTINE_SPAN: SignedDuration = SignedDuration::from_hours(1);
 
+/// So long before its end the authority is an alert: whoever lets hundreds of nodes join anew wants to choose the day.
+pub const AUTHORITY_REST: SignedDuration = SignedDuration::from_hours(365 * 24);
+
+/// What the alert about the authority is about: there is one.
+const AUTHORITY: &str = "authority";
+
 /// How to look.
 #[derive(Clone, Copy, Debug)]
 pub struct Watch {
@@ -42,6 +48,8 @@ pub struct Watch {
     pub listening_since: Timestamp,
     /// The control plane's own node, if it is metered.
     pub own: Option<NodeId>,
+    /// When the authority ends, where there is one.
+    pub authority_ends_at: Option<Timestamp>,
 }
 
 /// What was found.
@@ -77,6 +85,7 @@ pub async fn look(db: &Database, watch: &Watch, now: Timestamp) -> Result<(), Wa
     let set_aside = set_aside(db, now).await?;
     findings.extend(nodes.iter().map(|node| of_quarantine(node, &set_aside)));
     findings.extend(left_over(&open, &nodes));
+    findings.push(authority(watch.authority_ends_at, now));
     for finding in findings {
         match finding {
             Finding::Raise(alert) => {
@@ -155,6 +164,16 @@ fn certificate(node: &Node, watch: &Watch, now: Timestamp) -> Option<Finding> {
         false => format!("its certificate ended at {ends_at:.0}, {} ago", words(rest.abs())),
     };
     Some(Finding::Raise(Alert::of_node(Kind::CertificateEnding, node.node_id, detail)))
+}
+
+fn authority(ends_at: Option<Timestamp>, now: Timestamp) -> Finding {
+    let kind = Kind::AuthorityEnding;
+    let Some(ends_at) = ends_at.filter(|ends_at| ends_at.duration_since(now) <= AUTHORITY_REST) else {
+        return Finding::End(kind, AUTHORITY.to_owned());
+    };
+    let (title, subject) = (kind.title().to_owned(), AUTHORITY.to_owned());
+    let detail = format!("the authority in the data directory ends at {ends_at:.0}");
+    Finding::Raise(Alert { kind, subject, title, detail, node_id: None, instance_id: None })
 }
 
 /// Readings of a node that were set aside lately, and why.
@@ -280,6 +299,7 @@ mod tests {
             certificate_life: Duration::from_secs(24 * 3_600),
             listening_since: at(-60),
             own: Some(OWN),
+            authority_ends_at: None,
         };
         let findings = of_node(node, &watch, at(now));
         let mut kinds = Vec::new();
@@ -349,5 +369,19 @@ mod tests {
         assert_eq!(silent_after(Duration::from_secs(1)), SILENT_MIN);
         assert_eq!(silent_after(Duration::from_secs(60)), Duration::from_secs(300));
         assert_eq!(silent_after(Duration::MAX), Duration::MAX);
+    }
+
+    #[test]
+    fn an_authority_that_ends_within_a_year_is_told_and_nobody_is_woken_before() {
+        let year = AUTHORITY_REST;
+        for (ends_at, is_raised) in [
+            (None, false),
+            (Some(at(0) + year + SignedDuration::from_secs(1)), false),
+            (Some(at(0) + year), true),
+            (Some(at(-5)), true),
+        ] {
+            let found = authority(ends_at, at(0));
+            assert_eq!(matches!(found, Finding::Raise(_)), is_raised, "{ends_at:?}");
+        }
     }
 }

@@ -41,7 +41,7 @@ pub(super) struct Screened<'a> {
 #[derive(Clone, Debug)]
 pub(super) struct Refused {
     kind: &'static str,
-    reason: String,
+    pub(super) reason: String,
     payload: Value,
 }
 

@@ -59,6 +59,35 @@ async fn a_batch_that_comes_on_many_connections_at_once_counts_once() {
 }
 
 #[tokio::test]
+async fn known_batches_that_come_again_folded_after_a_power_cut_are_no_reason_for_an_alarm() {
+    let db = migrations::testing::database().await;
+    let (mut node, id, other) = (Node::new(&db), instance_id(), instance_id());
+    let (old, new) = (epoch("old", Some(0)), epoch("new", Some(15)));
+    let mut older = node.instances(vec![reading(id, 10, old, 10)]);
+    older.readings.disks = vec![disk(id, "vda", 10, old, 100)];
+    older.readings.nics = vec![nic(id, "52:54:00:00:00:01", 10, old, 7)];
+    let newer = node.instances(vec![reading(id, 20, new, 5)]);
+    for batch in [&older, &newer] {
+        node.must_send(batch).await;
+    }
+    let before = state(&db).await;
+    // The last reading of the old life stays, in the batch after it.
+    let mut folded = newer.clone();
+    folded.readings.instances.insert(0, older.readings.instances[0].clone());
+    folded.readings.disks.clone_from(&older.readings.disks);
+    folded.readings.nics.clone_from(&older.readings.nics);
+    assert!(node.send(&folded).await.unwrap().is_duplicate);
+    assert_eq!(state(&db).await, before);
+    // What nobody knows is not swallowed.
+    for strange in [reading(other, 10, old, 10), reading(id, 10, epoch("never told", Some(3)), 10)] {
+        let mut unknown = folded.clone();
+        unknown.readings.instances.push(strange);
+        assert!(matches!(node.send(&unknown).await, Err(IngestError::Reused { .. })));
+    }
+    assert_eq!(state(&db).await, before);
+}
+
+#[tokio::test]
 async fn a_node_that_lost_count_is_refused_instead_of_being_taken_for_a_duplicate() {
     let db = migrations::testing::database().await;
     let mut node = Node::new(&db);

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use metering::{Epoch, EpochId, GapReason, InstanceReading, Window};
 use migrations::Scope;
-use usage::{Delivery, registry};
+use usage::{Delivery, quarantine, registry};
 
 use crate::story::*;
 
@@ -45,6 +45,24 @@ async fn a_row_that_cannot_be_true_is_kept_aside_and_the_rest_counts() {
     derive(&db, 10).await;
     check(&db, "cpu_ns", "unassigned 0 10 10 0 0").await;
     check_conservation(&db).await;
+    // What cannot be taken in stays, and for each row it is said why, and what can be done. A NUL is replaced in quarantine.
+    let settings = usage::IngestSettings::new(settings().window);
+    let released = quarantine::release(&db, settings, node.id, batch.seq, received).await.unwrap();
+    assert_eq!((released.rows, released.kept.len()), (1, 10));
+    let says = |part: &str, remedy: &str| {
+        let is_said = |row: &&quarantine::Kept| row.why.contains(part) && row.remedy.contains(remedy);
+        released.kept.iter().filter(is_said).count()
+    };
+    for (why, remedy, rows) in [
+        ("after it was received", "release the batch again after", 2),
+        ("before 2020", "weir usage correct add", 3),
+        ("negative epoch", "weir usage correct add", 1),
+        ("above 2^63", "weir usage correct add", 2),
+        ("longer than", "weir usage correct add", 1),
+        ("of the node itself", "nothing is to be done", 1),
+    ] {
+        assert_eq!(says(why, remedy), rows, "{why}: {:#?}", released.kept);
+    }
 }
 
 #[tokio::test]

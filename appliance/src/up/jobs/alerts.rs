@@ -26,6 +26,7 @@ pub async fn look(parts: Arc<Parts>, mut stop: Receiver<bool>) {
             certificate_life: parts.config.nodes.certificate_life.0,
             listening_since,
             own: parts.node_id().await,
+            authority_ends_at: parts.door.as_ref().and_then(|door| door.authority.ends_at()),
         };
         if let Err(failure) = watch::look(&parts.database, &watch, now).await {
             error!("the nodes were not looked after: {:#}", anyhow::Error::from(failure));
@@ -34,6 +35,9 @@ pub async fn look(parts: Arc<Parts>, mut stop: Receiver<bool>) {
             Ok(0) => {}
             Ok(_) => parts.mail_due.notify_one(),
             Err(failure) => error!("alerts were not announced: {:#}", anyhow::Error::from(failure)),
+        }
+        if let Err(failure) = alerts::sweep(&parts.database, now).await {
+            error!("alerts of long ago were not cleared away: {:#}", anyhow::Error::from(failure));
         }
         if !goes_on(&mut stop, LOOK_INTERVAL).await {
             return;
