@@ -115,11 +115,14 @@ fn metered(up: &Weir) -> u64 {
     let usage = up.ask(&[&["usage", "show", "--tenant", "acme"], &span[..]].concat());
     let rows = usage["usage"].as_array().unwrap();
     let of_disk = rows.iter().filter(|row| row["meter"] == "disk_write_bytes");
-    of_disk.map(|row| row["quantity"].as_u64().or_else(|| row["quantity"].as_str()?.parse().ok()).unwrap()).sum()
+    of_disk
+        .map(|row| row["quantity"].as_u64().or_else(|| row["quantity"].as_str()?.parse().ok()).unwrap())
+        .sum()
 }
 
 #[test]
-fn a_real_guest_that_wrote_more_than_its_tenant_may_writes_slowly_through_all_restarts_and_is_metered_to_the_byte() {
+fn a_real_guest_that_wrote_more_than_its_tenant_may_writes_slowly_through_all_restarts_and_is_metered_to_the_byte()
+ {
     daemons::ensure().unwrap();
     let dir = tempfile::tempdir().unwrap();
     let bound_text = BOUND.to_string();
@@ -150,7 +153,10 @@ fn a_real_guest_that_wrote_more_than_its_tenant_may_writes_slowly_through_all_re
     let (bytes, took) = (written(&guest) - before, begun.elapsed());
     println!("throttled: {} KiB in {} ms", bytes / 1_024, took.as_millis());
     // What was saved up in a second may come on top; a busy machine writes less.
-    assert!(u128::from(bytes) <= u128::from(BOUND) * (took.as_millis() + 2_000) / 1_000, "{bytes} in {took:?}");
+    assert!(
+        u128::from(bytes) <= u128::from(BOUND) * (took.as_millis() + 2_000) / 1_000,
+        "{bytes} in {took:?}"
+    );
     println!("what this host cannot bound: {}", up.ask(&["allowance", "list", "acme"])["notices"]);
 
     // It is released, goes on at full speed, and each byte of both is on record.

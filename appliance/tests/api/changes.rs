@@ -133,6 +133,7 @@ fn fifty_instances_at_once_never_exceed_a_quota_of_eight() {
         answer.refused(403, "quota-exceeded");
     }
     assert_eq!(cloud.get(&cloud.acme, "/v1/tenants/acme/quota").fine(200)["held"]["instances"], 8);
+    assert_eq!(told_refusals(&cloud), 42, "each refusal is told");
     // What was made is there at once, for its tenant alone.
     let location = answers.iter().find(|answer| answer.status == 201).unwrap().header("location").to_owned();
     assert_eq!(cloud.get(&cloud.acme, &location).fine(200)["tenant"], "acme");
@@ -142,6 +143,15 @@ fn fifty_instances_at_once_never_exceed_a_quota_of_eight() {
     cloud.post(&cloud.acme, "/v1/instances", &body(99)).fine(201);
     cloud.post(&cloud.acme, "/v1/instances", &body(100)).refused(403, "quota-exceeded");
     assert!(cloud.up.stop().success());
+}
+
+/// Events of refused quotas.
+fn told_refusals(cloud: &Cloud) -> i64 {
+    cloud.runtime.block_on(async {
+        let owner = cloud.database.owner_client().await;
+        let count = "SELECT count(*) FROM webhook_event WHERE type = 'quota.refused'";
+        owner.query_one(count, &[]).await.unwrap().get(0)
+    })
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Requests that are sent twice, webhooks and allowances, as programs use them.
+//! Requests that are sent twice, webhooks, allowances and wallets, as programs use them.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::client::{Answer, Cloud};
+use crate::client::{Answer, Cloud, answer};
 
 const INSTANCE: &str = "/v1/instances";
 
@@ -130,7 +130,15 @@ fn the_providers_allowance_acts_and_the_tenants_own_only_tells() {
     put(&cloud.acme, "traffic", "*", &body("notify")).refused(403, "forbidden");
     put(&cloud.acme, "own", "\"0\"", &body("stop")).refused(403, "forbidden");
     assert_eq!(put(&cloud.acme, "own", "\"0\"", &body("notify")).fine(200)["owner"], "tenant");
-    put(&cloud.provider, "traffic", "*", &body("throttle")).refused(422, "unprocessable");
+    put(&cloud.provider, "traffic", "*", &body("explode")).refused(422, "unprocessable");
+    put(&cloud.acme, "own", "*", &body("throttle")).refused(403, "forbidden");
+    let forecast = |action: &str| {
+        json!({ "meter": "net_tx_bytes", "quantity": "500",
+                "thresholds": [{ "basis": "forecast", "percent": 120, "action": action }] })
+    };
+    put(&cloud.provider, "traffic", "*", &forecast("stop")).refused(422, "unprocessable");
+    put(&cloud.provider, "traffic", "*", &forecast("throttle")).fine(200);
+    put(&cloud.provider, "traffic", "*", &body("throttle")).fine(200);
     for (odd, status, kind) in [
         (json!({ "thresholds": [] }), 422, "unprocessable"),
         (json!({ "meter": "x", "quantity": "1", "thresholds": [] }), 422, "unprocessable"),
@@ -153,5 +161,60 @@ fn the_providers_allowance_acts_and_the_tenants_own_only_tells() {
         .send(cloud.request(Method::DELETE, &cloud.acme, &path("own")).header("If-Match", "\"1\""))
         .fine(204);
     cloud.get(&cloud.acme, &path("own")).refused(404, "not-found");
+    assert!(cloud.up.stop().success());
+}
+
+/// An hour of a vCPU is a euro, and nothing else costs anything.
+const EURO_PLAN: &str = "name = \"euro\"\ncurrency = \"EUR\"\ntime_zone = \"UTC\"\n[[version]]\nfrom = \"2026-01-01\"\n\
+    [[version.rate_card]]\nmeter = \"vcpu_ms\"\nunit_price = \"1\"\n";
+
+#[test]
+fn fifty_instances_at_once_never_reserve_more_than_a_prepaid_wallet_has() {
+    let cloud = Cloud::start();
+    let file = cloud.dir.path().join("euro.toml");
+    std::fs::write(&file, EURO_PLAN).unwrap();
+    let up = &cloud.up;
+    up.ask(&["tenant", "set-billing", "acme", "--mode", "prepaid", "--currency", "EUR"]);
+    let body = |n: u32, vcpus: u32| json!({ "name": format!("web-{n}"), "image": "tiny", "vcpus": vcpus, "memory_mib": 16, "start": true });
+    cloud.post(&cloud.acme, INSTANCE, &body(0, 1)).refused(409, "conflict");
+    up.ask(&["plan", "apply", file.to_str().unwrap()]);
+    up.ask(&["tenant", "set-plan", "acme", "euro"]);
+    cloud.post(&cloud.acme, INSTANCE, &body(0, 1)).refused(402, "wallet-too-low");
+    // What is metered while the test runs is less than the half.
+    up.ask(&["wallet", "top-up", "acme", "8.50", "EUR", "--reference", "A"]);
+    let answers = cloud.runtime.block_on(async {
+        let requests = (0..50).map(|n| {
+            let request = cloud.request(Method::POST, &cloud.acme, INSTANCE).json(&body(n, 1));
+            tokio::spawn(answer(request))
+        });
+        let mut answers = Vec::new();
+        for request in requests.collect::<Vec<_>>() {
+            answers.push(request.await.unwrap());
+        }
+        answers
+    });
+    let made: Vec<&Answer> = answers.iter().filter(|answer| answer.status == 201).collect();
+    assert_eq!(made.len(), 8, "{:?}", answers.iter().map(|one| (one.status, &one.text)).collect::<Vec<_>>());
+    for answer in answers.iter().filter(|answer| answer.status != 201) {
+        let detail = answer.refused(402, "wallet-too-low")["detail"].as_str().unwrap().to_owned();
+        assert!(detail.contains("the first hour costs 1.00 EUR"), "{detail}");
+    }
+    let held = || cloud.get(&cloud.acme, "/v1/tenants/acme/wallet").fine(200)["held"]["amount"].clone();
+    assert_eq!(held(), "8.00");
+    // What was refused holds nothing of the quota either, and what is stopped gives back what it held.
+    assert_eq!(cloud.get(&cloud.acme, "/v1/tenants/acme/quota").fine(200)["held"]["instances"], 8);
+    let path = made[0].header("location").to_owned();
+    let stop = || cloud.post(&cloud.acme, &format!("{path}/stop"), &json!({ "grace_seconds": 0 })).fine(200);
+    let start = || cloud.send(cloud.request(Method::POST, &cloud.acme, &format!("{path}/start")));
+    stop();
+    assert_eq!(held(), "7.00");
+    cloud.post(&cloud.acme, INSTANCE, &body(99, 2)).refused(402, "wallet-too-low");
+    cloud.post(&cloud.acme, INSTANCE, &body(99, 1)).fine(201);
+    start().refused(402, "wallet-too-low");
+    up.ask(&["wallet", "top-up", "acme", "1.00", "EUR", "--reference", "B"]);
+    start().fine(200);
+    stop();
+    cloud.send(cloud.request(Method::DELETE, &cloud.acme, &path)).fine(204);
+    assert_eq!(held(), "8.00");
     assert!(cloud.up.stop().success());
 }

@@ -37,6 +37,9 @@ const CHART_POINTS: u32 = 300;
 const MEMORY_MIB_MAX: u64 = 4_194_304;
 const DISK_MIB_MAX: u64 = 67_108_864;
 
+/// Why an instance is not started; all but the first are why it is not stopped.
+const START_REFUSALS: [Kind; 3] = [Kind::WalletTooLow, Kind::Conflict, Kind::Unprocessable];
+
 const STATES: [(&str, InstanceState); 4] = [
     ("running", InstanceState::Running),
     ("paused", InstanceState::Paused),
@@ -56,10 +59,7 @@ pub fn operations() -> Vec<Operation> {
             false => Operation::new(method, path, id, Tag::Instances, summary, stop_it),
         }
         .answers::<InstanceBody>("The instance as it is now.")
-        .refuses(match start {
-            true => &[Kind::WalletTooLow, Kind::Conflict, Kind::Unprocessable],
-            false => &[Kind::Conflict, Kind::Unprocessable],
-        })
+        .refuses(if start { &START_REFUSALS } else { &START_REFUSALS[1..] })
     };
     vec![
         Operation::new(Method::GET, "/v1/instances", "listInstances", Tag::Instances, "Instances", list)
