@@ -150,7 +150,8 @@ impl<'a> Gathered<'a> {
                 let is_rate = matches!(card.price, PriceModel::Percentile { .. });
                 let is_used = |entry: &Entry<'_>| entry.card.is_some_and(|other| other.name == card.name);
                 // A rate is the whole meter's: whatever card of it was used, in whatever part.
-                let is_metered = |entry: &Entry<'_>| entry.scale.meter == card.meter;
+                let is_metered =
+                    |entry: &Entry<'_>| entry.scale.meter == card.meter && 0 < entry.base_quantity;
                 let wanted = is_committed() || (is_rate && self.entries.iter().any(is_metered));
                 let here = |entry: &Entry<'_>| entry.segment == number && is_used(entry);
                 if wanted && !self.entries.iter().any(here) {
