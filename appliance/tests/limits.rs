@@ -87,8 +87,8 @@ fn a_real_guest_that_sent_more_than_its_tenant_may_is_stopped_and_stays_so_until
     assert!(up.stop().success());
 }
 
-const DISKS: &str = "name = \"disks\"\ncurrency = \"EUR\"\ntime_zone = \"UTC\"\n[[version]]\nfrom = \"2026-01-01\"\n\
-    [[version.rate_card]]\nmeter = \"disk_write_bytes\"\nunit_price = \"0.5\"\n";
+const DISKS: &str = "name = \"disks\"\ncurrency = \"EUR\"\ntime_zone = \"UTC\"\n[tax]\nname = \"VAT\"\nrate = \"0.19\"\n\
+    [[version]]\nfrom = \"2026-01-01\"\n[[version.rate_card]]\nmeter = \"disk_write_bytes\"\nunit_price = \"0.5\"\n";
 /// Bytes per second of a throttled disk.
 const BOUND: u64 = 1 << 20;
 /// So many times the guest writes so many MiB.

@@ -72,7 +72,8 @@ BEGIN
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
-    paper := sent.document::jsonb;
+    -- A document may hold what jsonb cannot: the character 0, in somebody's name. None of what is told is a name.
+    paper := replace(sent.document, '\u0000', '\ufffd')::jsonb;
     PERFORM public.weir_emit('invoice.sent', sent.tenant_id, jsonb_build_object(
         'number', paper -> 'number',
         'invoice_id', paper -> 'invoice_id',
@@ -104,6 +105,7 @@ BEGIN
             SELECT it.tenant_id
             FROM public.instance_tenant it
             WHERE it.instance_id = n.instance_id AND it.since < n.span_end
+                AND (it.until IS NULL OR n.span_start < it.until)
             ORDER BY it.since DESC
             LIMIT 1
         ) t1 ON n.instance_id IS NOT NULL

@@ -165,8 +165,8 @@ fn the_providers_allowance_acts_and_the_tenants_own_only_tells() {
 }
 
 /// An hour of a vCPU is a euro, and nothing else costs anything.
-const EURO_PLAN: &str = "name = \"euro\"\ncurrency = \"EUR\"\ntime_zone = \"UTC\"\n[[version]]\nfrom = \"2026-01-01\"\n\
-    [[version.rate_card]]\nmeter = \"vcpu_ms\"\nunit_price = \"1\"\n";
+const EURO_PLAN: &str = "name = \"euro\"\ncurrency = \"EUR\"\ntime_zone = \"UTC\"\n[tax]\nname = \"VAT\"\nrate = \"0\"\n\
+    [[version]]\nfrom = \"2026-01-01\"\n[[version.rate_card]]\nmeter = \"vcpu_ms\"\nunit_price = \"1\"\n";
 
 #[test]
 fn fifty_instances_at_once_never_reserve_more_than_a_prepaid_wallet_has() {
