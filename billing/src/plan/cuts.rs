@@ -21,13 +21,13 @@ impl PricePlan {
             if end <= start {
                 continue;
             }
-            cuts.insert(start);
+            cuts.extend((period.start() < start).then_some(start));
             cuts.extend(self.trial_end(version).filter(|at| start < *at && *at < end));
             for band in version.terms.rate_cards.iter().flat_map(|card| &card.time_of_use) {
                 band.borders(&self.zone, start, end, &mut cuts);
             }
         }
-        cuts.into_iter().filter(|at| period.start() < *at).collect()
+        cuts.into_iter().collect()
     }
 
     /// The plan as if the prices of `day` had held since `from`; `None` when the plan has none on that day. Days that are

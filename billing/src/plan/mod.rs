@@ -239,6 +239,8 @@ pub struct PriceTier {
     pub unit_price: Decimal,
     /// Once, if anything falls into it.
     pub flat: Decimal,
+    /// `to` in millionths, as rating counts; the greatest number, if there is no end.
+    pub(crate) end: i128,
 }
 
 /// A price at certain hours of the local time of the plan's zone.

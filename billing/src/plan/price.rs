@@ -131,7 +131,9 @@ fn tiers(
         is_right &= fits(&tables[n], &tier, before, is_last, problems);
         let from = tier.from.map(|at| at.value).or(before.and_then(|(_, tier)| tier.to)).unwrap_or_default();
         let Written { to, unit_price, flat, .. } = tier;
-        tiers.push(PriceTier { from, to: to.map(|at| at.value), unit_price, flat });
+        let to = to.map(|at| at.value);
+        let end = to.map_or(i128::MAX, crate::rating::micro_units);
+        tiers.push(PriceTier { from, to, unit_price, flat, end });
     }
     is_right.then_some(tiers)
 }

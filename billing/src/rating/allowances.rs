@@ -7,7 +7,7 @@ use super::RatingError;
 use super::quantity;
 use super::shares::{Holder, Share};
 use super::sheet::{Part, Progress, Sheet, beyond};
-use crate::plan::{CardName, Included, Per};
+use crate::plan::{CardName, Included, Per, RateCard};
 
 /// What an allowance has granted already.
 #[derive(Default)]
@@ -25,10 +25,14 @@ struct Grant {
 
 /// The cards' own allowances.
 pub(super) fn own(sheet: &mut Sheet<'_>) -> Result<(), RatingError> {
+    let is_free = |card: &&RateCard| !card.included.quantity.is_zero();
+    if !sheet.gathered.entries.iter().any(|entry| entry.card.as_ref().is_some_and(is_free)) {
+        return Ok(());
+    }
     let mut granted: Vec<Granted> = Vec::new();
     granted.resize_with(sheet.gathered.slots, Granted::default);
     for (entry, progress) in sheet.gathered.entries.iter().zip(&mut sheet.progress) {
-        let Some(card) = entry.card.filter(|card| !card.included.quantity.is_zero()) else { continue };
+        let Some(card) = entry.card.filter(is_free) else { continue };
         if entry.base_quantity == 0 {
             continue;
         }

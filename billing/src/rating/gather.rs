@@ -64,7 +64,6 @@ const NO_BAND: u32 = u32::MAX;
 #[derive(Clone, Copy)]
 struct Sum {
     key: Key,
-    meter: MeterName,
     /// Sums of `u64`: 2^64 records would be needed to overflow.
     base_quantity: u128,
     time: Time,
@@ -118,11 +117,12 @@ impl<'a> Gathered<'a> {
 
     /// The entry of a sum.
     fn add(&mut self, number: usize, sum: &Sum, period: &Period<'a>) -> Result<(), RatingError> {
-        let Sum { key, meter, base_quantity, time } = sum;
+        let Sum { key, base_quantity, time } = sum;
         if *base_quantity == 0 {
             return Ok(());
         }
-        let scale = Scale::of(*meter);
+        let position = key.position as usize;
+        let scale = Scale::at(catalog()[position].id(), position);
         let segment = key.segment as usize;
         let version = period.segments[segment].version;
         let card = (key.card != NO_CARD).then(|| &version.rate_cards()[key.card as usize]);
@@ -314,8 +314,8 @@ impl<'a> Sums<'a> {
         self.firsts[place] = Some(first);
         for band in 0..=bands {
             let band = if band == bands { NO_BAND } else { band as u32 };
-            let (base_quantity, time) = (0, Time::default());
-            self.sums.push(Sum { key: Key { band, ..key }, meter: record.meter, base_quantity, time });
+            let key = Key { band, ..key };
+            self.sums.push(Sum { key, base_quantity: 0, time: Time::default() });
         }
         first + band
     }

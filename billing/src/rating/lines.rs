@@ -13,7 +13,7 @@ use crate::money::Money;
 use crate::plan::{CardName, PriceModel, PriceTier};
 use crate::tax::TaxRate;
 
-/// Lines in the order of the document, together with the sheet that they were priced from.
+/// Lines in the order of the document. With the sheet that they were priced from, they say all that is on paper.
 #[derive(Clone, Debug, Default)]
 pub struct Lines<'a> {
     all: Vec<Line<'a>>,
@@ -36,7 +36,7 @@ pub(super) struct Units<'a> {
     pub(super) coins: i128,
     /// In millionths of the priced unit, as all units.
     pub(super) units: i128,
-    /// The entry's units that lines before this one are about; `None`: it is the entry's first line.
+    /// Of the same entry.
     pub(super) before: Before,
     pub(super) entry: usize,
     pub(super) price: &'a Decimal,
@@ -44,7 +44,7 @@ pub(super) struct Units<'a> {
     pub(super) kind: UnitsKind,
 }
 
-/// What lines of an entry came before.
+/// What lines before it are about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Before {
     pub(super) units: i128,

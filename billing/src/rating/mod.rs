@@ -53,6 +53,7 @@ use metering::{MeterName, Sample, UsageRecord, Window};
 pub use line::RatedLine;
 pub use lines::Lines;
 pub use quantity::QUANTITY_SCALE;
+pub(crate) use quantity::from_decimal as micro_units;
 
 use crate::exchange::ExchangeRate;
 use crate::invoice::document::{Completeness, InstanceUsage, Tax, UnpricedUsage};

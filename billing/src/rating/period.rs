@@ -37,11 +37,10 @@ pub(super) struct Period<'a> {
 impl<'a> Period<'a> {
     pub(super) fn of(input: &RatingInput<'a>) -> Result<Self, RatingError> {
         let RatingInput { plan, period, taxation, .. } = *input;
-        let segments = segments(plan, period, &taxation.cuts(period))?;
+        let segments = segments(plan, period, taxation.cuts(period))?;
         let mut cuts = plan.cuts(period);
-        cuts.extend(segments.iter().map(|segment| segment.window.start()));
-        let pieces = period
-            .split_at(&cuts)
+        cuts.extend(segments.iter().skip(1).map(|segment| segment.window.start()));
+        let pieces = split(period, &cuts)
             .into_iter()
             .map(|window| Piece {
                 window,
@@ -81,18 +80,24 @@ impl<'a> Period<'a> {
     }
 }
 
+/// Most periods are not cut at all.
+fn split(period: Window, cuts: &[Timestamp]) -> Vec<Window> {
+    if cuts.is_empty() { vec![period] } else { period.split_at(cuts) }
+}
+
 fn segments<'a>(
     plan: &'a PricePlan,
     period: Window,
-    tax_cuts: &[Timestamp],
+    tax_cuts: Vec<Timestamp>,
 ) -> Result<Vec<Segment<'a>>, RatingError> {
-    let mut cuts = tax_cuts.to_vec();
+    let mut cuts = tax_cuts;
     for version in plan.versions() {
-        cuts.push(version.starts_at());
-        cuts.extend(plan.trial_end(version));
+        let at = [Some(version.starts_at()), plan.trial_end(version)];
+        cuts.extend(at.into_iter().flatten().filter(|at| period.start() < *at && *at < period.end()));
     }
-    let mut segments = Vec::<Segment<'a>>::new();
-    for window in period.split_at(&cuts) {
+    let windows = split(period, &cuts);
+    let mut segments = Vec::<Segment<'a>>::with_capacity(windows.len());
+    for window in windows {
         let Some(version) = plan.version_at(window.start()) else {
             return Err(RatingError::NoPrices {
                 plan: plan.name().to_owned(),

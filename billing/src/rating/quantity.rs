@@ -31,7 +31,12 @@ pub(super) struct Scale {
 
 impl Scale {
     pub(super) fn of(meter: MeterName) -> Self {
-        Self { meter, base_units: catalog()[position(meter)].priced_unit.base_units.into() }
+        Self::at(meter, position(meter))
+    }
+
+    /// Of a meter whose place in the catalog is known.
+    pub(super) fn at(meter: MeterName, position: usize) -> Self {
+        Self { meter, base_units: catalog()[position].priced_unit.base_units.into() }
     }
 
     /// `base_quantity` in micro-units of the priced unit, rounded half to even: the rule that favours neither side
@@ -71,7 +76,7 @@ pub(super) fn decimal(micro_units: i128) -> Decimal {
 
 /// A decimal of at most [`QUANTITY_SCALE`] decimals as micro-units; what is finer is cut off.
 #[inline]
-pub(super) fn from_decimal(value: Decimal) -> i128 {
+pub(crate) fn from_decimal(value: Decimal) -> i128 {
     let scale = value.scale();
     if scale <= QUANTITY_SCALE {
         const POWERS: [i64; 7] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000];

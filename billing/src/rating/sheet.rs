@@ -54,11 +54,11 @@ impl<'a> Sheet<'a> {
     ) -> Result<Self, RatingError> {
         let mut sheet = Self { input: *input, period, pricing, gathered, progress: Vec::new() };
         let counts_by_holder = sheet.pools().any(|pool| pool.included.per == Per::Instance);
-        let progress = |entry: &Entry<'a>| {
+        sheet.progress.reserve_exact(sheet.gathered.entries.len());
+        for entry in &sheet.gathered.entries {
             let by_holder = if counts_by_holder { sheet.gathered.units_of(entry)? } else { Vec::new() };
-            Ok(Progress { left: entry.units, by_holder, ..Progress::default() })
-        };
-        sheet.progress = sheet.gathered.entries.iter().map(progress).collect::<Result<_, RatingError>>()?;
+            sheet.progress.push(Progress { left: entry.units, by_holder, ..Progress::default() });
+        }
         Ok(sheet)
     }
 

@@ -24,13 +24,12 @@ pub(super) fn graduated<'a>(
     // Each tier begins where the one before it ends, the first at 0.
     let mut from = 0;
     for (number, tier) in (0..).zip(tiers) {
-        let to = tier.to.map(quantity::from_decimal);
-        let begin = std::mem::replace(&mut from, to.unwrap_or(end));
+        let begin = std::mem::replace(&mut from, tier.end);
         // With nothing to place, the tier that a next unit would fall into.
-        if to.is_some_and(|to| to <= at) {
+        if tier.end <= at {
             continue;
         }
-        let until = to.map_or(end, |to| to.min(end));
+        let until = tier.end.min(end);
         pen.units(UnitsKind::Tier(number), until - at, &tier.unit_price)?;
         if at == begin && begin < until {
             flat(pen, tier, number as usize + 1)?;
@@ -51,10 +50,7 @@ pub(super) fn volume<'a>(
     units: i128,
     fill: &mut Fill,
 ) -> Result<(), RatingError> {
-    let is_here = |tier: &PriceTier| {
-        let (from, to) = limits(tier);
-        from <= fill.all && to.is_none_or(|to| fill.all < to)
-    };
+    let is_here = |tier: &PriceTier| quantity::from_decimal(tier.from) <= fill.all && fill.all < tier.end;
     for (number, tier) in (1..).zip(tiers).filter(|(_, tier)| is_here(tier)) {
         pen.usage(&Priced {
             kind: LineKind::Volume,
@@ -73,10 +69,6 @@ pub(super) fn volume<'a>(
         }
     }
     Ok(())
-}
-
-fn limits(tier: &PriceTier) -> (i128, Option<i128>) {
-    (quantity::from_decimal(tier.from), tier.to.map(quantity::from_decimal))
 }
 
 /// What a tier costs once.
