@@ -22,7 +22,7 @@ fn overdue(cloud: &Cloud) {
     cloud.runtime.block_on(async {
         let owner = cloud.database.owner_client().await;
         let change = "SET weir.scope = 'provider'; ALTER TABLE invoice DISABLE TRIGGER USER; \
-            UPDATE invoice SET due_at = now() - interval '20 days'; ALTER TABLE invoice ENABLE TRIGGER USER";
+            UPDATE invoice SET issued_at = now() - interval '40 days', due_at = now() - interval '20 days'; ALTER TABLE invoice ENABLE TRIGGER USER";
         owner.batch_execute(change).await.unwrap();
     });
 }

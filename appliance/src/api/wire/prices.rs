@@ -37,7 +37,7 @@ pub struct TermsText {
     /// The terms, in TOML, as `weir terms apply` takes them; empty: the plan holds as it is.
     #[schema(
         max_length = 1_048_576,
-        example = "[[terms]]\nfrom = \"2026-01-01\"\n\n[[terms.rate_card]]\nmeter = \"vcpu_ms\"\nunit_price = \"0.01\"\n"
+        example = "[[terms]]\nfrom = \"2026-01-01\"\n\n[[terms.rate_card]]\nname = \"vcpu_ms\"\nunit_price = \"0.01\"\n"
     )]
     pub text: String,
 }
