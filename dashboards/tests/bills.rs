@@ -188,7 +188,7 @@ async fn a_line_is_the_sum_of_its_resources_their_windows_and_what_was_read_at_t
     assert!(20 < windows && 20 < interpolated, "{windows} windows, {interpolated} interpolated edges");
 }
 
-/// CPU time is cheaper at night, which begins and ends within usage windows; storage and traffic have two prices each, by a
+/// CPU time is cheaper at night; storage and traffic have two prices each, by a
 /// dimension.
 const PLAN_BY_PARTS: &str = r#"
 name = "parts"
@@ -204,8 +204,8 @@ meter = "cpu_ns"
 unit_price = "0.012"
 [[version.rate_card.time_of_use]]
 name = "night"
-from = "22:30"
-to = "06:15"
+from = "22:00"
+to = "06:00"
 unit_price = "0.006"
 [[version.rate_card]]
 name = "fast-storage"
