@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::client::{Answer, Cloud};
 use crate::seed;
 
-const LEVELS: &str = "[[billing.dunning]]\nafter_days = 3\ntitle = \"Payment reminder\"\ntext = \"Please pay.\"\n\
+const LEVELS: &str = "[[billing.dunning]]\nafter_days = 0\ntitle = \"Payment reminder\"\ntext = \"Please pay.\"\n\
     [[billing.dunning]]\nafter_days = 10\ntitle = \"Second reminder\"\nfee = \"5.00 EUR\"\ntext = \"Please pay now.\"\n";
 const UNMETERED: [(&str, &str); 1] = [("WEIR__COLLECTOR__ENABLED", "false")];
 
@@ -17,12 +17,12 @@ fn with_past(settings: &[(&str, &str)]) -> (Cloud, String) {
     (cloud, number)
 }
 
-/// Lets the invoice have been due twenty days ago, against the database's will.
+/// Lets the invoice have been due when it was issued, against the database's will.
 fn overdue(cloud: &Cloud) {
     cloud.runtime.block_on(async {
         let owner = cloud.database.owner_client().await;
         let change = "SET weir.scope = 'provider'; ALTER TABLE invoice DISABLE TRIGGER USER; \
-            UPDATE invoice SET issued_at = now() - interval '40 days', due_at = now() - interval '20 days'; ALTER TABLE invoice ENABLE TRIGGER USER";
+            UPDATE invoice SET due_at = issued_at + interval '1 us'; ALTER TABLE invoice ENABLE TRIGGER USER";
         owner.batch_execute(change).await.unwrap();
     });
 }
