@@ -83,14 +83,9 @@ async fn an_allowance_is_set_shown_with_what_is_used_changed_and_removed() {
     let answer = house.post(&house.ada, SET, form).await;
     assert_eq!((answer.status, answer.header("location").as_str()), (303, SET));
     let page = house.page(&house.ada, "/allowances").await;
-    for shown in [
-        "0.5\u{a0}CPU·h",
-        "of CPU time a month",
-        "your own",
-        ">Used<",
-        "<progress class=\"bar",
-        "value=\"80\"",
-    ] {
+    for shown in
+        ["0.5\u{a0}CPU·h", "a month, CPU time", "your own", ">Used<", "<progress class=\"bar", "value=\"80\""]
+    {
         assert!(page.contains(shown), "{shown}");
     }
     // The provider's acts, and the tenant may not change it.

@@ -6,7 +6,7 @@ mod words;
 use actix_web::{HttpResponse, web};
 use askama::Template;
 use billing::plan::{Prices, VersionTerms};
-use billing::{PricePlan, effective, plans};
+use billing::{PricePlan, drafts, effective, plans};
 use jiff::Timestamp;
 use usage::registry::Tenant;
 
@@ -70,8 +70,15 @@ async fn show(
 }
 
 async fn page(site: &Site, viewer: &Viewer, tenant: &Tenant) -> Result<HttpResponse, PageError> {
-    let named = tenant.plan_name.clone();
     let scope = migrations::Scope::Tenant(tenant.id.uuid());
+    // Who is given no plan by name is rated by the one that the running month says.
+    let named = match (&tenant.plan_name, bill::running_month(tenant, now())) {
+        (None, Some(month)) => {
+            let draft = drafts::get(&site.database, scope, tenant.id, month.start()).await?;
+            draft.map(|draft| draft.document.plan.name)
+        }
+        (named, _) => named.clone(),
+    };
     let plan = match &named {
         Some(name) => effective::of_tenant(&site.database, scope, tenant.id, name).await?,
         None => None,

@@ -198,7 +198,8 @@ impl Row {
     fn view(&self, is_provider: bool) -> RowView {
         let basis = |basis: Basis| Choice {
             value: basis.as_str().to_owned(),
-            label: shown::basis(basis).to_owned(),
+            // Short: three fields stand in a row.
+            label: if basis == Basis::Actual { "used" } else { "forecast" }.to_owned(),
             is_chosen: self.basis == basis.as_str(),
         };
         let action = |action: Action| Choice {

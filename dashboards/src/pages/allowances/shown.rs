@@ -30,7 +30,7 @@ pub(super) struct Month<'a> {
 /// One allowance.
 pub(super) struct AllowanceView {
     pub name: String,
-    /// `of CPU time`; nothing of money.
+    /// `CPU time`; nothing of money.
     pub what: String,
     pub allowed: String,
     pub is_providers: bool,
@@ -87,7 +87,7 @@ impl AllowanceView {
             name: allowance.name.clone(),
             what: match allowance.allowed {
                 Allowed::Money(_) => String::new(),
-                Allowed::Quantity(meter, _) => format!("of {}", meter.meter().title),
+                Allowed::Quantity(meter, _) => meter.meter().title.clone(),
             },
             allowed: allowed(allowance.allowed),
             is_providers: allowance.owner == Owner::Provider,
