@@ -113,11 +113,9 @@ fn bound(guest: &Guest) -> u64 {
 fn metered(up: &Weir) -> u64 {
     let span = ["--from", "2026-01-01T00:00:00Z", "--to", "2099-01-01T00:00:00Z"];
     let usage = up.ask(&[&["usage", "show", "--tenant", "acme"], &span[..]].concat());
-    let rows = usage["usage"].as_array().unwrap();
+    let rows = usage["records"].as_array().unwrap();
     let of_disk = rows.iter().filter(|row| row["meter"] == "disk_write_bytes");
-    of_disk
-        .map(|row| row["quantity"].as_u64().or_else(|| row["quantity"].as_str()?.parse().ok()).unwrap())
-        .sum()
+    of_disk.map(|row| row["quantity"].as_u64().unwrap()).sum()
 }
 
 #[test]
@@ -205,7 +203,7 @@ fn a_real_guest_of_a_prepaid_tenant_starts_when_its_wallet_covers_an_hour_and_st
     up.ask(&[&["tenant", "set-billing", "acme"], &billing[..]].concat());
     // Nobody listens there: that it is told is what is looked at.
     let hook = up.ask(&["webhook", "add", "http://127.0.0.1:9/", "--type", "wallet.low"]);
-    let endpoint = hook["endpoint_id"].as_str().unwrap().to_owned();
+    let endpoint = hook["webhook_id"].as_str().unwrap().to_owned();
 
     let network = Network::create(&unique_name("weirt-limits")).unwrap();
     let server = FileServer::start(network.host_address()).unwrap();
