@@ -294,10 +294,8 @@ mod tests {
         };
         let wrong: Vec<_> = named.iter().filter(is_id).filter(|word| !known.contains(*word)).collect();
         assert!(wrong.is_empty(), "docs/api.md names operations that there are none of: {wrong:?}");
-        let no_command: Vec<_> = named
-            .iter()
-            .filter(|word| word.starts_with("weir ") && !commands.contains(word))
-            .collect();
+        let no_command: Vec<_> =
+            named.iter().filter(|word| word.starts_with("weir ") && !commands.contains(word)).collect();
         assert!(no_command.is_empty(), "docs/api.md names commands that there are none of: {no_command:?}");
     }
 

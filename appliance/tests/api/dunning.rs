@@ -105,20 +105,7 @@ fn a_month_is_reviewed_sent_back_approved_and_issued_once() {
         .fine(200);
     let terms = json!({ "treatment": "taxable", "mode": "postpaid", "starts_on": "2026-01-01" });
     put("/v1/tenants/other/billing-account", terms).fine(200);
-    let preview = cloud.get(&cloud.provider, "/v1/tenants/other/preview?period=2026-02").fine(200);
-    assert_eq!(
-        (&preview["number"], &preview["total"]["amount"]),
-        (&json!(null), &json!("119.00")),
-        "{preview}"
-    );
-    for query in ["", "?period=2026-13", "?from=2026-02-01", "?from=1990-01-01&to=2026-02-02", "?period=2026-02&from=2026-02-01&to=2026-02-02"]
-    {
-        cloud
-            .get(&cloud.provider, &format!("/v1/tenants/other/preview{query}"))
-            .refused(422, "unprocessable");
-    }
-    cloud.get(&cloud.provider, "/v1/tenants/nobody-known/preview?period=2026-02").refused(404, "not-found");
-
+    check_preview(&cloud);
     let run = json!({ "period": "2026-02", "before_cutoff": true, "tenant": "other" });
     let begun = cloud.post(&cloud.provider, "/v1/billing-runs", &run);
     let begun = begun.header("location").to_owned();
@@ -156,6 +143,35 @@ fn a_month_is_reviewed_sent_back_approved_and_issued_once() {
     );
     assert_eq!(cloud.get(&cloud.provider, "/v1/late-invoices").fine(200)["items"], json!([]));
 
+    check_refusals(&cloud, &number, &chosen);
+    assert!(cloud.up.stop().success());
+}
+
+/// What a month would cost is shown beforehand; what is no period is refused.
+fn check_preview(cloud: &Cloud) {
+    let preview = cloud.get(&cloud.provider, "/v1/tenants/other/preview?period=2026-02").fine(200);
+    assert_eq!(
+        (&preview["number"], &preview["total"]["amount"]),
+        (&json!(null), &json!("119.00")),
+        "{preview}"
+    );
+    for query in [
+        "",
+        "?period=2026-13",
+        "?from=2026-02-01",
+        "?from=1990-01-01&to=2026-02-02",
+        "?period=2026-02&from=2026-02-01&to=2026-02-02",
+    ] {
+        cloud
+            .get(&cloud.provider, &format!("/v1/tenants/other/preview{query}"))
+            .refused(422, "unprocessable");
+    }
+    cloud.get(&cloud.provider, "/v1/tenants/nobody-known/preview?period=2026-02").refused(404, "not-found");
+}
+
+/// What is no month is refused, and everybody but the provider.
+fn check_refusals(cloud: &Cloud, number: &str, chosen: &Value) {
+    let waiting = "/v1/waiting-invoices";
     for (body, status, kind) in [
         (json!({ "period": "2026-13" }), 422, "unprocessable"),
         (json!({ "period": "2026-02", "tenant": "nobody-known" }), 404, "not-found"),
@@ -165,14 +181,13 @@ fn a_month_is_reviewed_sent_back_approved_and_issued_once() {
     }
     for token in [&cloud.acme, &cloud.other, &cloud.planner] {
         for word in ["approve", "issue", "send-back"] {
-            cloud.post(token, &format!("{waiting}/{word}"), &chosen).refused(403, "forbidden");
+            cloud.post(token, &format!("{waiting}/{word}"), chosen).refused(403, "forbidden");
         }
         for path in [waiting, "/v1/late-invoices", "/v1/tenants/other/preview?period=2026-02"] {
             cloud.get(token, path).refused(403, "forbidden");
         }
         cloud.get(token, &format!("/v1/invoices/{number}/history")).refused(403, "forbidden");
     }
-    assert!(cloud.up.stop().success());
 }
 
 #[test]

@@ -121,7 +121,8 @@ fn asked_period(month: Option<&str>, from: Option<&str>, to: Option<&str>) -> Re
     let window =
         period::window(&asked, &TimeZone::UTC).map_err(|error| of_answer(error, Kind::Unprocessable))?;
     if PERIOD_MAX < window.start().duration_until(window.end()) {
-        let detail = format!("a period has at most {} days; ask for less at once", PERIOD_MAX.as_hours() / 24);
+        let detail =
+            format!("a period has at most {} days; ask for less at once", PERIOD_MAX.as_hours() / 24);
         return Err(Problem::new(Kind::Unprocessable, detail));
     }
     Ok(asked)
