@@ -161,6 +161,14 @@ pub(super) fn others(terms: &VersionTerms, of_all: &VersionTerms, currency: Curr
             !of_all.discounts.contains(discount),
         ));
     }
+    all.extend(of_whole(terms, of_all, currency));
+    all
+}
+
+/// What is about a month as a whole: its bounds, a trial, a sponsor.
+fn of_whole(terms: &VersionTerms, of_all: &VersionTerms, currency: Currency) -> Vec<Charge> {
+    let mut all = Vec::new();
+    let charge = |kind, title: String, text: String, is_own| Charge { kind, title, text, is_own };
     let whole = bounds(&terms.bounds, currency);
     if !whole.is_empty() {
         all.push(charge(
