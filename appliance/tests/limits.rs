@@ -161,7 +161,7 @@ fn a_real_guest_that_wrote_more_than_its_tenant_may_writes_slowly_through_all_re
     up.ask(&["allowance", "remove", "acme", "disk"]);
     wait_for("the guest is released", || bound(&guest) == 0);
     guest.wait_for("order=60 write:vda:60 done", PATIENCE).unwrap();
-    let total = WRITES * WRITE_MIB << 20;
+    let total = (WRITES * WRITE_MIB) << 20;
     assert_eq!(written(&guest), total);
     wait_for("each byte is metered", || metered(&up) == total);
 

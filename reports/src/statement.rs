@@ -127,8 +127,9 @@ fn account(statement: &Statement, is_whole: bool, zone: &TimeZone) -> AccountVie
     // Sums of what stands on the lines; the ledger's own opening and closing frame them.
     let sum = |is_charge: bool| {
         let amounts = statement.lines.iter().map(|line| line.amount.amount());
-        let of = amounts.filter(|amount| amount.is_sign_positive() == is_charge).map(|amount| amount.abs());
-        of.fold(Some(rust_decimal::Decimal::ZERO), |sum, amount| sum?.checked_add(amount))
+        let mut of =
+            amounts.filter(|amount| amount.is_sign_positive() == is_charge).map(|amount| amount.abs());
+        of.try_fold(rust_decimal::Decimal::ZERO, |sum, amount| sum.checked_add(amount))
     };
     let figure =
         |sum: Option<rust_decimal::Decimal>| sum.map_or_else(String::new, |sum| grouped(sum, exponent));

@@ -181,7 +181,7 @@ fn obstacle(batch: &Batch, now: Timestamp) -> Option<(String, String)> {
 fn unreadable(kind: &str) -> (String, String) {
     if kind == "node" {
         let why = "it is of the node itself, from which no usage comes";
-        return (why.to_owned(), "nothing is to be done: no invoice rests on it".to_owned());
+        return (why.to_owned(), "nothing is to be done: no usage rests on it".to_owned());
     }
     let why = "what was stored of it is no whole reading: a field is missing, or is not what it should be";
     (why.to_owned(), BY_HAND.to_owned())

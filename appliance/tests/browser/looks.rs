@@ -45,7 +45,16 @@ fn walk(site: &Site, width: u32) -> Vec<String> {
             "admin",
             vec!["/", "/instances", "/instances?q=none", "/usage", "/invoices", "/capacity", "/tenants"],
         ),
-        ("admin", vec!["/allowances", "/tenants/acme/allowances", "/tenants/acme/plan", "/usage/corrections", "/webhooks"]),
+        (
+            "admin",
+            vec![
+                "/allowances",
+                "/tenants/acme/allowances",
+                "/tenants/acme/plan",
+                "/usage/corrections",
+                "/webhooks",
+            ],
+        ),
         ("admin", vec!["/tenants/acme", "/tenants/acme/draft", "/tenants/globex", "/status", "/tokens"]),
     ] {
         visitor.log_in(who);

@@ -383,12 +383,7 @@ impl Bill<'_> {
             self.line(segment, &format!("{}/{kind}", path(item)), figures, Some(name), tax);
         }
         if let Price::Percentile(percent, price) = item.card.price {
-            let bytes = self.world.usage.iter().filter(|used| used.meter == item.card.meter.0);
-            let rate = percentile(bytes.map(|used| (used.hour, used.base)), percent);
-            let until = |hour: i64| nearest_even(rate * i128::from(hour), i128::from(HOURS));
-            let micro = until(self.segments[segment].to) - until(self.segments[segment].from);
-            let figures = (item.base, micro, self.coins(micro, price, tax));
-            return self.line(segment, &format!("{name}/percentile"), figures, Some(name), tax);
+            return self.percentile_line(item, percent, price, tax);
         }
         let rest = item.rest();
         if rest == 0 && (!item.covers.is_empty() || item.base == 0) {
@@ -441,6 +436,17 @@ impl Bill<'_> {
             }
         }
         fill.0 = after;
+    }
+
+    /// What a percentile costs in an item's segment: its part of the period, by time.
+    fn percentile_line(&mut self, item: &Item, percent: i128, price: i128, tax: i128) {
+        let (name, segment) = (&item.card.name, item.segment);
+        let bytes = self.world.usage.iter().filter(|used| used.meter == item.card.meter.0);
+        let rate = percentile(bytes.map(|used| (used.hour, used.base)), percent);
+        let until = |hour: i64| nearest_even(rate * i128::from(hour), i128::from(HOURS));
+        let micro = until(self.segments[segment].to) - until(self.segments[segment].from);
+        let figures = (item.base, micro, self.coins(micro, price, tax));
+        self.line(segment, &format!("{name}/percentile"), figures, Some(name), tax);
     }
 
     /// What a tier costs once.

@@ -97,6 +97,9 @@ async fn a_node_that_joined_holds_an_invoice_up_until_it_has_reported_or_is_remo
 /// A tenant's instance: its name, its node, when it was seen last, whether it is gone; if it moved, from where and when.
 type Held = (&'static str, &'static str, i64, bool, Option<(&'static str, i64)>);
 
+/// The nodes that a tenant waits for, and of which resource.
+type Waits = &'static [(&'static str, &'static str)];
+
 async fn hold(owner: &tokio_postgres::Client, tenant: Uuid, held: Held) {
     let (name, node, seen, is_gone, moved) = held;
     let state = if is_gone { "gone" } else { "running" };
@@ -124,7 +127,7 @@ async fn a_silent_node_holds_up_those_alone_of_whom_it_may_have_readings() {
         let sql = "INSERT INTO node (node_id, name, last_observed_at, joined_at) VALUES (md5($1)::uuid, $1, $2, $3)";
         owner.execute(sql, &[&name, &reported.map(at), &at(-day)]).await.unwrap();
     }
-    let cases: [(&str, Option<Held>, &[(&str, &str)]); 9] = [
+    let cases: [(&str, Option<Held>, Waits); 9] = [
         ("nothing", None, &[]),
         ("elsewhere", Some(("a", "well", now, false, None)), &[]),
         ("on-it", Some(("b", "silent", silence, false, None)), &[("silent", "b")]),
