@@ -309,7 +309,8 @@ fn a_month_that_was_closed_with_nothing_is_shown_and_invoiced_when_its_readings_
     let period = world.period();
     let up = world.up(dir.path(), "0s");
     up.wait_until("two have an invoice and one has nothing", || {
-        let status = up.ask(&["billing", "status"]);
+        // There is no run at all in the first moments.
+        let status = up.try_ask(&["billing", "status"]).unwrap_or_default();
         status["done"] == 2 && status["nothing"] == 1
     });
     up.ask(&["billing", "approve", "--period", &period]);

@@ -178,7 +178,7 @@ async fn bring_about(world: &World, tenant: TenantId, event: EventType) -> bool 
         }
         EventType::BudgetCrossed => {
             budget::set(db, Scope::Provider, tenant, euros("10"), None, november()).await.unwrap();
-            budget::note(db, tenant, october(), euros("9"), november()).await.unwrap();
+            budget::note(db, tenant, october(), euros("6"), november()).await.unwrap();
         }
         EventType::AllowanceCrossed => {
             let (allowed, at) = (Allowed::Money(euros("10")), vec!["80".parse().unwrap()]);

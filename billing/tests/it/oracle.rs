@@ -366,18 +366,16 @@ impl Bill<'_> {
 
     /// The lines of an item. Base units lie between the nearest cuts.
     fn item(&mut self, item: &Item, tax: i128, fill: &mut (i128, bool), all: i128) {
-        let name = &item.card.name;
+        let (name, segment) = (&item.card.name, item.segment);
         let mut at = (0, 0);
         let mut base = |micro: i128| {
             let end = at.0 + micro;
             let cut =
                 if end == item.micro { item.base } else { nearest_even(end * item.card.meter.1, MICRO) };
-            let cut = cut.clamp(at.1, item.base);
-            let base = cut - at.1;
-            at = (end, cut);
-            base
+            let from = at.1;
+            at = (end, cut.clamp(from, item.base));
+            at.1 - from
         };
-        let segment = item.segment;
         for Cover { kind, micro, price, charged } in &item.covers {
             let figures = (base(*micro), *charged, self.coins(*charged, *price, tax));
             self.line(segment, &format!("{}/{kind}", path(item)), figures, Some(name), tax);
