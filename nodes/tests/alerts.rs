@@ -232,7 +232,7 @@ async fn alerts_that_are_over_are_forgotten_by_age_and_by_number_and_open_ones_n
     let owner = db.owner_client().await;
     let now = metering::micros(Timestamp::now());
     let fill = "INSERT INTO alert (alert_id, kind, subject, title, detail, raised_at, seen_at, ended_at)
-                SELECT gen_random_uuid(), 'clock_wrong', 'flaps', '', '', $1, $1, $1 + n * INTERVAL '1 second'
+                SELECT gen_random_uuid(), 'clock_wrong', 'flaps', '', '', $1, $1, $1::timestamptz + n * INTERVAL '1 second'
                 FROM generate_series(1, $2::bigint) AS n";
     let kept = now.checked_sub(alerts::ENDED_AGE_MAX).expect("an instant") + SignedDuration::from_hours(1);
     let aged = kept - SignedDuration::from_hours(2);

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tokio::sync::watch::Receiver;
 use tracing::error;
 
-use super::housekeeping::goes_on;
+use super::housekeeping::{goes_on, unless_stopped};
 use crate::parts::Parts;
 use crate::{billing_run, rerating};
 
@@ -39,7 +39,8 @@ pub async fn look_for_late_usage(parts: Arc<Parts>, mut stop: Receiver<bool>) {
         if !goes_on(&mut stop, LATE_INTERVAL).await {
             return;
         }
-        if let Err(failure) = rerating::look_for_late_usage(&parts, Timestamp::now()).await {
+        let looked = rerating::look_for_late_usage(&parts, Timestamp::now());
+        if let Some(Err(failure)) = unless_stopped(&stop, looked).await {
             error!("issued invoices were not looked at: {failure:#}");
         }
     }

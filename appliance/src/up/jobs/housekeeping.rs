@@ -29,7 +29,8 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(3_600);
 pub async fn rate(parts: Arc<Parts>, mut stop: watch::Receiver<bool>) {
     let interval = parts.config.collector.reading_interval.0.clamp(RATE_INTERVAL_MIN, RATE_INTERVAL);
     loop {
-        if let Err(failure) = spending::rate_running_months(&parts, Timestamp::now()).await {
+        let rated = spending::rate_running_months(&parts, Timestamp::now());
+        if let Some(Err(failure)) = unless_stopped(&stop, rated).await {
             error!("the running months were not rated: {failure:#}");
         }
         if !goes_on(&mut stop, interval).await {
@@ -87,6 +88,19 @@ pub async fn sweep(parts: Arc<Parts>, mut stop: watch::Receiver<bool>) {
         if !goes_on(&mut stop, SWEEP_INTERVAL).await {
             return;
         }
+    }
+}
+
+/// Works through many tenants, or gives up what is left when Weir is being stopped: each tenant is a transaction of its own, and
+/// is looked at again after the next start. `None`: it was given up.
+pub(super) async fn unless_stopped<T>(
+    stop: &watch::Receiver<bool>,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    let mut stop = stop.clone();
+    tokio::select! {
+        done = work => Some(done),
+        _ = stop.wait_for(|stop| *stop) => None,
     }
 }
 
