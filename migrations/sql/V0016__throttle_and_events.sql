@@ -88,7 +88,8 @@ END
 $$;
 
 -- Readings are missing. A node tells of the same gap at each look while it lasts, each time with a span that touches the one
--- before: the first one is told, once. A gap of a whole node is told to each tenant that has an instance there.
+-- before, or with none where there was no reading yet: the first one is told, once, and the next one when a quarter of an hour
+-- went well, in which everything is asked for at least once. A gap of a whole node is told to each tenant that has an instance there.
 CREATE FUNCTION weir_tell_gaps() RETURNS trigger
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -136,7 +137,7 @@ BEGIN
             ORDER BY g.span_start DESC, g.span_end DESC
             LIMIT 1
         ) nodes ON true
-        WHERE COALESCE(own.span_end, nodes.span_end, '-infinity') < n.span_start
+        WHERE COALESCE(own.span_end, nodes.span_end, '-infinity') < n.span_start - INTERVAL '15 minutes'
     LOOP
         PERFORM public.weir_emit('meter.gap', gap.tenant_id, jsonb_build_object(
             'instance_id', gap.instance_id,

@@ -267,6 +267,9 @@ async fn a_gap_is_told_once_however_long_it_lasts_and_to_nobody_else() {
     gap(&world, node, 1, web, None, (0, 1)).await;
     gap(&world, node, 2, web, None, (0, 2)).await;
     gap(&world, node, 3, web, None, (2, 3)).await;
+    // One that was never read has a moment's gap at each look.
+    gap(&world, node, 9, web, None, (4, 5)).await;
+    gap(&world, node, 10, web, None, (17, 18)).await;
     assert_eq!(count().await, 1);
     // One of its disks, and the same again an hour later.
     gap(&world, node, 4, web, device, (0, 1)).await;
