@@ -64,3 +64,24 @@ pub fn with(request: TestRequest, session: &str) -> TestRequest {
         session => request.insert_header(("Cookie", format!("weir_session={session}"))),
     }
 }
+
+/// A page, in which nothing that somebody is called is markup, and nothing is styled in place.
+pub async fn plain_page(database: &TestDatabase, session: &str, path: &str, markup: &str) -> String {
+    let answer = get(database, session, path).await;
+    assert_eq!(answer.status, 200, "{path}");
+    let page = answer.text();
+    assert!(!page.contains(markup) && !page.contains(" style="), "{path}");
+    page
+}
+
+/// What a form is answered with: another page to go to, or one in which nothing that somebody is called is markup.
+pub async fn plain_answer(
+    database: &TestDatabase,
+    session: &str,
+    (path, form): (&str, &str),
+    markup: &str,
+) -> Answer {
+    let answer = post(database, session, path, form).await;
+    assert!(answer.status == 303 || !answer.text().contains(markup), "{path}");
+    answer
+}
