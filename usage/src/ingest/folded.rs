@@ -9,11 +9,11 @@ use metering::Batch;
 use migrations::Transaction;
 use uuid::Uuid;
 
-use super::storable;
+use super::{CLOCK_ERROR_MAX, storable};
 use crate::error::{UsageError, unsigned};
 
 /// A reading that was put in order (`order`) is stored at most twice the bound of wrong clocks later than it says.
-const LATER_MAX_S: i64 = 120;
+const LATER_MAX_S: i64 = 2 * CLOCK_ERROR_MAX.as_secs().cast_signed();
 
 /// Rows by column, as the statement takes them.
 #[derive(Default)]
