@@ -265,8 +265,8 @@ async fn enter(
     if known_at == collected_at && known_rows == rows {
         return Ok(false);
     }
-    if known_at == collected_at && known_rows < rows && folded::is_known(transaction, batch).await? {
-        tracing::info!(node = %batch.node_id, seq = %batch.seq, known_rows, rows, "a batch came again, folded; all of it is known");
+    if known_at == collected_at && folded::is_known(transaction, batch, seq).await? {
+        tracing::info!(node = %batch.node_id, seq = %batch.seq, known_rows, rows, "a batch came again in another form; all of it is known");
         return Ok(false);
     }
     Err(IngestError::Reused { node_id: batch.node_id, seq: batch.seq, known: known_at, found: collected_at })

@@ -1,8 +1,9 @@
-//! A batch that comes again under its number with more in it than it had.
+//! A batch that comes again under its number in another form than it had.
 //!
 //! A node that was cut from power in its catch-up has forgotten the last acknowledgements, and may fold what it takes for
-//! waiting: readings of acknowledged batches move into a later one that is acknowledged, too. Nothing of that is news. Whether
-//! it is so is asked of the readings, not believed. It does NOT store anything.
+//! waiting: readings of acknowledged batches move into a later one that is acknowledged, too. Nothing of that is news, whether
+//! those readings were stored, lie in quarantine, or said nothing because another node had what they are of. Whether it is
+//! so is asked of what is kept, not believed. It does NOT store anything.
 
 use jiff::Timestamp;
 use metering::Batch;
@@ -33,8 +34,12 @@ impl Rows {
     }
 }
 
-/// Whether the readings of the batch are all known.
-pub(super) async fn is_known(transaction: &Transaction<'_>, batch: &Batch) -> Result<bool, UsageError> {
+/// Whether the readings of the batch, whose number is `seq`, were all dealt with.
+pub(super) async fn is_known(
+    transaction: &Transaction<'_>,
+    batch: &Batch,
+    seq: i64,
+) -> Result<bool, UsageError> {
     let [mut instances, mut disks, mut nics, mut volumes] = std::array::from_fn(|_| Rows::default());
     for one in &batch.readings.instances {
         instances.add(one.instance_id.uuid(), "", one.epoch, one.observed_at);
@@ -55,6 +60,7 @@ pub(super) async fn is_known(transaction: &Transaction<'_>, batch: &Batch) -> Re
             &[
                 &batch.node_id.uuid(),
                 &LATER_MAX_S,
+                &seq,
                 &instances.ids,
                 &instances.epochs,
                 &instances.instants,
