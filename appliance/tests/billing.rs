@@ -125,6 +125,7 @@ impl World {
             instance_id: instance(n),
             name: format!("web-{n}"),
             tenant_label: Some(format!("t{n:02}")),
+            makeup: metering::Makeup::default(),
         };
         let batch = Batch {
             node_id: NodeId::from_uuid(node),

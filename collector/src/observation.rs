@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use metering::{BootId, DiskRegisters, InstanceId, NicRegisters};
+use metering::{BootId, DiskRegisters, InstanceId, Makeup, NicRegisters};
 
 use crate::clock::{Clock, Moment};
 
@@ -141,6 +141,8 @@ pub struct ObservedInstance {
     /// What its metadata claims about its tenant. `None`: nothing; also when the metadata could not be read,
     /// see [`ObservedInstance::is_described`].
     pub tenant_label: Option<String>,
+    /// What its description says of what it is made of.
+    pub makeup: Makeup,
     /// Whether its description (metadata, devices) could be read.
     pub is_described: bool,
     /// Its present run; `None`: switched off.

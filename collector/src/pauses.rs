@@ -218,6 +218,7 @@ mod tests {
                 instance_id: GUEST,
                 name: "web".into(),
                 tenant_label: None,
+                makeup: metering::Makeup::default(),
                 is_described: true,
                 run,
             }],
@@ -299,5 +300,22 @@ mod tests {
         let pauses = answered();
         pauses.committed(&look(9, Some((1, true, Some(499)))));
         assert!(!pauses.lock().is_empty(), "it was heard after that look");
+    }
+
+    #[test]
+    fn pauses_of_thousands_of_guests_that_are_gone_are_not_kept() {
+        let pauses = Pauses::default();
+        for n in 0..5_000 {
+            let of_other =
+                Question { instance_id: InstanceId::from_uuid(Uuid::from_u128(n)), ..question(10) };
+            pauses.ask(of_other);
+            match n % 3 {
+                0 => pauses.answer(of_other, Some(vec![disk(Some(1))])),
+                1 => pauses.answer(of_other, None),
+                _ => {}
+            }
+        }
+        pauses.committed(&look(20, None));
+        assert!(pauses.lock().is_empty());
     }
 }

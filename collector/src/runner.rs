@@ -27,6 +27,9 @@ use crate::{CollectorError, Status, chain};
 /// More events than a look can be about: what is the case the look sees by itself, so the oldest are dropped.
 const MAX_EVENTS: usize = 10_000;
 
+/// Room for those of a usual look; more is given back, as a storm of them may not come again for months.
+const EVENTS_ROOM: usize = 64;
+
 /// The answer to a look that was asked for.
 pub type Answer = Result<BatchSeq, CollectorError>;
 
@@ -245,6 +248,7 @@ impl Runner {
             self.kernel.committed();
             self.pauses.committed(observation);
             hand.inbox.events.drain(..observation.events.len());
+            hand.inbox.events.shrink_to(EVENTS_ROOM);
         }
         let seen = observation.instances.len();
         self.report(|status| {
@@ -342,6 +346,7 @@ fn facts(observed: &ObservedInstance) -> InstanceFacts {
         instance_id: observed.instance_id,
         name: observed.name.clone(),
         tenant_label: observed.tenant_label.clone(),
+        makeup: observed.makeup.clone(),
     }
 }
 
@@ -428,6 +433,7 @@ mod tests {
                         instance_id: InstanceId::from_uuid(Uuid::from_u128(7)),
                         name: "web".into(),
                         tenant_label: None,
+                        makeup: metering::Makeup::default(),
                         is_described: true,
                         run: None,
                     }],

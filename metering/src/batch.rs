@@ -3,6 +3,7 @@
 //! The pair (node, [`BatchSeq`]) is its identity for ever. It is not a file format and not a network
 //! message; [`crate::wire`] is.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -69,6 +70,18 @@ pub struct InstanceFacts {
     pub name: String,
     /// What the instance's metadata claims about its tenant, unchecked.
     pub tenant_label: Option<String>,
+    /// What it is made of.
+    pub makeup: Makeup,
+}
+
+/// What an instance is made of, as far as prices may depend on it. Anything that libvirt accepts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Makeup {
+    /// The image from which its first disk was made: the path of what lies below all others. `None`: from none, or it was never
+    /// seen running, as only then it is known.
+    pub image: Option<String>,
+    /// By MAC, where each of its NICs is plugged in: a network's name, or that of a bridge or of a device of the node.
+    pub networks: BTreeMap<String, String>,
 }
 
 /// What a node knows of a volume besides its register. Sent when it is new or changed.

@@ -12,7 +12,7 @@ pub mod usage_record;
 pub mod window;
 pub mod wire;
 
-pub use batch::{Batch, BatchSeq, Gap, GapReason, InstanceFacts, Notice, NoticeKind, VolumeFacts};
+pub use batch::{Batch, BatchSeq, Gap, GapReason, InstanceFacts, Makeup, Notice, NoticeKind, VolumeFacts};
 pub use derive::{Coverage, Point, Usage, derive};
 pub use id::{BootId, EpochId, InstanceId, InvalidName, NodeId, TenantId, TenantName, VolumeId};
 pub use meter::{BaseUnit, Meter, MeterKind, MeterName, ResourceKind, Visibility, catalog};

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::batch::{Batch, BatchSeq, Gap, GapReason, InstanceFacts, Notice, NoticeKind, VolumeFacts};
+use crate::batch::{Batch, BatchSeq, Gap, GapReason, InstanceFacts, Makeup, Notice, NoticeKind, VolumeFacts};
 use crate::id::{BootId, EpochId, InstanceId, NodeId, VolumeId};
 use crate::reading::{
     DiskReading, DiskRegisters, Epoch, InstanceReading, InstanceRegisters, InstanceState, NicReading,
@@ -93,6 +93,9 @@ struct WireBatch {
     gaps: Vec<WireGap>,
     instance_facts: Vec<(Uuid, String, Option<String>)>,
     volume_facts: Vec<(Uuid, String, String, Option<Uuid>)>,
+    /// One for each of `instance_facts`, in their order; absent in batches of older releases.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    makeups: Vec<Makeup>,
     #[serde(default)]
     notices: Vec<WireNotice>,
 }
@@ -182,6 +185,7 @@ impl From<&Batch> for WireBatch {
                 .iter()
                 .map(|facts| (facts.instance_id.uuid(), facts.name.clone(), facts.tenant_label.clone()))
                 .collect(),
+            makeups: batch.instances.iter().map(|facts| facts.makeup.clone()).collect(),
             volume_facts: batch
                 .volumes
                 .iter()
@@ -218,10 +222,12 @@ impl TryFrom<WireBatch> for Batch {
             instances: wire
                 .instance_facts
                 .into_iter()
-                .map(|(id, name, tenant_label)| InstanceFacts {
+                .zip(wire.makeups.into_iter().chain(std::iter::repeat_with(Makeup::default)))
+                .map(|((id, name, tenant_label), makeup)| InstanceFacts {
                     instance_id: instance(id),
                     name,
                     tenant_label,
+                    makeup,
                 })
                 .collect(),
             volumes: wire
@@ -574,7 +580,15 @@ mod tests {
                 reason,
                 detail,
             }],
-            instances: vec![InstanceFacts { instance_id, name, tenant_label: Some("acme".into()) }],
+            instances: vec![InstanceFacts {
+                instance_id,
+                name,
+                tenant_label: Some("acme".into()),
+                makeup: Makeup {
+                    image: Some("/images/debian-12.qcow2".into()),
+                    networks: [("52:54:00:00:00:01".into(), "public".into())].into(),
+                },
+            }],
             volumes: vec![VolumeFacts {
                 volume_id: volume_id(),
                 pool,
@@ -596,7 +610,8 @@ mod tests {
 
     #[test]
     fn a_spool_that_was_filled_before_the_upgrade_is_read() {
-        let expected = Batch { collected_boot: None, notices: Vec::new(), ..batch() };
+        let mut expected = Batch { collected_boot: None, notices: Vec::new(), ..batch() };
+        expected.instances[0].makeup = Makeup::default();
         assert_eq!(decode(SCHEMA_1).unwrap(), expected);
     }
 

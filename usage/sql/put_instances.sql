@@ -14,6 +14,7 @@ UPDATE instance i SET
     name = CASE WHEN x.name IS NOT NULL AND COALESCE(i.facts_at, $8) <= $8 THEN x.name ELSE i.name END,
     tenant_label = CASE WHEN x.name IS NOT NULL AND COALESCE(i.facts_at, $8) <= $8
                         THEN x.tenant_label ELSE i.tenant_label END,
+    image = CASE WHEN x.name IS NOT NULL AND COALESCE(i.facts_at, $8) <= $8 THEN x.image ELSE i.image END,
     facts_at = CASE WHEN x.name IS NOT NULL THEN GREATEST(i.facts_at, $8) ELSE i.facts_at END,
     last_epoch = CASE WHEN i.last_seen_at <= x.seen_at THEN x.epoch ELSE i.last_epoch END,
     last_born_at = CASE WHEN i.last_seen_at <= x.seen_at THEN x.born_at ELSE i.last_born_at END,
@@ -25,7 +26,7 @@ UPDATE instance i SET
     last_memory_kib_s = CASE WHEN i.last_seen_at <= x.seen_at THEN x.memory_kib_s ELSE i.last_memory_kib_s END
 FROM unnest($1::uuid[], $3::timestamptz[], $4::timestamptz[], $5::text[], $6::text[], $7::text[], $9::bigint[],
             $10::timestamptz[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[],
-            $16::bigint[], $17::timestamptz[], $18::timestamptz[])
+            $16::bigint[], $17::timestamptz[], $18::timestamptz[], $19::text[])
     AS x (instance_id, first_seen_at, seen_at, state, name, tenant_label, epoch, born_at, vcpus, memory_kib, cpu_ns,
-          running_ms, vcpu_ms, memory_kib_s, first_read, held_since)
+          running_ms, vcpu_ms, memory_kib_s, first_read, held_since, image)
 WHERE i.instance_id = x.instance_id

@@ -263,7 +263,12 @@ fn batches(rows: usize, batch_size: usize) -> Vec<Batch> {
 }
 
 fn facts(instances: &[InstanceId]) -> Vec<InstanceFacts> {
-    let fact = |id: &InstanceId| InstanceFacts { instance_id: *id, name: id.to_string(), tenant_label: None };
+    let fact = |id: &InstanceId| InstanceFacts {
+        instance_id: *id,
+        name: id.to_string(),
+        tenant_label: None,
+        makeup: metering::Makeup::default(),
+    };
     instances.iter().map(fact).collect()
 }
 

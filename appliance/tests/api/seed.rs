@@ -93,6 +93,7 @@ fn batch(born_at: Timestamp, end: Timestamp) -> Batch {
             instance_id: instance_id(),
             name: "web-1".to_owned(),
             tenant_label: Some("acme".to_owned()),
+            makeup: metering::Makeup::default(),
         }],
         volumes: Vec::new(),
         notices: Vec::new(),

@@ -82,6 +82,7 @@ fn batch(seq: BatchSeq, tenant: &str, born_at: Timestamp, looks: &[Timestamp], l
         instance_id: instance_id(number),
         name: format!("live-{number:03}"),
         tenant_label: Some(tenant.to_owned()),
+        makeup: metering::Makeup::default(),
     };
     let volume = |number| VolumeFacts {
         volume_id: volume_id(number),

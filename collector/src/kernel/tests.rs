@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{Before, Completion, Kernel};
 use crate::clock::{Clock, Moment, SystemClock};
-use crate::observation::{Figures, Observation, ObservedInstance, Run, Scope};
+use crate::observation::{Figures, Observation, ObservedInstance, ObservedNic, Run, Scope};
 
 /// A program that looks like a guest: libvirt keeps its number, and its command line names the instance.
 struct Guest {
@@ -25,6 +25,10 @@ impl Guest {
 
     /// It counts to `work` first.
     fn start_as(dir: &FilePath, uuid: Uuid, work: u32) -> Self {
+        Self::start_named(dir, "web", uuid, work)
+    }
+
+    fn start_named(dir: &FilePath, name: &str, uuid: Uuid, work: u32) -> Self {
         let burn = "i=0; while [ $i -lt $1 ]; do i=$((i+1)); done; echo done; read line";
         let mut process = Command::new("sh")
             .args(["-c", burn, &uuid.to_string(), &work.to_string()])
@@ -34,7 +38,7 @@ impl Guest {
             .unwrap();
         let mut output = process.stdout.take().unwrap();
         std::io::Read::read_exact(&mut output, &mut [0; 5]).unwrap();
-        std::fs::write(dir.join("qemu/web.pid"), process.id().to_string()).unwrap();
+        std::fs::write(dir.join(format!("qemu/{name}.pid")), process.id().to_string()).unwrap();
         Self { process, id: InstanceId::from_uuid(uuid) }
     }
 
@@ -51,6 +55,7 @@ impl Guest {
             instance_id: self.id,
             name: "web".into(),
             tenant_label: None,
+            makeup: metering::Makeup::default(),
             is_described: true,
             run: Some(run),
         }
@@ -255,4 +260,76 @@ fn a_start_during_which_the_process_is_not_known_yet_alarms_nobody() {
     let (_, completion) = look(&kernel, Scope::Everything, vec![guest.shown(whole(0))]);
     assert!(completion.notices.iter().all(|notice| notice.kind != NoticeKind::KernelPathAway));
     assert!(kernel.view().snapshot().instances[0].cpu_ns.kernel.is_some());
+}
+
+/// Changes devices of this thread's network namespace.
+fn ip(commands: &[String]) {
+    let mut ip =
+        Command::new("ip").args(["-batch", "-"]).stdin(std::process::Stdio::piped()).spawn().unwrap();
+    std::io::Write::write_all(&mut ip.stdin.take().unwrap(), commands.concat().as_bytes()).unwrap();
+    assert!(ip.wait().unwrap().success(), "{commands:?}");
+}
+
+/// Twenty guests come and go, every other one of them without a process that can be found, each with a device of the host's,
+/// beside as many devices that are nobody's.
+fn come_and_go(dir: &FilePath, kernel: &Kernel, round: u32) {
+    const GUESTS: usize = 20;
+    let names: Vec<String> = (0..GUESTS).map(|n| format!("g{n}")).collect();
+    let devices = || names.iter().flat_map(|name| [name.clone(), format!("x{name}")]);
+    ip(&devices().map(|name| format!("link add {name} type bridge\n")).collect::<Vec<_>>());
+    let start = |name: &String| Guest::start_named(dir, name, Uuid::new_v4(), 1);
+    let mut guests: Vec<Guest> = names.iter().map(start).collect();
+    let show = |(n, guest): (usize, &Guest)| {
+        let (mac, host_device) = (Some(format!("52:54:00:00:00:{n:02x}")), Some(names[n].clone()));
+        let nics = vec![ObservedNic { mac, host_device, registers: None }];
+        let mut shown = guest.shown(Some(Figures { nics, ..whole(0).unwrap() }));
+        shown.name = if n % 2 == 0 { names[n].clone() } else { format!("none-{n}") };
+        shown.run.as_mut().unwrap().run_id = round;
+        shown
+    };
+    let shown = |guests: &[Guest]| guests.iter().enumerate().map(show).collect::<Vec<_>>();
+    look(kernel, Scope::Everything, shown(&guests));
+    assert_eq!(super::lock(&kernel.path).runs.len(), GUESTS / 2, "the others have no process");
+    // A NIC is plugged out of each while its run goes on.
+    ip(&devices().map(|name| format!("link del {name}\n")).collect::<Vec<_>>());
+    let mut without = shown(&guests);
+    let runs = without.iter_mut().filter_map(|one| one.run.as_mut()?.figures.as_mut());
+    runs.for_each(|figures| figures.nics.clear());
+    look(kernel, Scope::Everything, without);
+    kernel.committed();
+    guests.iter_mut().for_each(|guest| guest.process.kill().unwrap());
+    guests.clear();
+    let (observation, _) = look(kernel, blocks(), Vec::new());
+    assert_eq!(observation.ends.len(), GUESTS / 2);
+    kernel.committed();
+}
+
+#[test]
+fn hundreds_of_guests_and_devices_that_came_and_went_leave_nothing_in_the_kernel_path() {
+    let apart = std::thread::spawn(|| {
+        // SAFETY: only the network of this thread changes; no descriptor and no memory does.
+        unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNET) }.unwrap();
+        let (dir, kernel) = kernel();
+        let sizes = || {
+            let path = super::lock(&kernel.path);
+            let of_path = [path.runs.len(), path.ends.len(), path.notices.len(), path.unfound.len()];
+            (of_path, path.links.as_ref().unwrap().sizes())
+        };
+        come_and_go(dir.path(), &kernel, 0);
+        let after_one = sizes();
+        assert_eq!(after_one.0, [0; 4]);
+        for round in 1..6 {
+            come_and_go(dir.path(), &kernel, round);
+        }
+        assert_eq!(sizes(), after_one);
+        // Devices that no look asks for, as those of networks and of other programs.
+        for _ in 0..2 {
+            ip(&(0..100).map(|n| format!("link add n{n} type bridge\n")).collect::<Vec<_>>());
+            kernel.sample();
+            ip(&(0..100).map(|n| format!("link del n{n}\n")).collect::<Vec<_>>());
+            super::lock(&kernel.path).catch_up();
+        }
+        assert_eq!(sizes(), after_one);
+    });
+    apart.join().unwrap();
 }

@@ -124,11 +124,13 @@ impl Libvirt {
             uses.extend(disk_uses(record, description));
             let has_description = description.is_some();
             let tenant_label = description.and_then(|description| description.tenant_label.clone());
+            let makeup = description.map(Description::makeup).unwrap_or_default();
             let figures = description.map(|description| stats::figures(&record.params, description));
             instances.push(ObservedInstance {
                 instance_id: instance_id(record),
                 name: record.name.clone(),
                 tenant_label,
+                makeup,
                 is_described: has_description,
                 run: self.run(record, figures, at.boot, is_all(scope, instance_id(record))),
             });

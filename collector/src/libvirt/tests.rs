@@ -100,8 +100,8 @@ fn files_block_devices_volumes_network_disks_and_empty_drives_are_told_apart() {
             target: "vda".into(),
             source: source.into(),
             volume: inner.contains("pool=").then(|| ("p".to_owned(), "v".to_owned())),
-            relatives: Vec::new(),
             is_removable,
+            ..DiskDescription::default()
         };
         assert_eq!(devices(inner).disks, [expected], "{inner}");
     }
@@ -117,6 +117,29 @@ fn images_below_a_disk_and_copies_of_it_are_its_relatives() {
     );
     assert_eq!(description.disks[0].source, "/top");
     assert_eq!(description.disks[0].relatives, ["/mid", "/base", "/copy"]);
+    assert_eq!(description.makeup().image.as_deref(), Some("/base"));
+}
+
+#[test]
+fn an_instance_is_made_from_the_lowest_image_of_its_first_disk_and_its_nics_are_where_they_are_plugged_in() {
+    let made = devices(
+        "<disk device='cdrom'><source file='/iso'/><target dev='sda'/></disk>\
+         <disk><source file='/own'/><target dev='vda'/>\
+         <mirror><source file='/copy'/><backingStore><source file='/of the copy'/></backingStore></mirror></disk>\
+         <interface type='network'><mac address='52:54:00:00:00:01'/><source network='public' bridge='virbr1'/></interface>\
+         <interface type='bridge'><mac address='52:54:00:00:00:02'/><source bridge='br0'/></interface>\
+         <interface type='direct'><mac address='52:54:00:00:00:03'/><source dev='eth1' mode='bridge'/></interface>\
+         <interface type='user'><mac address='52:54:00:00:00:04'/></interface>\
+         <interface type='network'><source network='nobody'/></interface>",
+    )
+    .makeup();
+    assert_eq!(made.image, None, "neither the image of a copy nor that of a drive");
+    let networks: Vec<(&str, &str)> =
+        made.networks.iter().map(|(mac, network)| (mac.as_str(), network.as_str())).collect();
+    assert_eq!(
+        networks,
+        [("52:54:00:00:00:01", "public"), ("52:54:00:00:00:02", "br0"), ("52:54:00:00:00:03", "eth1")]
+    );
 }
 
 #[test]
@@ -128,7 +151,11 @@ fn a_nic_without_mac_and_a_passed_through_one_are_described_and_not_counted() {
     );
     assert_eq!(
         description.nics[0],
-        NicDescription { mac: Some("52:54:00:aa:00:01".into()), host_device: None, kind: "hostdev".into() }
+        NicDescription {
+            mac: Some("52:54:00:aa:00:01".into()),
+            kind: "hostdev".into(),
+            ..NicDescription::default()
+        }
     );
     let counters =
         "net.count=3 net.2.name=vnet4 net.2.rx.bytes=1 net.2.tx.bytes=2 net.2.rx.pkts=3 net.2.tx.pkts=4";
@@ -298,4 +325,34 @@ fn a_libvirt_that_is_not_there_is_an_error_that_says_what_was_tried() {
             libvirt.observe(&crate::clock::SystemClock, &crate::observation::Scope::Everything).unwrap_err();
         assert!(error.doing.contains("opening") && !error.message.is_empty(), "{error}");
     }
+}
+
+#[test]
+fn what_was_read_of_guests_that_are_gone_is_not_kept() {
+    let mut libvirt = super::Libvirt::new(
+        "test:///default",
+        metering::BootId::from_uuid(Uuid::nil()),
+        std::collections::BTreeMap::new(),
+    );
+    let start =
+        |n: u64| crate::observation::ProcessStart { ticks: n, boot: std::time::Duration::from_secs(n) };
+    let of =
+        |n: u16| DomainRecord { uuid: [n.to_be_bytes()[0].max(1); 16], ..record(Some(u32::from(n)), "") };
+    for n in 0..5_000_u16 {
+        let seen = of(n);
+        libvirt.starts.insert((seen.uuid, u32::from(n)), start(u64::from(n)));
+        let cached = super::Cached {
+            run_id: seen.id,
+            disks: None,
+            nics: None,
+            read_at: std::time::Duration::ZERO,
+            description: devices(""),
+        };
+        libvirt.descriptions.insert(seen.uuid, cached);
+        // One that stays, in its present run, beside the one that has just come.
+        libvirt.forget_all_but(&[seen, of(7)]);
+        assert!(libvirt.starts.len() <= 2 && libvirt.descriptions.len() <= 2);
+    }
+    libvirt.forget_all_but(&[]);
+    assert_eq!((libvirt.starts.len(), libvirt.descriptions.len()), (0, 0));
 }

@@ -3,6 +3,7 @@
 //! Elements are known by their whole path, so that metadata which happens to look like a device is none. A
 //! description is written by whoever may define a domain: anything missing or odd is left out, never fatal.
 
+use metering::Makeup;
 use quick_xml::NsReader;
 use quick_xml::XmlVersion;
 use quick_xml::events::{BytesStart, Event};
@@ -37,6 +38,8 @@ pub struct DiskDescription {
     pub volume: Option<(String, String)>,
     /// Images below it and images that it is being copied to.
     pub relatives: Vec<String>,
+    /// What lies below all others, as far as it is told: libvirt tells it of running domains.
+    pub image: Option<String>,
     /// A cdrom or a floppy.
     pub is_removable: bool,
 }
@@ -50,6 +53,8 @@ pub struct NicDescription {
     pub host_device: Option<String>,
     /// `network`, `bridge`, `direct`, `hostdev` and the like.
     pub kind: String,
+    /// The network, bridge or device of the node into which it is plugged.
+    pub network: Option<String>,
 }
 
 /// Why a description is none.
@@ -135,6 +140,15 @@ impl Description {
     }
 }
 
+impl Description {
+    /// What it says of what the instance is made of.
+    pub fn makeup(&self) -> Makeup {
+        let first = self.disks.iter().find(|disk| !disk.is_removable);
+        let networks = self.nics.iter().filter_map(|nic| Some((nic.mac.clone()?, nic.network.clone()?)));
+        Makeup { image: first.and_then(|disk| disk.image.clone()), networks: networks.collect() }
+    }
+}
+
 impl DiskDescription {
     fn take(&mut self, path: &[&str], element: &BytesStart<'_>) {
         match path {
@@ -143,7 +157,13 @@ impl DiskDescription {
                 self.source = source(element).unwrap_or_default();
                 self.volume = attribute(element, "pool").zip(attribute(element, "volume"));
             }
-            ["backingStore" | "mirror", .., "source"] => self.relatives.extend(source(element)),
+            ["backingStore" | "mirror", .., "source"] => {
+                let image = source(element);
+                if path[0] == "backingStore" {
+                    self.image.clone_from(&image);
+                }
+                self.relatives.extend(image);
+            }
             _ => {}
         }
     }
@@ -154,6 +174,11 @@ impl NicDescription {
         match part {
             "mac" => self.mac = attribute(element, "address").map(|mac| mac.to_ascii_lowercase()),
             "target" => self.host_device = attribute(element, "dev"),
+            // A running NIC of a network names its bridge, too: the network is what somebody chose.
+            "source" => {
+                let of = |name| attribute(element, name).filter(|name| !name.is_empty());
+                self.network = of("network").or_else(|| of("bridge")).or_else(|| of("dev"));
+            }
             _ => {}
         }
     }

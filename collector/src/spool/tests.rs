@@ -48,6 +48,7 @@ pub fn batch(spool: &Spool, life: u8, write_bytes: u64, size: usize) -> Batch {
             instance_id: InstanceId::from_uuid(Uuid::from_u128(u128::from(write_bytes))),
             name: "web".into(),
             tenant_label: None,
+            makeup: metering::Makeup::default(),
         }],
         volumes: Vec::new(),
         notices: Vec::new(),

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use metering::{Epoch, InstanceFacts, InstanceId, InstanceReading, InstanceRegisters, InstanceState};
+use metering::{Epoch, InstanceFacts, InstanceId, InstanceReading, InstanceRegisters, InstanceState, Makeup};
 
 use super::run::{self, Look};
 use super::state::{InstanceTrack, Mark, State};
@@ -201,6 +201,7 @@ fn observe_unknown(state: &mut State, look: Look<'_>, story: &Story, outcome: &m
             instance_id: look.instance_id,
             name: track.name,
             tenant_label: None,
+            makeup: Makeup::default(),
         });
         let now = lives.until.unwrap_or(look.now);
         outcome.readings.instances.push(at_rest(look.instance_id, now, InstanceState::Gone));
@@ -211,6 +212,7 @@ fn new_track(observed: &ObservedInstance) -> InstanceTrack {
     InstanceTrack {
         name: observed.name.clone(),
         tenant_label: observed.tenant_label.clone(),
+        makeup: observed.makeup.clone(),
         ..InstanceTrack::default()
     }
 }
@@ -218,22 +220,36 @@ fn new_track(observed: &ObservedInstance) -> InstanceTrack {
 /// Facts are reported when the instance is new or they have changed. A description that could not be read
 /// changes nothing; of an instance that is new it keeps the label for later.
 fn report_facts(track: &mut Option<InstanceTrack>, observed: &ObservedInstance, outcome: &mut Outcome) {
-    let facts = |tenant_label: Option<String>| InstanceFacts {
+    let facts = |tenant_label: &Option<String>, makeup: &Makeup| InstanceFacts {
         instance_id: observed.instance_id,
         name: observed.name.clone(),
-        tenant_label,
+        tenant_label: tenant_label.clone(),
+        makeup: makeup.clone(),
     };
     let Some(track) = track else {
-        outcome.instances.push(facts(observed.tenant_label.clone()));
+        outcome.instances.push(facts(&observed.tenant_label, &observed.makeup));
         return;
     };
-    let tenant_label =
-        if observed.is_described { observed.tenant_label.clone() } else { track.tenant_label.clone() };
-    if track.name != observed.name || track.tenant_label != tenant_label {
+    let (tenant_label, makeup) = if observed.is_described {
+        (&observed.tenant_label, makeup_since(&track.makeup, observed))
+    } else {
+        (&track.tenant_label.clone(), track.makeup.clone())
+    };
+    if track.name != observed.name || track.tenant_label != *tenant_label || track.makeup != makeup {
+        outcome.instances.push(facts(tenant_label, &makeup));
         track.name.clone_from(&observed.name);
-        track.tenant_label.clone_from(&tenant_label);
-        outcome.instances.push(facts(tenant_label));
+        track.tenant_label.clone_from(tenant_label);
+        track.makeup = makeup;
     }
+}
+
+/// The image is told only while an instance runs: one that is switched off is still made from the same one.
+fn makeup_since(before: &Makeup, observed: &ObservedInstance) -> Makeup {
+    let mut makeup = observed.makeup.clone();
+    if observed.run.is_none() {
+        makeup.image = makeup.image.or_else(|| before.image.clone());
+    }
+    makeup
 }
 
 /// Off, or gone.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use metering::held::Held;
-use metering::{BootId, Epoch, EpochId, InstanceId, VolumeId, micros};
+use metering::{BootId, Epoch, EpochId, InstanceId, Makeup, VolumeId, micros};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -91,6 +91,9 @@ pub struct InstanceTrack {
     pub name: String,
     /// As last reported.
     pub tenant_label: Option<String>,
+    /// As last reported.
+    #[serde(default)]
+    pub makeup: Makeup,
     /// The last look that could read it.
     pub last_read: Option<Mark>,
     /// Its run, when it had one.

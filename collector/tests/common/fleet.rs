@@ -119,6 +119,7 @@ fn observed(n: u64, instance: u64) -> ObservedInstance {
         instance_id: id(instance),
         name: format!("tenant-{}-instance-{instance}", instance % 7),
         tenant_label: Some(format!("tenant-{}", instance % 7)),
+        makeup: metering::Makeup::default(),
         is_described: true,
         run: Some(Run {
             run_id: u32::try_from(instance).unwrap_or(0) + 1,

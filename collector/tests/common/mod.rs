@@ -45,6 +45,7 @@ pub fn look(spool: &Spool, n: u64, size: usize) -> Batch {
             instance_id: InstanceId::from_uuid(Uuid::from_u128(u128::from(n))),
             name: format!("look-{n}"),
             tenant_label: None,
+            makeup: metering::Makeup::default(),
         }],
         volumes: Vec::new(),
         notices: Vec::new(),

@@ -83,6 +83,7 @@ impl Node {
             instance_id: instance_id(number),
             name: guest.name.clone(),
             tenant_label: guest.tenant.clone(),
+            makeup: metering::Makeup::default(),
         };
         let batch = Batch {
             node_id: node_id(),

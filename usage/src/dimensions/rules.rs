@@ -1,5 +1,5 @@
-//! Rules of the configuration that give dimensions by themselves: by a volume's pool, by an instance's node, by an
-//! instance's name. What a person says goes before them.
+//! Rules of the configuration that give dimensions by themselves: by a volume's pool, a NIC's network, an instance's image, node
+//! or name. What a person says goes before them.
 
 use jiff::Timestamp;
 use metering::WindowLength;
@@ -20,6 +20,10 @@ pub enum Match {
     Node(String),
     /// Instances of this name.
     Instance(String),
+    /// Instances whose first disk was made from an image at this path.
+    Image(String),
+    /// NICs in a network, or on a bridge or a device of the node, of this name.
+    Network(String),
 }
 
 /// A rule. The first that matches gives a name's value.
@@ -87,6 +91,8 @@ impl Match {
             Self::Pool(name) => ("pool", name),
             Self::Node(name) => ("node", name),
             Self::Instance(name) => ("instance", name),
+            Self::Image(path) => ("image", path),
+            Self::Network(name) => ("network", name),
         }
     }
 }

@@ -180,6 +180,9 @@ async fn write_instances(
     let names: Vec<Option<String>> = seen.values().map(|s| s.facts.map(|f| clean(&f.name))).collect();
     let labels: Vec<Option<String>> =
         seen.values().map(|s| s.facts.and_then(|f| f.tenant_label.as_deref().map(clean))).collect();
+    let images: Vec<Option<String>> =
+        seen.values().map(|s| s.facts.and_then(|f| f.makeup.image.as_deref().map(clean))).collect();
+    write_nics(transaction, seen, facts_at).await?;
     let statement = transaction.prepare_cached(sql!("put_instances")).await?;
     transaction
         .execute(
@@ -203,11 +206,38 @@ async fn write_instances(
                 &figures(|r| r.registers.memory_kib_s),
                 &first_read,
                 &held_since,
+                &images,
             ],
         )
         .await?;
     let firsts = seen.iter().map(|(id, seen)| (*id, seen.first));
     move_owners(transaction, sql!("move_instance_owners"), &began, firsts).await
+}
+
+/// Where the NICs of described instances are plugged in. Before the facts themselves: an instance without any is new, and its
+/// NICs are as old as it is.
+async fn write_nics(
+    transaction: &Transaction<'_>,
+    seen: &BTreeMap<Uuid, Seen<'_>>,
+    facts_at: Timestamp,
+) -> Result<(), UsageError> {
+    let described: Vec<(Uuid, &InstanceFacts)> =
+        seen.iter().filter_map(|(id, seen)| Some((*id, seen.facts?))).collect();
+    if described.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<Uuid> = described.iter().map(|(id, _)| *id).collect();
+    let (mut owners, mut macs, mut networks) = (Vec::new(), Vec::new(), Vec::new());
+    for (id, facts) in described {
+        for (mac, network) in &facts.makeup.networks {
+            owners.push(id);
+            macs.push(clean(mac));
+            networks.push(clean(network));
+        }
+    }
+    let statement = transaction.prepare_cached(sql!("put_instance_nics")).await?;
+    transaction.execute(&statement, &[&ids, &facts_at, &owners, &macs, &networks]).await?;
+    Ok(())
 }
 
 fn seen_volumes<'a>(

@@ -17,7 +17,7 @@ use crate::days::{Step, tenant_in, told, tolerant};
 use crate::story::*;
 
 /// When everything has been told.
-const NOW: i64 = 600_000;
+pub const NOW: i64 = 600_000;
 
 pub async fn of(db: &TestDatabase, tenant: TenantId, pieces: &[Window]) -> Vec<UsageRecord> {
     usage_of_period(db, tenant, pieces, settings(), at(NOW)).await.unwrap()

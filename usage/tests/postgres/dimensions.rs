@@ -1,11 +1,11 @@
 //! What a price may depend on holds from the next window on, for the device or for all of the instance.
 
-use metering::{Resource, VolumeId, WindowLength};
+use metering::{InstanceFacts, Makeup, Resource, VolumeId, WindowLength};
 use migrations::Scope;
 use usage::dimensions::{self, DimensionError, Match, NewDimension, Rule};
 use uuid::Uuid;
 
-use crate::close::{hours, lines, of};
+use crate::close::{NOW, hours, lines, of};
 use crate::story::*;
 
 const MAC: &str = "52:54:00:00:00:01";
@@ -131,4 +131,57 @@ async fn a_rule_gives_a_value_until_it_is_taken_out_and_a_person_goes_before_it(
     assert_eq!(lines(&usage, "cpu_ns"), expected);
     assert!(Rule::new(Match::Pool("x".to_owned()), "Class", "ssd").is_err());
     assert_eq!(apply(&[], 20).await, 1);
+}
+
+#[tokio::test]
+async fn traffic_is_told_apart_by_the_network_a_nic_is_plugged_into_and_a_licence_by_the_image() {
+    let db = migrations::testing::database().await;
+    let a = tenant(&db, "a").await;
+    let (mut node, id) = (Node::new(&db), instance_id());
+    let (old, new) = ("52:54:00:00:00:01", "52:54:00:00:00:02");
+    let described = |image: Option<&str>, networks: &[(&str, &str)]| InstanceFacts {
+        makeup: Makeup {
+            image: image.map(str::to_owned),
+            networks: networks.iter().map(|(mac, network)| ((*mac).into(), (*network).into())).collect(),
+        },
+        ..facts(id, "web", Some("a"))
+    };
+    let life = epoch("run", Some(0));
+    let tell =
+        async |node: &mut Node, facts: InstanceFacts, macs: &[&str], hours: std::ops::RangeInclusive<i64>| {
+            let mut batch = node.batch();
+            batch.collected_at = at(hours.end() * 3_600);
+            batch.instances = vec![facts];
+            for hour in hours {
+                let (second, value) = (hour * 3_600, hour.unsigned_abs());
+                batch.readings.instances.push(reading(id, second, life, value));
+                batch.readings.nics.extend(macs.iter().map(|mac| nic(id, mac, second, life, value)));
+            }
+            node.must_send(&batch).await;
+        };
+    let rule = |applies_to, name, value| Rule::new(applies_to, name, value).unwrap();
+    let rules = [
+        rule(Match::Network("public*".into()), "network", "internet"),
+        rule(Match::Network("*".into()), "network", "internal"),
+        rule(Match::Image("*/win*".into()), "licence", "windows"),
+    ];
+    let apply = async |hour: i64| {
+        dimensions::apply_rules(&db, &rules, WindowLength::HOUR, at(hour * 3_600 + 60)).await.unwrap()
+    };
+    let image = Some("/images/win2022.qcow2");
+    tell(&mut node, described(image, &[(old, "public-1"), (new, "br0")]), &[old, new], 1..=1).await;
+    assert_eq!(apply(1).await, 3);
+    assert_eq!(apply(2).await, 0, "nothing has changed");
+    // A NIC moves to another network; the other is unplugged. An older description that comes late changes nothing.
+    tell(&mut node, described(image, &[(old, "br0")]), &[old], 2..=4).await;
+    tell(&mut node, described(None, &[(new, "public-2")]), &[], 3..=3).await;
+    assert_eq!(apply(4).await, 1);
+    derive(&db, NOW).await;
+    let usage = of(&db, a.id, &[window(0, 8 * 3_600)]).await;
+    assert_eq!(lines(&usage, "cpu_ns"), ["- 0..8 licence=windows 4"]);
+    let received = [
+        format!("{old} 0..5 licence=windows+network=internet 4"),
+        format!("{new} 0..8 licence=windows+network=internal 1"),
+    ];
+    assert_eq!(lines(&usage, "net_rx_bytes"), received);
 }

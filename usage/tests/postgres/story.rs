@@ -155,7 +155,8 @@ pub fn volume(id: VolumeId, second: i64, epoch: Epoch, value: u64) -> VolumeRead
 }
 
 pub fn facts(id: InstanceId, name: &str, label: Option<&str>) -> InstanceFacts {
-    InstanceFacts { instance_id: id, name: name.into(), tenant_label: label.map(Into::into) }
+    let (name, tenant_label) = (name.into(), label.map(Into::into));
+    InstanceFacts { instance_id: id, name, tenant_label, makeup: metering::Makeup::default() }
 }
 
 pub fn volume_facts(id: VolumeId, name: &str, instance_id: Option<InstanceId>) -> VolumeFacts {

@@ -1,5 +1,7 @@
 //! Starts, stops, pauses, resizes, reboots and clocks.
 
+use metering::Makeup;
+
 use super::*;
 
 #[test]
@@ -191,4 +193,26 @@ fn facts_are_told_when_they_are_new_and_when_they_change() {
     assert_eq!(tell("web", None, false), [], "unreadable is not changed");
     assert_eq!(tell("web", None, true)[0].tenant_label, None);
     assert_eq!(tell("web \"<😀\n", None, true)[0].name, "web \"<😀\n");
+}
+
+#[test]
+fn an_instance_that_is_switched_off_is_still_made_from_its_image_and_a_nic_that_moves_is_told() {
+    let mut state = State::new(Uuid::from_u128(1));
+    let mut tell = |guest: Option<u32>, image: Option<&str>, network: &str| {
+        let shown = if let Some(run_id) = guest { run(run_id, 10).started(90) } else { off() };
+        let mut observation = look(100, shown).observation();
+        observation.instances[0].makeup = Makeup {
+            image: image.map(str::to_owned),
+            networks: [("52:54:00:00:00:01".to_owned(), network.to_owned())].into(),
+        };
+        let facts = observe(NodeId::from_uuid(Uuid::nil()), &mut state, &observation).instances;
+        facts.into_iter().next().map(|facts| (facts.makeup.image, facts.makeup.networks.into_values().next()))
+    };
+    let told =
+        |image: Option<&str>, network: &str| Some((image.map(str::to_owned), Some(network.to_owned())));
+    assert_eq!(tell(None, None, "public"), told(None, "public"), "it never ran");
+    assert_eq!(tell(Some(1), Some("/debian"), "public"), told(Some("/debian"), "public"));
+    assert_eq!(tell(None, None, "public"), None, "it is switched off");
+    assert_eq!(tell(None, None, "br0"), told(Some("/debian"), "br0"));
+    assert_eq!(tell(Some(2), None, "br0"), told(None, "br0"), "its disk was made whole");
 }

@@ -1,6 +1,7 @@
 //! Calamities between looks, told in the words of the domain. What is checked is what would be billed: the
 //! usage that `metering::derive` gets out of the readings.
 
+mod crowds;
 mod devices;
 mod events;
 mod instances;
@@ -226,6 +227,7 @@ impl Guest {
             instance_id: guest_id(),
             name: "web".into(),
             tenant_label: None,
+            makeup: metering::Makeup::default(),
             is_described: true,
             run: self.run.map(|run_id| Run {
                 run_id,
