@@ -513,6 +513,11 @@ mod tests {
             ("[collector]\nsample_interval = \"2m\"", vec!["sample_interval", "reading_interval"]),
             ("[metering]\nwindow = \"7m\"", vec!["metering.window", "15m"]),
             ("[metering]\nwindow = \"30s\"", vec!["reading_interval", "metering.window"]),
+            (
+                "[[metering.dimensions]]\nname = \"network\"\nvalue = \"internet\"\nnetwork = \"a\"\nimage = \"b\"",
+                vec!["network=internet", "exactly one of pool, network, image"],
+            ),
+            ("[[metering.dimensions]]\nname = \"class\"\nvalue = \"x\"", vec!["class=x", "exactly one"]),
             ("[server]\nlisten = \"nowhere\"", vec!["server.listen"]),
             ("[database]\npool_size = 0", vec!["database.pool_size", "4"]),
             ("[billing.seller]\nname = \" \"", vec!["billing.seller.name"]),
