@@ -77,6 +77,7 @@ impl Path {
                 completion.unknown.insert(instance.instance_id);
             }
         }
+        self.forget_devices();
         completion.is_end_pending = self.runs.values().any(|track| track.ended.is_some());
         steady_all(observation, known_cpu_ns);
         observation.ends.extend(self.ends.iter().cloned());
@@ -106,7 +107,6 @@ impl Path {
                 if let Some(links) = &mut self.links {
                     for (mac, nic) in track.nics.iter().filter(|(_, nic)| !nic.is_by_hypervisor) {
                         nics.extend(links.counters(nic.index, nic.is_tap).map(|last| (mac.clone(), last)));
-                        links.forget(nic.index);
                     }
                 }
                 // One word for each run: what was unplugged before and is not durable yet is in it.
@@ -307,7 +307,6 @@ impl Fill<'_> {
         let mut nics = Vec::new();
         for (mac, nic) in gone.into_iter().filter(|(_, nic)| !nic.is_by_hypervisor) {
             nics.extend(links.last_counters(nic.index, nic.is_tap).map(|last| (mac, last)));
-            links.forget(nic.index);
         }
         if !nics.is_empty() {
             let (instance_id, at) = (self.instance_id, self.at);

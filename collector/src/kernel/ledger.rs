@@ -55,6 +55,7 @@ impl Ledger {
         let Opening { clock_ns, living, is_at_rest } = opening;
         self.clock(clock_ns);
         if self.is_firm && !is_at_rest {
+            self.fold(&living);
             return;
         }
         self.is_firm = is_at_rest;
@@ -63,6 +64,18 @@ impl Ledger {
         // What ended before is in the clock; what is listed but has ended already will not be told again.
         self.heard.retain(|thread, _| living.contains_key(thread));
         self.living = living;
+    }
+
+    /// Threads that were heard to end and are not listed any more will not be told again: their time is all that is kept. A
+    /// process that never stands still would make the account longer with each thread for as long as it lives.
+    fn fold(&mut self, listed: &BTreeMap<u32, u64>) {
+        let Some(ended_ns) = &mut self.ended_ns else {
+            return;
+        };
+        for (thread, ns) in self.heard.extract_if(.., |thread, _| !listed.contains_key(thread)) {
+            let before = self.living.remove(&thread).unwrap_or(0);
+            *ended_ns = ended_ns.saturating_add(ns.max(before));
+        }
     }
 
     /// Whether it was opened at rest, and no thread has ended since: nothing is gained by opening it anew.
@@ -182,5 +195,21 @@ mod tests {
         firm.close();
         firm.open(opening(1_100, &[(1, 680)], false));
         assert_eq!(firm.total(), Final::AtLeast(1_100));
+    }
+
+    #[test]
+    fn thousands_of_threads_of_a_process_that_never_stands_still_are_counted_and_not_kept() {
+        let mut busy = ledger(1_000, &[(1, 600), (2, 100)]);
+        busy.record(2, 150);
+        let mut ended_ns = 300 + 150;
+        for thread in 3..10_003 {
+            busy.record(thread, 7);
+            ended_ns += 7;
+            // The one that ended last is still listed.
+            busy.open(opening(ended_ns + 600, &[(1, 600), (thread, 6)], false));
+            assert!(busy.living.len() <= 2 && busy.heard.len() <= 2, "{busy:?}");
+        }
+        busy.record(1, 900);
+        assert_eq!(busy.total(), Final::Exact(ended_ns + 900));
     }
 }

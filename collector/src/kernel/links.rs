@@ -32,6 +32,8 @@ const IFSTATS: usize = 12;
 const RECEIVE_BUFFER: usize = 2 << 20;
 /// Last counters are kept for this many devices that went away; a look takes those that it waits for.
 const MAX_DEPARTED: usize = 4_096;
+/// Room for the devices that go away between two looks of a usual node.
+const DEPARTED_ROOM: usize = 16;
 
 /// A device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,9 +139,20 @@ impl Links {
         self.links.get(&index).is_some_and(|link| link.is_tap)
     }
 
-    /// Nobody asks for this device any more.
-    pub fn forget(&mut self, index: u32) {
-        self.departed.remove(&index);
+    /// Of devices that went away only those of known NICs are asked for: the others were never anybody's, or are told.
+    pub fn forget_departed_but(&mut self, is_known: impl Fn(u32) -> bool) {
+        if !self.departed.is_empty() {
+            self.departed.retain(|index, _| is_known(*index));
+            // After a storm of devices that were nobody's.
+            self.departed.shrink_to(DEPARTED_ROOM);
+        }
+    }
+
+    /// How many devices are remembered, and of how many that went away.
+    #[cfg(test)]
+    pub fn sizes(&self) -> (usize, usize) {
+        let Self { links, by_name, counters, departed, .. } = self;
+        (links.len().max(by_name.len()).max(counters.len()), departed.capacity().max(departed.len()))
     }
 
     fn list(&mut self) -> Result<(), Errno> {

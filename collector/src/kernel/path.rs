@@ -247,8 +247,18 @@ impl Path {
                 Err(error) => tracing::warn!(%error, "changes of network devices cannot be read"),
             }
         }
+        self.forget_devices();
         self.drain_exits();
         self.notice_ends();
+    }
+
+    /// Forgets devices that went away and are of no run that is known.
+    pub(super) fn forget_devices(&mut self) {
+        let Self { links, runs, .. } = self;
+        if let Some(links) = links {
+            let nics = || runs.values().flat_map(|track| track.nics.values());
+            links.forget_departed_but(|index| nics().any(|nic| nic.index == index));
+        }
     }
 
     /// Reads clocks and counters of all runs.
