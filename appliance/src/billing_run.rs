@@ -126,6 +126,7 @@ pub async fn work_off(parts: &Arc<Parts>, stop: &watch::Receiver<bool>) -> Resul
             run,
             derived: Mutex::new(BTreeMap::new()),
         });
+        let _closing = parts.begin_closing();
         let mut workers = tokio::task::JoinSet::new();
         for _ in 0..WORKERS {
             workers.spawn(worker(Arc::clone(&shift), stop.clone()));

@@ -43,7 +43,7 @@ pub async fn pass(parts: &Arc<Parts>, now: Timestamp) -> anyhow::Result<()> {
         return Ok(());
     }
     let here = parts.compute().await?.list().await?;
-    let owners = Owners::read(parts).await?;
+    let owners = Owners::of_these(parts, &here).await?;
     let to_throttle: BTreeSet<TenantId> = open
         .iter()
         .filter(|action| action.threshold.action == Action::Throttle)

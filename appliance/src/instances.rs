@@ -172,7 +172,8 @@ async fn tell_refusal(parts: &Parts, tenant: &Tenant, breaches: &[Breach]) {
 pub async fn start(parts: &Parts, who: &InstanceRef) -> Result<Instance, InstanceError> {
     let compute = parts.compute().await.map_err(|_| InstanceError::Stopping)?;
     let found = compute.find(who).await?;
-    let owners = Owners::read(parts).await.map_err(InstanceError::Counting)?;
+    let owners =
+        Owners::of_these(parts, std::slice::from_ref(&found)).await.map_err(InstanceError::Counting)?;
     if let Some((id, name)) = owners.of(&found) {
         check_may_run(parts, id, name).await?;
         if found.state != InstanceState::Running
@@ -223,7 +224,7 @@ async fn check_may_run(parts: &Parts, tenant: TenantId, name: &str) -> Result<()
     }
 }
 
-/// Who pays for which instance.
+/// Who pays for some instances.
 pub struct Owners {
     by_instance: HashMap<InstanceId, TenantId>,
     by_name: HashMap<String, TenantId>,
@@ -231,15 +232,17 @@ pub struct Owners {
 }
 
 impl Owners {
-    /// As it stands.
+    /// Of these, which are those of this machine: what other nodes have may be a hundred times as many.
     ///
     /// # Errors
     /// The database does not answer.
-    pub async fn read(parts: &Parts) -> anyhow::Result<Self> {
-        let instances = registry::instances(&parts.database, Scope::Provider).await?;
-        let tenants = registry::tenants(&parts.database, Scope::Provider).await?;
-        let by_instance =
-            instances.into_iter().filter_map(|instance| Some((instance.id, instance.tenant_id?))).collect();
+    pub async fn of_these(parts: &Parts, instances: &[Instance]) -> anyhow::Result<Self> {
+        let ids: Vec<InstanceId> = instances.iter().map(|instance| instance.instance_id).collect();
+        let by_instance = registry::holders(&parts.database, Scope::Provider, &ids).await?;
+        let tenants = match ids.is_empty() {
+            true => Vec::new(),
+            false => registry::tenants(&parts.database, Scope::Provider).await?,
+        };
         let names: HashMap<TenantId, String> =
             tenants.into_iter().map(|tenant| (tenant.id, tenant.name.to_string())).collect();
         let by_name = names.iter().map(|(id, name)| (name.clone(), *id)).collect();
@@ -274,7 +277,7 @@ pub async fn delete(parts: &Parts, who: &InstanceRef) -> Result<Instance, Instan
 pub async fn count(parts: &Parts) -> anyhow::Result<()> {
     let seen_at = Timestamp::now();
     let here = parts.compute().await?.list().await?;
-    let owners = Owners::read(parts).await?;
+    let owners = Owners::of_these(parts, &here).await?;
     let existing: Vec<Existing> = here
         .iter()
         .filter_map(|instance| {

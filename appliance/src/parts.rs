@@ -4,6 +4,7 @@ use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result};
 use collector::{Collector, CollectorError};
@@ -41,8 +42,19 @@ pub struct Parts {
     pub node_name: String,
     /// Where further nodes are let in; `None`: nowhere.
     pub door: Option<Door>,
+    /// Billing runs that are being worked on.
+    closing: AtomicUsize,
     reader: Arc<Reader>,
     compute: RwLock<Option<Compute>>,
+}
+
+/// A billing run that is being worked on, until it is dropped.
+pub struct Closing<'a>(&'a AtomicUsize);
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// The collector, for those who need a reading now.
@@ -82,9 +94,21 @@ impl Parts {
             billing_due: Arc::new(Notify::new()),
             node_name,
             door,
+            closing: AtomicUsize::new(0),
             reader,
             compute: RwLock::new(Some(compute)),
         })
+    }
+
+    /// Says that a billing run is being worked on.
+    pub fn begin_closing(&self) -> Closing<'_> {
+        self.closing.fetch_add(1, Ordering::Relaxed);
+        Closing(&self.closing)
+    }
+
+    /// Whether a billing run is being worked on: what can wait a little leaves it a core.
+    pub fn is_closing(&self) -> bool {
+        0 < self.closing.load(Ordering::Relaxed)
     }
 
     /// Compute, while Weir runs.

@@ -2,18 +2,28 @@
 //!
 //! The steps are other crates'; this is their order. Nothing here is final: an invoice is issued when its month is over.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use anyhow::{Context, Result};
+use billing::invoice::lifecycle::{self, Stands};
 use billing::limits::allowances::{self, MonthToDate};
-use billing::{budget, drafts};
+use billing::{Stage, budget, drafts};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use metering::Window;
+use tokio::sync::Mutex;
+use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 use usage::registry::Tenant;
 
 use crate::control::request::PeriodRequest;
 use crate::invoicing::{self, Tables};
 use crate::parts::Parts;
+
+/// A round that is not through by then gets a second worker: half of what it may take, so that two of them, who do twice as much,
+/// are through in three quarters of a minute where one would have taken a whole one.
+const HELP_AFTER: Duration = Duration::from_secs(30);
 
 /// The month of the tenant's zone in which `now` lies.
 ///
@@ -36,19 +46,55 @@ fn zone_of(tenant: &Tenant) -> Result<TimeZone> {
     TimeZone::get(&tenant.time_zone).context("the tenant's time zone is not known to this machine")
 }
 
-/// Rates the running month of every tenant that has a plan. One that fails never stops the rest.
+/// Rates the running month of every tenant that has a plan, and of the last one until its grace period is over or it was put up
+/// for review. One that fails never stops the rest. One worker does it, and a second one helps when the round is not through
+/// after [`HELP_AFTER`]; not while a billing run works, for which somebody waits.
 ///
 /// # Errors
 /// The tenants could not be read.
-pub async fn rate_running_months(parts: &Parts, now: Timestamp) -> Result<()> {
+pub async fn rate_running_months(parts: &Arc<Parts>) -> Result<()> {
+    let tenants = invoicing::tenants(parts, None).await?;
     let tables = Tables::read(parts).await?;
-    for tenant in invoicing::tenants(parts, None).await? {
-        let name = tenant.name.clone();
-        if let Err(failure) = rate_months_of(parts, &tables, tenant, now).await {
-            error!(tenant = %name, "the running month was not rated: {failure:#}");
+    let round = Arc::new(Round { parts: Arc::clone(parts), tables, left: Mutex::new(tenants.into_iter()) });
+    // Dropped with this future, which ends them.
+    let mut workers = JoinSet::new();
+    workers.spawn(Arc::clone(&round).work(false));
+    let help = tokio::time::sleep(HELP_AFTER);
+    tokio::pin!(help);
+    let mut is_helped = false;
+    loop {
+        tokio::select! {
+            ended = workers.join_next() => match ended {
+                Some(ended) => ended.context("a worker that rates running months failed")?,
+                None => return Ok(()),
+            },
+            () = &mut help, if !is_helped => {
+                is_helped = true;
+                workers.spawn(Arc::clone(&round).work(true));
+            }
         }
     }
-    Ok(())
+}
+
+/// The tenants that are left in a round, and what they have in common.
+struct Round {
+    parts: Arc<Parts>,
+    tables: Tables,
+    left: Mutex<std::vec::IntoIter<Tenant>>,
+}
+
+impl Round {
+    async fn work(self: Arc<Self>, is_help: bool) {
+        while !(is_help && self.parts.is_closing()) {
+            // Taken in a statement of its own: the lock is not held while one is rated.
+            let next = self.left.lock().await.next();
+            let Some(tenant) = next else { return };
+            let name = tenant.name.clone();
+            if let Err(failure) = rate_months_of(&self.parts, &self.tables, tenant, Timestamp::now()).await {
+                error!(tenant = %name, "the running month was not rated: {failure:#}");
+            }
+        }
+    }
 }
 
 /// A month that has ended is rated on until its grace period is over: its last readings come in, and they may cross a budget.
@@ -57,10 +103,20 @@ async fn rate_months_of(parts: &Parts, tables: &Tables, tenant: Tenant, now: Tim
     let running = month_name(&zone, now);
     let grace = SignedDuration::try_from(parts.config.billing.grace.0)?;
     let before = month_name(&zone, now.saturating_sub(grace)?);
-    if before != running {
+    if before != running && !is_closed(parts, &tenant, &before).await? {
         rate_month(parts, tables, tenant.clone(), &before, now).await?;
     }
     rate_month(parts, tables, tenant, &running, now).await
+}
+
+/// Whether somebody was shown the month's invoice or it was issued: usage that comes in later is late, and told as such.
+async fn is_closed(parts: &Parts, tenant: &Tenant, month: &str) -> Result<bool> {
+    let (_, period) = invoicing::period_of(tenant, &PeriodRequest::Month(month.to_owned()))?;
+    let stands = lifecycle::standing(&parts.database, tenant.id, period).await?;
+    Ok(match stands {
+        Some(Stands::Issued(..) | Stands::Waits(_, Stage::Review | Stage::Approved)) => true,
+        Some(Stands::Waits(_, Stage::Draft)) | None => false,
+    })
 }
 
 async fn rate_month(

@@ -31,8 +31,6 @@ use crate::cluster::Cluster;
 use crate::pages::usage_settings;
 use crate::report::Report;
 
-/// Instances of one tenant: 500 tenants have 10,000.
-const INSTANCES_PER_TENANT: u32 = 20;
 /// As many as there are cores on the smallest machine that is measured.
 const WORKERS: usize = 2;
 /// Local hours at which the night rate ends and begins, for pieces that are no whole days.
@@ -68,17 +66,17 @@ FROM (SELECT meter, sum(quantity) AS used FROM usage_day_total GROUP BY meter) u
 FULL JOIN (SELECT meter, sum(base_quantity) AS billed FROM invoice_line GROUP BY meter) b ON b.meter = u.meter
 WHERE u.used IS DISTINCT FROM b.billed";
 
-/// Measures a month close at each of these sizes, by this `weir`.
+/// Measures a month close at each of these sizes (instances, so many of `each` tenant), by this `weir`.
 ///
 /// # Errors
 /// PostgreSQL or Weir cannot be run, or the disk is too small for it.
-pub fn measure(sizes: &[u32], weir: &Path, report: &mut Report) -> Result<()> {
+pub fn measure(sizes: &[u32], each: u32, weir: &Path, report: &mut Report) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?;
     runtime.block_on(async {
         for instances in sizes {
             let parts = room::parts(*instances)?;
             let cluster = Cluster::start(None).await?;
-            let measured = measure_on(&cluster, *instances, parts, weir, report).await;
+            let measured = measure_on(&cluster, (*instances, each), parts, weir, report).await;
             cluster.stop().await;
             measured?;
         }
@@ -88,7 +86,7 @@ pub fn measure(sizes: &[u32], weir: &Path, report: &mut Report) -> Result<()> {
 
 async fn measure_on(
     cluster: &Cluster,
-    instances: u32,
+    (instances, each): (u32, u32),
     parts: Parts,
     weir: &Path,
     report: &mut Report,
@@ -97,7 +95,7 @@ async fn measure_on(
     migrations::migrate(url).await?;
     let database = Database::connect(url, PoolLimits::default()).await?;
     let superuser = cluster.superuser().await?;
-    let (month, tenants) = (last_month()?, (instances / INSTANCES_PER_TENANT).max(1));
+    let (month, tenants) = (last_month()?, (instances / each).max(1));
     let mut bare = load(&database, &superuser, (tenants, instances), month, parts).await?;
     let (closed, memory) = close(&superuser, weir, url, month, tenants).await?;
     let name = |what: &str| format!("{what}, {instances} instances");

@@ -47,6 +47,9 @@ struct Arguments {
     /// The weir that closes months [default: the one beside this program]
     #[arg(long, value_name = "FILE")]
     weir: Option<PathBuf>,
+    /// Instances of each tenant whose month is closed: 500 tenants have 10,000
+    #[arg(long, default_value_t = 20)]
+    instances_per_tenant: u32,
     /// Days of their usage
     #[arg(long, default_value_t = 60)]
     days: u32,
@@ -124,14 +127,15 @@ fn run(arguments: &Arguments) -> Result<()> {
         rating::measure(&mut report);
     }
     if is_wanted(Section::Close) {
-        eprintln!("close: a month of six meters, 744 hours, 20 instances a tenant");
+        let each = arguments.instances_per_tenant.max(1);
+        eprintln!("close: a month of six meters, 744 hours, {each} instance(s) a tenant");
         let mut sizes = arguments.instances.map_or_else(|| CLOSE_INSTANCES.to_vec(), |only| vec![only]);
         sizes.extend(arguments.large.then_some(CLOSE_LARGE));
         let weir = match &arguments.weir {
             Some(weir) => weir.clone(),
             None => std::env::current_exe()?.with_file_name("weir"),
         };
-        close::measure(&sizes, &weir, &mut report)?;
+        close::measure(&sizes, each, &weir, &mut report)?;
     }
     report.write(&arguments.output)?;
     println!("{}", report.table());

@@ -11,7 +11,7 @@ use metering::{InstanceId, InvalidName};
 use crate::error::UsageError;
 
 pub use assets::{Node, Volume, nodes, volumes};
-pub use instances::{Instance, InstanceCount, assign, count_instances, find_instance, instances};
+pub use instances::{Instance, InstanceCount, assign, count_instances, find_instance, holders, instances};
 pub use pages::{
     InstanceCursor, InstanceQuery, Page, TenantCursor, TenantQuery, instances_page, tenants_page,
 };

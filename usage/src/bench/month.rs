@@ -31,8 +31,8 @@ pub struct Month<'a> {
 }
 
 impl<'a> Month<'a> {
-    /// Begins the month before midnight (UTC) of `until` with tenants, and `instances` shared out among them. For an empty
-    /// database, and once.
+    /// Begins the month before midnight (UTC) of `until` with tenants, and `instances` shared out among them, which were seen to end
+    /// then: a running Weir has nothing to derive of them. For an empty database, and once.
     ///
     /// # Errors
     /// The database fails.
@@ -45,6 +45,7 @@ impl<'a> Month<'a> {
         let midnight = midnight_of(until);
         let meters = catalog().iter().filter(|meter| MONTH_METERS.contains(&meter.name.as_str())).collect();
         put_everybody(db, Size { tenants, instances, days: MONTH_DAYS }, true, midnight).await?;
+        execute(db, sql!("bench_gone"), &[]).await?;
         let mut keys = bare(db, "usage_record").await?;
         keys.extend(bare(db, "usage_day").await?);
         // Nobody needs these records after a crash: reading them is the same, loading them is half the work.

@@ -1,5 +1,7 @@
 //! Instances and who pays for them. It does NOT start or stop any: `compute` does.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 use metering::{InstanceId, InstanceState, NodeId, TenantId, TenantName};
 use migrations::{Database, Scope};
@@ -46,6 +48,31 @@ pub struct Instance {
 /// The instances that `scope` may see, by name.
 pub async fn instances(db: &Database, scope: Scope) -> Result<Vec<Instance>, RegistryError> {
     select(db, scope, None, None).await
+}
+
+/// Who holds which of these instances now, as far as `scope` may see it.
+///
+/// # Errors
+/// The database fails.
+pub async fn holders(
+    db: &Database,
+    scope: Scope,
+    instances: &[InstanceId],
+) -> Result<HashMap<InstanceId, TenantId>, RegistryError> {
+    if instances.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let ids: Vec<Uuid> = instances.iter().map(|instance| instance.uuid()).collect();
+    let mut session = db.session().await?;
+    let transaction = session.begin(scope).await?;
+    let statement = transaction.prepare_cached(sql!("holders")).await?;
+    let rows = transaction.query(&statement, &[&ids]).await?;
+    rows.iter()
+        .map(|row| {
+            let (instance, tenant): (Uuid, Uuid) = (row.try_get("instance_id")?, row.try_get("tenant_id")?);
+            Ok((InstanceId::from_uuid(instance), TenantId::from_uuid(tenant)))
+        })
+        .collect()
 }
 
 /// How many instances there are that `scope` may see, and how many of them run.

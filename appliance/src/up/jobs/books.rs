@@ -84,7 +84,7 @@ async fn look(parts: &Arc<Parts>, now: Timestamp) -> Result<()> {
 /// Stops what these tenants run here. Who starts something by other means has it until the next look.
 async fn stop_all(parts: &Arc<Parts>, tenants: &[ToStop]) -> Result<()> {
     let here = parts.compute().await?.list().await?;
-    let owners = Owners::read(parts).await?;
+    let owners = Owners::of_these(parts, &here).await?;
     for tenant in tenants {
         let theirs = |instance: &&Instance| {
             // A paused one still holds its memory.

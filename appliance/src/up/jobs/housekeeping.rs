@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tracing::{error, warn};
 
 use crate::api::idempotency;
 use crate::parts::Parts;
 use crate::{enforcement, instances, spending};
 
-/// Month-to-date amounts are at most this old, and a bit.
-const RATE_INTERVAL: Duration = Duration::from_secs(60);
+/// Running months are rated so often: what a page shows is at most a minute old, and a round leaves some of it over.
+const RATE_INTERVAL: Duration = Duration::from_secs(50);
 /// ... or this, where readings come more often than once a minute: a fifth of a demo.
 const RATE_INTERVAL_MIN: Duration = Duration::from_secs(5);
 /// What tenants hold is counted so often, to see what somebody made or removed without Weir.
@@ -25,18 +26,26 @@ const ROLL_UP_INTERVAL: Duration = Duration::from_secs(600);
 /// Ended sessions are cleared away so often.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(3_600);
 
-/// Rates the running months until `stop` turns true.
+/// Rates the running months until `stop` turns true. From start to start, so that what a page shows is no older than a minute
+/// however long a round takes; where it takes more than half of the interval, a pause as long follows, as far as the minute allows.
 pub async fn rate(parts: Arc<Parts>, mut stop: watch::Receiver<bool>) {
     let interval = parts.config.collector.reading_interval.0.clamp(RATE_INTERVAL_MIN, RATE_INTERVAL);
     loop {
-        let rated = spending::rate_running_months(&parts, Timestamp::now());
+        let begun = Instant::now();
+        let rated = spending::rate_running_months(&parts);
         if let Some(Err(failure)) = unless_stopped(&stop, rated).await {
             error!("the running months were not rated: {failure:#}");
         }
-        if !goes_on(&mut stop, interval).await {
+        let pause = pause_after(begun.elapsed(), interval);
+        if !goes_on(&mut stop, pause).await {
             return;
         }
     }
+}
+
+/// How long the next round waits when the last one took `took`.
+fn pause_after(took: Duration, interval: Duration) -> Duration {
+    (took * 2).clamp(interval, RATE_INTERVAL.max(interval)).saturating_sub(took)
 }
 
 /// Counts what tenants hold until `stop` turns true.
