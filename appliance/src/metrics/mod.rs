@@ -102,6 +102,9 @@ async fn of_nodes(parts: &Parts, collector: Option<&collector::Status>) -> Vec<F
     if let Ok(counts) = alerts::counts(&parts.database).await {
         families.extend(nodes::alerts(&counts));
     }
+    if let Some(door) = &parts.door {
+        families.extend(nodes::port(door.handshakes.refused()));
+    }
     let waiting = collector.map_or(0, |status| status.backlog.batches);
     let own = parts.node_id().await.map(|node_id| (node_id, waiting));
     if let Ok(listed) = registry::list(&parts.database, false).await {

@@ -56,6 +56,13 @@ pub fn nodes(nodes: &[Node], own: Option<(NodeId, u64)>) -> Vec<Family> {
     vec![clock, heard, backlog, certificate]
 }
 
+/// What the nodes' port refused.
+#[must_use]
+pub fn port(refused: u64) -> Vec<Family> {
+    let help = "Connections to the nodes' port that were refused: too many handshakes from one address were under way";
+    vec![Family::counter("weir_node_handshakes_refused", help).with(Value::Whole(refused))]
+}
+
 fn seconds(at: Timestamp) -> f64 {
     at.as_microsecond() as f64 / 1e6
 }

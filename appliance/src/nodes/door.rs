@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 use migrations::Database;
 
+use super::handshakes::Handshakes;
 use crate::config::Nodes;
 use crate::parts::host_name;
 
@@ -24,6 +25,8 @@ pub struct Door {
     pub url: String,
     /// Names in the listener's certificate.
     pub names: Vec<String>,
+    /// Who is about to come in.
+    pub handshakes: Arc<Handshakes>,
 }
 
 impl Door {
@@ -63,7 +66,13 @@ impl Door {
         names.extend(config.address.as_deref().map(host_of));
         names.sort();
         names.dedup();
-        Ok(Self { authority: Arc::new(authority), life: config.certificate_life.0, url, names })
+        Ok(Self {
+            authority: Arc::new(authority),
+            life: config.certificate_life.0,
+            url,
+            names,
+            handshakes: Arc::default(),
+        })
     }
 
     /// What is typed on the new node.

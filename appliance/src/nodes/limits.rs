@@ -18,6 +18,10 @@ pub const CONNECTIONS_MAX: usize = 2_048;
 /// opens some sockets and says nothing keeps all nodes out.
 pub const HANDSHAKES_MAX: usize = CONNECTIONS_MAX / 2;
 
+/// ... and of one address (an IPv6 network of 64 bits): one host alone leaves fifteen sixteenths to all others. Enough for nodes behind
+/// one address that all come back at once: a handshake takes milliseconds, and who is refused tries again.
+pub const HANDSHAKES_PER_ORIGIN_MAX: usize = HANDSHAKES_MAX / 16;
+
 /// How long a node waits for a connection, and for an answer. Longer than the control plane waits for its database.
 pub const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 /// See [`CONNECT_TIME_MAX`].

@@ -4,6 +4,7 @@
 
 pub mod door;
 mod handlers;
+pub mod handshakes;
 pub mod home;
 pub mod intake;
 mod join;

@@ -97,18 +97,36 @@ fn kill_9_of_both_ends_again_and_again_loses_and_doubles_nothing() {
     assert_eq!(site.count("SELECT count(*) FROM quarantine"), 0);
 }
 
+/// The first bytes of handshakes that never go on, so many, from an address of this machine.
+fn half_open(from: [u8; 4], port: u16, count: usize) -> Vec<std::net::TcpStream> {
+    use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+    let address = |ip: [u8; 4], port| std::net::SocketAddrV4::new(ip.into(), port);
+    let open = |_| {
+        let fd = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        bind(&fd, &address(from, 0)).unwrap();
+        connect(&fd, &address([127, 0, 0, 1], port)).unwrap();
+        let mut socket = std::net::TcpStream::from(fd);
+        // One that was refused may be closed already.
+        let _ = socket.write_all(&[0x16, 0x03, 0x01]);
+        socket
+    };
+    (0..count).map(open).collect()
+}
+
 #[test]
-fn a_half_open_connection_of_a_stranger_does_not_keep_nodes_out() {
-    let site = Site::start(&[]);
-    let mut open = Vec::new();
-    for _ in 0..100 {
-        let mut socket = std::net::TcpStream::connect(("127.0.0.1", site.port)).unwrap();
-        // The first bytes of a handshake that never goes on.
-        socket.write_all(&[0x16, 0x03, 0x01]).unwrap();
-        open.push(socket);
-    }
-    let node = Node::run(&site.join("kvm-2"));
+fn half_open_connections_of_one_address_do_not_keep_nodes_out_however_many() {
+    let metrics = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    // Settings live as long as the test's process.
+    let metrics: &'static str = metrics.leak();
+    let site = Site::start(&[("WEIR__METRICS__LISTEN", metrics)]);
+    let data = site.join("kvm-2");
+    // More than may be under way in all.
+    let open = half_open([127, 0, 0, 2], site.port, 1_100);
+    let node = Node::run(&data);
     wait_until("readings arrive", || 1 < site.last_seq("kvm-2"));
+    let page = site.up().request(metrics, "GET", "/metrics", &[], "").text();
+    let refused = page.lines().find_map(|line| line.strip_prefix("weir_node_handshakes_refused_total "));
+    assert!(refused.is_some_and(|count| count != "0"), "{page}");
     drop(open);
     node.stop();
 }
