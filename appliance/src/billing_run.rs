@@ -21,7 +21,7 @@ use usage::registry::{self, Tenant};
 use uuid::Uuid;
 
 use crate::control::request::PeriodRequest;
-use crate::invoicing::{self, Outcome, Tables};
+use crate::invoicing::{self, Outcome, Payer, Tables};
 use crate::parts::Parts;
 
 /// Tenants that are worked on at the same time: one for each core of a small machine, and two connections each.
@@ -56,15 +56,18 @@ pub struct Asked {
 pub async fn start(parts: &Parts, run_id: Uuid, asked: &Asked) -> Result<Uuid> {
     // Some zone: only the text is checked. Whether it is over is each tenant's zone's matter.
     billing::period::month(&asked.period, &jiff::tz::TimeZone::UTC)?;
-    let tenants = invoicing::tenants(parts, asked.tenant.as_deref()).await?;
-    if let [only] = &tenants[..]
-        && only.plan_name.is_none()
-    {
-        bail!("tenant {0} has no price plan; give it one: weir tenant set-plan {0} PLAN", only.name);
+    let month = PeriodRequest::Month(asked.period.clone());
+    let tenants = invoicing::tenants(parts, asked.tenant.as_deref(), &month).await?;
+    if let [only] = &tenants[..] {
+        let (_, period) = invoicing::period_of(only, &month)?;
+        if invoicing::plan_of(parts, only, period).await?.is_none() {
+            bail!(invoicing::no_plan(only, period)?);
+        }
     }
     if tenants.is_empty() {
         bail!(
-            "no tenant has a price plan, so there is nobody to bill; give one: weir tenant set-plan TENANT PLAN"
+            "no tenant has a price plan in {0}, so there is nobody to bill; give one: weir tenant set-plan TENANT PLAN --from {0}-01",
+            asked.period
         );
     }
     let new = NewRun {
@@ -88,11 +91,13 @@ pub async fn start(parts: &Parts, run_id: Uuid, asked: &Asked) -> Result<Uuid> {
 pub async fn schedule(parts: &Parts, now: Timestamp) -> Result<()> {
     let grace = SignedDuration::try_from(parts.config.billing.grace.0)?;
     let mut months = BTreeMap::<String, Vec<TenantId>>::new();
-    for tenant in invoicing::tenants(parts, None).await? {
+    for Payer { tenant, plans } in invoicing::payers(parts).await? {
         let Ok(zone) = jiff::tz::TimeZone::get(&tenant.time_zone) else { continue };
         let first = now.saturating_sub(grace)?.to_zoned(zone.clone()).date().first_of_month();
         let before = first.checked_sub(1.month())?;
-        months.entry(before.strftime("%Y-%m").to_string()).or_default().push(tenant.id);
+        if plans.on(before).is_some() {
+            months.entry(before.strftime("%Y-%m").to_string()).or_default().push(tenant.id);
+        }
     }
     for (period, tenants) in months {
         let missing = runs::missing(&parts.database, &period, &tenants).await?;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use billing::account::assignments::{self, Assignments};
 use billing::account::{self, BillingAccount};
 use billing::store::tax_tables::{self, TableInForce};
 use billing::store::{exchange_rates, terms};
@@ -37,17 +38,77 @@ const NAMED_MAX: usize = 5;
 /// A connection that was lost in the middle of an issue is tried again so often: issuing twice is issuing once.
 const ISSUE_TRIES: u32 = 5;
 
-/// The tenants that are to be invoiced: one, or all that have a plan.
+/// A tenant that has, had or will have a plan.
+pub struct Payer {
+    /// Who.
+    pub tenant: Tenant,
+    /// By which plan when.
+    pub plans: Assignments,
+}
+
+impl Payer {
+    /// Whether it is billed for that period: it has a plan when it begins.
+    ///
+    /// # Errors
+    /// The period is none, or the tenant's zone is not known.
+    pub fn is_billed_for(&self, asked: &PeriodRequest) -> Result<bool> {
+        let (zone, period) = period_of(&self.tenant, asked)?;
+        Ok(self.plans.on(period.start().to_zoned(zone).date()).is_some())
+    }
+}
+
+/// All of them.
 ///
 /// # Errors
-/// There is no such tenant.
-pub async fn tenants(parts: &Parts, only: Option<&str>) -> Result<Vec<Tenant>> {
+/// The database failed.
+pub async fn payers(parts: &Parts) -> Result<Vec<Payer>> {
+    let tenants = registry::tenants(&parts.database, Scope::Provider).await?;
+    let mut plans = assignments::of(&parts.database, Scope::Provider, None).await?;
+    let payer = |tenant: Tenant| plans.remove(&tenant.id).map(|plans| Payer { tenant, plans });
+    Ok(tenants.into_iter().filter(|tenant| tenant.id != TenantId::UNASSIGNED).filter_map(payer).collect())
+}
+
+/// The tenants that are to be invoiced for a period: one, or all that have a plan then.
+///
+/// # Errors
+/// There is no such tenant, or the period is none.
+pub async fn tenants(parts: &Parts, only: Option<&str>, asked: &PeriodRequest) -> Result<Vec<Tenant>> {
     if let Some(name) = only {
         return Ok(vec![registry::find_tenant(&parts.database, Scope::Provider, name).await?]);
     }
-    let mut tenants = registry::tenants(&parts.database, Scope::Provider).await?;
-    tenants.retain(|tenant| tenant.id != TenantId::UNASSIGNED && tenant.plan_name.is_some());
-    Ok(tenants)
+    let mut billed = Vec::new();
+    for payer in payers(parts).await? {
+        // One whose zone is not known is told so when it is billed.
+        if payer.is_billed_for(asked).unwrap_or(true) {
+            billed.push(payer.tenant);
+        }
+    }
+    Ok(billed)
+}
+
+/// The plan of a period of a tenant's; `None`: none.
+///
+/// # Errors
+/// The plan changes within the period, or the database failed.
+pub async fn plan_of(parts: &Parts, tenant: &Tenant, period: Window) -> Result<Option<String>> {
+    let zone =
+        TimeZone::get(&tenant.time_zone).context("the tenant's time zone is not known to this machine")?;
+    let plans = assignments::get(&parts.database, Scope::Provider, tenant.id).await?;
+    Ok(plans.during(period, &zone)?.map(str::to_owned))
+}
+
+/// What is said of a tenant that has no plan in a period.
+///
+/// # Errors
+/// The tenant's zone is not known to this machine.
+pub fn no_plan(tenant: &Tenant, period: Window) -> Result<String> {
+    let zone =
+        TimeZone::get(&tenant.time_zone).context("the tenant's time zone is not known to this machine")?;
+    let first = period.start().to_zoned(zone).date().first_of_month();
+    Ok(format!(
+        "tenant {0} has no price plan in {period}; give it one: weir tenant set-plan {0} PLAN --from {first}",
+        tenant.name
+    ))
 }
 
 /// What many bills have in common, read once: plans by name, and the tax table.
@@ -118,16 +179,13 @@ impl Prices {
     }
 }
 
-/// Gathers a tenant's bill of a period, under the plan in force.
+/// Gathers a tenant's bill of a period, under the plan that it is billed by then.
 ///
 /// # Errors
-/// The tenant has no plan, the period is none, or there is no tax or exchange rate for it.
+/// The tenant has no plan then, or another one within the period, the period is none, or there is no tax or exchange rate for it.
 pub async fn gather(parts: &Parts, tables: &Tables, tenant: Tenant, asked: &PeriodRequest) -> Result<Bill> {
     let (zone, period) = period_of(&tenant, asked)?;
-    let Some(plan_name) = &tenant.plan_name else {
-        bail!("tenant {0} has no price plan; give it one: weir tenant set-plan {0} PLAN", tenant.name);
-    };
-    let prices = Prices::of(parts, tenant.id, tables.plan(parts, plan_name).await?).await?;
+    let prices = prices_of(parts, tables, &tenant, period).await?;
     if matches!(asked, PeriodRequest::Month(_)) {
         // A custom period may cut windows: its edges are derived from the readings. A month never should.
         let cuts = prices.plan.cuts(period);
@@ -141,11 +199,14 @@ pub async fn gather(parts: &Parts, tables: &Tables, tenant: Tenant, asked: &Peri
 /// # Errors
 /// As [`gather`].
 pub async fn gather_window(parts: &Parts, tables: &Tables, tenant: Tenant, period: Window) -> Result<Bill> {
-    let Some(plan_name) = &tenant.plan_name else {
-        bail!("tenant {0} has no price plan; give it one: weir tenant set-plan {0} PLAN", tenant.name);
-    };
-    let prices = Prices::of(parts, tenant.id, tables.plan(parts, plan_name).await?).await?;
+    let prices = prices_of(parts, tables, &tenant, period).await?;
     bill_of(parts, tables, tenant, prices, period).await
+}
+
+/// The prices that hold for a tenant in a period: those of the plan that it is billed by then.
+async fn prices_of(parts: &Parts, tables: &Tables, tenant: &Tenant, period: Window) -> Result<Prices> {
+    let Some(plan) = plan_of(parts, tenant, period).await? else { bail!(no_plan(tenant, period)?) };
+    Prices::of(parts, tenant.id, tables.plan(parts, &plan).await?).await
 }
 
 /// The same under prices that are given.

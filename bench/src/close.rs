@@ -39,6 +39,9 @@ const BANDS: [i64; 2] = [6, 22];
 const BANDS_MAX: u32 = 10_000;
 /// The only plan.
 const PLAN: &str = "bench-close";
+/// Puts all tenants on it, for all time.
+const ASSIGN: &str = "INSERT INTO plan_assignment (tenant_id, revision, valid_from, plan_name, recorded_at)
+    SELECT tenant_id, 1, '0001-01-01', $1, now() FROM tenant WHERE name LIKE 'bench-%'";
 
 /// Six meters with a price each, one of them in four tiers.
 const PLAN_HEAD: &str = r#"
@@ -198,7 +201,7 @@ async fn close(
     let period = month.start().to_zoned(TimeZone::UTC).strftime("%Y-%m").to_string();
     let appliance = Appliance::start(weir, url)?;
     // Not before Weir is up: it would begin with the month by itself.
-    superuser.execute("UPDATE tenant SET plan_name = $1 WHERE name LIKE 'bench-%'", &[&PLAN]).await?;
+    superuser.execute(ASSIGN, &[&PLAN]).await?;
     let (mut memory, begun) = (Memory::of(appliance.pid())?, Instant::now());
     let command = ["billing", "run", "--period", &period, "--issue", "--early"];
     let run = tokio::task::block_in_place(|| appliance.ask(&command))?;

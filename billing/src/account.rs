@@ -1,6 +1,8 @@
 //! How a tenant is billed: its country and how it is taxed, in which currency, how long it has to pay, and whether it pays
-//! afterwards or in advance. The store is at the end; from when on a currency holds is [`currencies`]' matter, what the taxes are is [`crate::tax`]'s matter.
+//! afterwards or in advance. The store is at the end; from when on a currency holds is [`currencies`]' matter, by which plan a month is
+//! billed [`assignments`]', what the taxes are [`crate::tax`]'s.
 
+pub mod assignments;
 pub mod currencies;
 
 use jiff::Timestamp;

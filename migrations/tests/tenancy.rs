@@ -67,7 +67,7 @@ async fn a_tenant_that_names_another_ones_rows_changes_nothing() {
     let (a, b) = two_tenants(&database).await;
     let mut session = database.session().await.unwrap();
     for sql in [
-        "UPDATE tenant SET plan_name = 'free' WHERE tenant_id = $1",
+        "UPDATE tenant SET display_name = 'Nobody' WHERE tenant_id = $1",
         "DELETE FROM tenant WHERE tenant_id = $1",
         "DELETE FROM instance_tenant WHERE tenant_id = $1",
         "UPDATE volume SET gone_at = now() WHERE volume_id = $1",
@@ -81,6 +81,12 @@ async fn a_tenant_that_names_another_ones_rows_changes_nothing() {
     let transaction = session.begin(Scope::Tenant(a)).await.unwrap();
     let insert = "INSERT INTO instance_tenant (instance_id, tenant_id, since) VALUES ($1, $2, now())";
     let error = transaction.execute(insert, &[&UNASSIGNED_TENANT, &a]).await.unwrap_err();
+    assert_eq!(error.code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE));
+    drop(transaction);
+    let transaction = session.begin(Scope::Tenant(a)).await.unwrap();
+    let insert = "INSERT INTO plan_assignment (tenant_id, revision, valid_from, plan_name, recorded_at)
+                  VALUES ($1, 1, '0001-01-01', 'free', now())";
+    let error = transaction.execute(insert, &[&a]).await.unwrap_err();
     assert_eq!(error.code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE));
 }
 

@@ -16,8 +16,8 @@ pub use pages::{
     InstanceCursor, InstanceQuery, Page, TenantCursor, TenantQuery, instances_page, tenants_page,
 };
 pub use tenants::{
-    DISPLAY_NAME_MAX, NewTenant, Tenant, TenantChange, create_tenant, find_tenant, set_party, set_plan,
-    tenants, update_tenant,
+    DISPLAY_NAME_MAX, NewTenant, Tenant, TenantChange, create_tenant, find_tenant, set_party, tenants,
+    update_tenant, update_tenant_within,
 };
 
 /// The most that one page of a list holds: what a person can look through, and a response of about 100 kB.

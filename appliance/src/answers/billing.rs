@@ -326,8 +326,8 @@ async fn rerate_month(parts: &Parts, period: &str, tenant: Option<&str>) -> Resu
     let tables = Tables::read(parts).await?;
     usage::derive_dirty(&parts.database, parts.usage, Timestamp::now()).await?;
     let (mut changed, mut failures, mut looked_at) = (Vec::new(), Vec::new(), 0);
-    for payer in invoicing::tenants(parts, tenant).await? {
-        let month = PeriodRequest::Month(period.to_owned());
+    let month = PeriodRequest::Month(period.to_owned());
+    for payer in invoicing::tenants(parts, tenant, &month).await? {
         let (_, window) = invoicing::period_of(&payer, &month)?;
         let stands = lifecycle::standing(&parts.database, payer.id, window).await?;
         let name = payer.name.clone();

@@ -29,7 +29,7 @@ pub struct Asked {
 
 /// Issues or previews the invoices of a period. One tenant that fails never stops the rest.
 pub async fn issue(parts: &Parts, asked: &Asked) -> Result<Value> {
-    let payers = invoicing::tenants(parts, asked.tenant.as_deref()).await?;
+    let payers = invoicing::tenants(parts, asked.tenant.as_deref(), &asked.period).await?;
     let wait = Duration::from_secs(asked.wait_seconds);
     let (mut documents, mut notes, mut failures) = (Vec::new(), Vec::new(), Vec::new());
     let tables = Tables::read(parts).await?;

@@ -65,7 +65,9 @@ async fn value(parts: &Parts, request: Request) -> Result<Value> {
             let new = tenants::New { name, display_name, address, tax_number, time_zone, plan };
             tenants::create(parts, new).await
         }
-        Request::TenantSetPlan { name, plan } => tenants::set_plan(parts, &name, &plan).await,
+        Request::TenantSetPlan { name, plan, from } => {
+            tenants::set_plan(parts, &name, &plan, from.as_deref()).await
+        }
         Request::TenantSetParty { name, address, tax_number } => {
             tenants::set_party(parts, &name, &address, tax_number.as_deref()).await
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
+use billing::account::assignments;
 use billing::plan::diff::diff;
 use billing::store::terms;
 use billing::terms::TenantTerms;
@@ -17,7 +18,7 @@ use usage::registry::{self, Tenant};
 
 use super::tenants::find_plan;
 use crate::control::request::{PeriodRequest, PlanRequest, TermsRequest};
-use crate::invoicing::{self, Prices, Tables};
+use crate::invoicing::{self, Payer, Prices, Tables};
 use crate::parts::Parts;
 use crate::period;
 
@@ -31,7 +32,7 @@ pub struct Simulated {
     pub plan: String,
     /// The day whose prices were taken for all of it; `None`: those that held when.
     pub version: Option<Date>,
-    /// Under the plan in force, if the tenant has one.
+    /// Under the plan that it is billed by then, if it has one.
     pub old: Option<InvoiceDocument>,
     /// Under the plan that was tried.
     pub new: InvoiceDocument,
@@ -48,9 +49,10 @@ pub async fn value(parts: &Parts, request: PlanRequest) -> Result<Value> {
             let plan = find_plan(parts, &name).await?;
             Ok(json!({ "message": plan.source(), "name": plan.name(), "text": plan.source() }))
         }
-        PlanRequest::Tenants { file, text } => {
+        PlanRequest::Tenants { file, text, period } => {
             let plan = PricePlan::parse(&file, text.as_bytes())?;
-            let names: Vec<_> = billed_by(parts, plan.name()).await?.into_iter().map(|t| t.name).collect();
+            let billed = billed_by(parts, plan.name(), &period).await?;
+            let names: Vec<_> = billed.into_iter().map(|tenant| tenant.name).collect();
             Ok(json!({ "tenants": names, "message": format!("{} tenant(s)", names.len()) }))
         }
         PlanRequest::Simulate { file, text, period, tenant, as_of } => {
@@ -69,27 +71,28 @@ pub async fn of_terms(parts: &Parts, request: TermsRequest) -> Result<Value> {
     }
 }
 
-/// Refuses a plan that is to take over from another one in the middle of a period that runs in another currency: a draft
-/// has one currency.
+/// Refuses a plan that is to take over from another one, from the day `from` on, in the middle of a period that runs in another
+/// currency: a draft has one currency. Periods that began before that day have a plan of their own.
 ///
 /// # Errors
 /// It is so; the error says what to do instead.
-async fn check_currency(parts: &Parts, tenant: TenantId, plan: &PricePlan) -> Result<()> {
+async fn check_currency(parts: &Parts, tenant: TenantId, plan: &PricePlan, from: Date) -> Result<()> {
     let currencies = account::get(&parts.database, Scope::Provider, tenant).await?.currencies;
     let scope = Scope::Tenant(tenant.uuid());
     let running = drafts::list(&parts.database, scope, Timestamp::now()).await?;
     let zone = registry::find_tenant(&parts.database, Scope::Provider, &tenant.to_string()).await?.time_zone;
     let zone = TimeZone::get(&zone).context("the tenant's time zone is not known to this machine")?;
     let differs = |draft: &&drafts::DraftSummary| {
-        let own = currencies.on(draft.period.start().to_zoned(zone.clone()).date());
+        let first = draft.period.start().to_zoned(zone.clone()).date();
+        let own = currencies.on(first);
         // What has come to nothing yet has no currency.
         let is_something = !draft.total.is_zero() || !draft.subtotal.is_zero();
-        is_something && draft.total.currency() != own.unwrap_or(plan.currency())
+        from <= first && is_something && draft.total.currency() != own.unwrap_or(plan.currency())
     };
     let Some(draft) = running.iter().find(differs) else { return Ok(()) };
     bail!(
         "plan {} is in {}, and the running period of {} ({}) has come to {} so far; a period has one currency. Change it \
-         when that period is over and invoiced, or let the tenant go on paying in {}: weir tenant set-billing {} \
+         from the next month on, or let the tenant go on paying in {}: weir tenant set-billing {} \
          --currency {}",
         plan.name(),
         plan.currency(),
@@ -102,15 +105,15 @@ async fn check_currency(parts: &Parts, tenant: TenantId, plan: &PricePlan) -> Re
     )
 }
 
-/// Refuses a plan for a tenant that it does not go with: with its terms, or with the currency of its running period.
+/// Refuses a plan for a tenant, from a day on, that it does not go with: with its terms, or with the currency of its running period.
 ///
 /// # Errors
 /// It is so.
-pub async fn check_change(parts: &Parts, tenant: TenantId, plan: &PricePlan) -> Result<()> {
+pub async fn check_change(parts: &Parts, tenant: TenantId, plan: &PricePlan, from: Date) -> Result<()> {
     if let Some(stored) = terms::get(&parts.database, Scope::Provider, tenant).await? {
         plan.for_tenant(&stored.terms)?;
     }
-    check_currency(parts, tenant, plan).await
+    check_currency(parts, tenant, plan, from).await
 }
 
 /// Refuses a new revision of a plan that does not go with the tenants that it bills: with their terms, or with the currency
@@ -126,8 +129,10 @@ pub async fn check_tenants(parts: &Parts, plan: &PricePlan) -> Result<()> {
     }
     let old = plans::get(&parts.database, plan.name()).await?;
     if old.is_some_and(|old| old.currency() != plan.currency()) {
-        for tenant in billed_by(parts, plan.name()).await? {
-            check_currency(parts, tenant.id, plan).await?;
+        for Payer { tenant, plans } in invoicing::payers(parts).await? {
+            if plans.from(today(&tenant)?).contains(&plan.name()) {
+                check_currency(parts, tenant.id, plan, Date::MIN).await?;
+            }
         }
     }
     Ok(())
@@ -142,18 +147,30 @@ pub async fn effective(parts: &Parts, tenant: &Tenant, own: &TenantTerms) -> Res
     Ok(Some(find_plan(parts, plan).await?.for_tenant(own)?.to_toml()))
 }
 
-/// Refuses terms that do not go with the tenant's plan.
+/// Refuses terms that do not go with the tenant's plan: the one of today, and those that were assigned from later days on.
 ///
 /// # Errors
 /// It is so, or the tenant has no plan.
 pub async fn check_terms(parts: &Parts, tenant: &Tenant, own: &TenantTerms) -> Result<()> {
-    if effective(parts, tenant, own).await?.is_none() {
+    let plans = assignments::get(&parts.database, Scope::Provider, tenant.id).await?;
+    let names = plans.from(today(tenant)?);
+    if names.is_empty() {
         bail!(
             "tenant {0} has no price plan that terms could change; give it one: weir tenant set-plan {0} PLAN",
             tenant.name
         );
     }
+    for name in names {
+        find_plan(parts, name).await?.for_tenant(own)?;
+    }
     Ok(())
+}
+
+/// The day that it is for a tenant.
+fn today(tenant: &Tenant) -> Result<Date> {
+    let zone =
+        TimeZone::get(&tenant.time_zone).context("the tenant's time zone is not known to this machine")?;
+    Ok(Timestamp::now().to_zoned(zone).date())
 }
 
 async fn apply_terms(parts: &Parts, tenant: &str, file: &str, text: &str) -> Result<Value> {
@@ -191,20 +208,21 @@ async fn show_terms(parts: &Parts, tenant: &str, with_plan: bool) -> Result<Valu
     }))
 }
 
-/// The tenants that a plan of this name bills; of a new name, all that are billed at all.
+/// The tenants that a plan of this name bills in a period; of a new name, all that are billed for it at all.
 ///
 /// # Errors
 /// The database failed.
-pub async fn billed_by(parts: &Parts, name: &str) -> Result<Vec<Tenant>> {
-    let tenants = registry::tenants(&parts.database, Scope::Provider).await?;
-    let mut billed: Vec<Tenant> = tenants
-        .into_iter()
-        .filter(|tenant| tenant.id != TenantId::UNASSIGNED && tenant.plan_name.is_some())
-        .collect();
-    if billed.iter().any(|tenant| tenant.plan_name.as_deref() == Some(name)) {
-        billed.retain(|tenant| tenant.plan_name.as_deref() == Some(name));
+pub async fn billed_by(parts: &Parts, name: &str, asked: &PeriodRequest) -> Result<Vec<Tenant>> {
+    let (mut of_it, mut of_any) = (Vec::new(), Vec::new());
+    for payer in invoicing::payers(parts).await? {
+        let (zone, period) = invoicing::period_of(&payer.tenant, asked)?;
+        match payer.plans.on(period.start().to_zoned(zone).date()) {
+            Some(plan) if plan == name => of_it.push(payer.tenant),
+            Some(_) => of_any.push(payer.tenant),
+            None => {}
+        }
     }
-    Ok(billed)
+    Ok(if of_it.is_empty() { of_any } else { of_it })
 }
 
 /// What a period of a tenant would have cost under `plan`.
@@ -224,9 +242,9 @@ pub async fn simulate(
         TimeZone::get(&tenant.time_zone).context("the tenant's time zone is not known to this machine")?;
     let period = period::window(asked, &zone)?;
     let (plan, version) = as_if(plan, period, as_of)?;
-    let (old, changes) = match &tenant.plan_name {
+    let (old, changes) = match invoicing::plan_of(parts, &tenant, period).await? {
         Some(name) => {
-            let old = Arc::new(find_plan(parts, name).await?);
+            let old = Arc::new(find_plan(parts, &name).await?);
             let changes = diff(&old, &plan).len();
             (Some(rated(parts, tables, &tenant, old, period).await?), changes)
         }

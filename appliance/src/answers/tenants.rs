@@ -1,13 +1,16 @@
 //! Tenants and price plans.
 
 use anyhow::{Context, Result, bail};
+use billing::account::assignments::{self, Asked, Assigned, Assignment, EVER};
 use billing::{PlanVersion, PricePlan, plans};
 use jiff::Timestamp;
+use jiff::civil::Date;
 use metering::TenantName;
 use migrations::Scope;
 use serde_json::{Value, json};
 use usage::registry;
 
+use super::invoices::COMMAND_LINE;
 use crate::parts::Parts;
 
 /// A tenant to add, as typed.
@@ -29,6 +32,7 @@ pub async fn create(parts: &Parts, new: New) -> Result<Value> {
     let display_name = new.display_name.unwrap_or_else(|| new.name.clone());
     let wanted = registry::NewTenant {
         plan_name: new.plan.as_deref(),
+        added_by: Some(COMMAND_LINE),
         address: &new.address,
         tax_number: new.tax_number.as_deref(),
         ..registry::NewTenant::new(name, &display_name, &new.time_zone)
@@ -39,13 +43,59 @@ pub async fn create(parts: &Parts, new: New) -> Result<Value> {
     Ok(json!({ "message": message, "tenant_id": tenant.id, "name": tenant.name, "plan": new.plan }))
 }
 
-/// Bills a tenant by another plan.
-pub async fn set_plan(parts: &Parts, name: &str, plan: &str) -> Result<Value> {
+/// Bills a tenant by another plan, from a month on.
+pub async fn set_plan(parts: &Parts, name: &str, plan: &str, from: Option<&str>) -> Result<Value> {
     let tenant = registry::find_tenant(&parts.database, Scope::Provider, name).await?;
     let new = find_plan(parts, plan).await?;
-    super::plans::check_change(parts, tenant.id, &new).await?;
-    registry::set_plan(&parts.database, tenant.id, Some(plan)).await?;
-    Ok(json!({ "message": format!("Tenant {} is billed by {plan} from its next invoice on.", tenant.name) }))
+    let day = |text: &str| {
+        let shown: String = text.chars().take(80).collect();
+        text.parse::<Date>().with_context(|| format!("{shown:?} is no day; write it like --from 2026-12-01"))
+    };
+    let from = from.map(day).transpose()?;
+    let asked = Asked { plan: Some(plan), from, by: COMMAND_LINE };
+    let mut session = parts.database.session().await?;
+    let transaction = session.begin(Scope::Provider).await?;
+    let assigned = assignments::assign(&transaction, tenant.id, asked, Timestamp::now()).await?;
+    super::plans::check_change(parts, tenant.id, &new, assigned.from).await?;
+    transaction.commit().await?;
+    let words: Vec<Value> = assigned.assignments.all().iter().map(assignment_value).collect();
+    Ok(json!({
+        "message": in_words(tenant.name.as_str(), Some(plan), &assigned)?,
+        "tenant": tenant.name,
+        "plan": plan,
+        "from": assigned.from,
+        "changed": assigned.is_new,
+        "before": before(&assigned)?,
+        "assignments": words,
+    }))
+}
+
+/// The plan of the day before.
+fn before(assigned: &Assigned) -> Result<Option<&str>> {
+    if assigned.from <= EVER { Ok(None) } else { Ok(assigned.assignments.on(assigned.from.yesterday()?)) }
+}
+
+/// From when on it holds, and what the time before is billed by.
+fn in_words(tenant: &str, plan: Option<&str>, assigned: &Assigned) -> Result<String> {
+    let day = assigned.from;
+    let holds = match (plan, assigned.is_new) {
+        (Some(plan), true) => format!("Tenant {tenant} is billed by {plan} from {day} on"),
+        (Some(plan), false) => {
+            format!("Tenant {tenant} is billed by {plan} from {day} on already; nothing was changed")
+        }
+        (None, _) => format!("Tenant {tenant} is not billed from {day} on"),
+    };
+    let ended = if day <= EVER { return Ok(holds + ".") } else { day.yesterday()?.strftime("%Y-%m") };
+    let earlier = match before(assigned)? {
+        Some(before) if Some(before) == plan => return Ok(format!("{holds}. {ended} is billed by it, too.")),
+        Some(before) => format!("{ended} by {before}"),
+        None => format!("{ended} by no plan, so it is not invoiced (--from {}-01 would include it)", ended),
+    };
+    Ok(format!("{holds}, {earlier}."))
+}
+
+fn assignment_value(one: &Assignment) -> Value {
+    json!({ "from": one.from, "plan": one.plan, "recorded_at": one.recorded_at, "recorded_by": one.recorded_by })
 }
 
 /// Says what invoices print of a tenant besides its name.
@@ -68,7 +118,6 @@ pub async fn set_email(parts: &Parts, name: &str, email: Option<&str>) -> Result
         address: &tenant.address,
         tax_number: tenant.tax_number.as_deref(),
         email,
-        plan_name: tenant.plan_name.as_deref(),
     };
     registry::update_tenant(&parts.database, tenant.id, tenant.revision, &change).await?;
     let message = match email {

@@ -181,7 +181,7 @@ fn tenant(command: TenantCommand) -> Request {
         TenantCommand::Create { name, display_name, address, tax_number, time_zone, plan } => {
             Request::TenantCreate { name, display_name, address, tax_number, time_zone, plan }
         }
-        TenantCommand::SetPlan { name, plan } => Request::TenantSetPlan { name, plan },
+        TenantCommand::SetPlan { name, plan, from } => Request::TenantSetPlan { name, plan, from },
         TenantCommand::SetParty { name, address, tax_number } => {
             Request::TenantSetParty { name, address, tax_number }
         }

@@ -46,14 +46,17 @@ pub fn simulate(data_dir: &Path, arguments: SimulateArguments, json: bool) -> Re
     let tenants = match arguments.tenant {
         Some(tenant) => vec![tenant],
         None => {
-            let request = PlanRequest::Tenants { file: file.clone(), text: text.clone() };
+            let period = asked.clone();
+            let request = PlanRequest::Tenants { file: file.clone(), text: text.clone(), period };
             let answer = ask(data_dir, request)?;
             let names = answer["tenants"].as_array().map(Vec::as_slice).unwrap_or_default();
             names.iter().filter_map(|name| Some(name.as_str()?.to_owned())).collect()
         }
     };
     if tenants.is_empty() {
-        bail!("no tenant has a price plan; give one a plan first: weir tenant set-plan NAME PLAN");
+        bail!(
+            "no tenant has a price plan then; give one a plan first: weir tenant set-plan NAME PLAN --from DAY"
+        );
     }
     let bar = progress(tenants.len() as u64);
     let mut rows = Vec::with_capacity(tenants.len());

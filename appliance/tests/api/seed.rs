@@ -1,12 +1,13 @@
 //! A past: an instance of tenant acme with some hours of readings, and the invoice about them.
 
+use billing::account::assignments::{self, Asked, EVER};
 use billing::{
     Basis, Bill, Buyer, Desk, InvoiceId, Issued, Party, PricePlan, Series, Taxation, issue, plans,
 };
 use jiff::{SignedDuration, Timestamp};
 use metering::{
     Batch, BatchSeq, BootId, Epoch, EpochId, InstanceFacts, InstanceId, InstanceReading, InstanceRegisters,
-    InstanceState, NodeId, Readings, Window, WindowLength,
+    InstanceState, NodeId, Readings, TenantId, Window, WindowLength,
 };
 use migrations::{Database, Scope};
 use usage::{Delivery, IngestSettings, Ingestor, UsageSettings, derive_dirty, records, registry};
@@ -19,6 +20,15 @@ const PLAN: &str = "name = \"past\"\ncurrency = \"EUR\"\ntime_zone = \"UTC\"\n[t
 
 pub fn instance_id() -> InstanceId {
     InstanceId::from_uuid(Uuid::from_u128(0x5eed_0000_0000_4000_8000_0000_0000_0001))
+}
+
+/// Puts a tenant on a plan for all time.
+async fn bills(database: &Database, tenant: TenantId, plan: &str) {
+    let mut session = database.session().await.unwrap();
+    let transaction = session.begin(Scope::Provider).await.unwrap();
+    let asked = Asked { plan: Some(plan), from: Some(EVER), by: "a test" };
+    assignments::assign(&transaction, tenant, asked, Timestamp::now()).await.unwrap();
+    transaction.commit().await.unwrap();
 }
 
 /// Makes it; the invoice's number.
@@ -37,7 +47,7 @@ pub async fn past(database: &Database) -> String {
     let plan = PricePlan::parse("past.toml", PLAN.as_bytes()).unwrap();
     plans::apply(database, &plan, now).await.unwrap();
     let tenant = registry::find_tenant(database, Scope::Provider, "acme").await.unwrap();
-    registry::set_plan(database, tenant.id, Some("past")).await.unwrap();
+    bills(database, tenant.id, "past").await;
     let usage = records::usage_of(database, tenant.id, &[period], settings, now).await.unwrap();
     let seller = Party { name: "Seller".to_owned(), ..Party::default() };
     let (series, taxation) = (Series::default(), Taxation::fixed(plan.tax().unwrap()));

@@ -64,7 +64,7 @@ impl Currencies {
 }
 
 /// Before whatever a tenant was billed for; in the database, too.
-const EVER: Date = jiff::civil::date(1, 1, 1);
+pub(super) const EVER: Date = jiff::civil::date(1, 1, 1);
 
 /// The first day from which nothing was rated in another currency.
 pub(super) async fn free_from(

@@ -10,6 +10,7 @@ use super::correct::REASON_MAX;
 use super::document::{InvoiceDocument, InvoiceId};
 use super::draft::Bill;
 use super::lifecycle::{Action, Desk, Stage};
+use crate::account::assignments;
 use crate::period::{self, PeriodError};
 use crate::plan::PricePlan;
 use crate::rating::RatingError;
@@ -100,6 +101,20 @@ pub enum IssueError {
     /// The prices are not on record.
     #[error("plan {0} is not applied with exactly this text; apply it first (weir plan apply)")]
     PlanNotApplied(String),
+    /// Somebody assigned another plan after this one was read.
+    #[error(
+        "tenant {tenant} was rated by plan {rated_by} in {period}, and is billed by {plan} then since a moment ago; do it again"
+    )]
+    PlanChanged {
+        /// The tenant.
+        tenant: TenantName,
+        /// The period.
+        period: Window,
+        /// The plan that was read.
+        rated_by: String,
+        /// The plan of the period.
+        plan: String,
+    },
     /// The database holds something that this version cannot read.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -313,6 +328,11 @@ async fn store(
     waits: Standing,
     (basis, now): (Basis, Timestamp),
 ) -> Result<InvoiceDocument, IssueError> {
+    let (tenant, period) = (payer.tenant_id, document.service_period);
+    if let Some(said) = assignments::changed_since(transaction, tenant, period, plan.name()).await? {
+        let (tenant, rated_by) = (payer.name.clone(), plan.name().to_owned());
+        return Err(IssueError::PlanChanged { tenant, period, rated_by, plan: said });
+    }
     let revision = write::plan_revision(transaction, plan).await?;
     let origin = Origin {
         plan_revision: revision.ok_or_else(|| IssueError::PlanNotApplied(plan.name().to_owned()))?,

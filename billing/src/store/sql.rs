@@ -26,6 +26,11 @@ pub(crate) const INVOICE_LIST: &str = include_str!("../../sql/invoice_list.sql")
 pub(crate) const INVOICE_OVERLAPPING: &str = include_str!("../../sql/invoice_overlapping.sql");
 pub(crate) const INVOICE_PAGE: &str = include_str!("../../sql/invoice_page.sql");
 pub(crate) const MAIL_INSERT: &str = include_str!("../../sql/mail_insert.sql");
+pub(crate) const PLAN_ASSIGNMENT_FIXED: &str = include_str!("../../sql/plan_assignment_fixed.sql");
+pub(crate) const PLAN_ASSIGNMENT_INSERT: &str = include_str!("../../sql/plan_assignment_insert.sql");
+pub(crate) const PLAN_ASSIGNMENT_LIST: &str = include_str!("../../sql/plan_assignment_list.sql");
+pub(crate) const PLAN_ASSIGNMENT_LOCK: &str = include_str!("../../sql/plan_assignment_lock.sql");
+pub(crate) const PLAN_ASSIGNMENT_OF_PERIOD: &str = include_str!("../../sql/plan_assignment_of_period.sql");
 pub(crate) const PLAN_INSERT: &str = include_str!("../../sql/plan_insert.sql");
 pub(crate) const PLAN_LATEST: &str = include_str!("../../sql/plan_latest.sql");
 pub(crate) const PLAN_LIST: &str = include_str!("../../sql/plan_list.sql");
@@ -70,6 +75,11 @@ pub const ALL: &[(&str, &str)] = &[
     ("invoice_overlapping", INVOICE_OVERLAPPING),
     ("invoice_page", INVOICE_PAGE),
     ("mail_insert", MAIL_INSERT),
+    ("plan_assignment_fixed", PLAN_ASSIGNMENT_FIXED),
+    ("plan_assignment_insert", PLAN_ASSIGNMENT_INSERT),
+    ("plan_assignment_list", PLAN_ASSIGNMENT_LIST),
+    ("plan_assignment_lock", PLAN_ASSIGNMENT_LOCK),
+    ("plan_assignment_of_period", PLAN_ASSIGNMENT_OF_PERIOD),
     ("plan_insert", PLAN_INSERT),
     ("plan_latest", PLAN_LATEST),
     ("plan_list", PLAN_LIST),

@@ -192,7 +192,9 @@ async fn a_tenant_sees_its_own_terms_and_every_revision_stays() {
     let client = database.owner_client().await;
     let (a, b) = (Uuid::from_u128(1), Uuid::from_u128(2));
     let insert =
-        "INSERT INTO tenant (tenant_id, name, display_name, plan_name) VALUES ($1, $2, 'T', 'standard')";
+        "WITH added AS (INSERT INTO tenant (tenant_id, name, display_name) VALUES ($1, $2, 'T') RETURNING tenant_id)
+         INSERT INTO plan_assignment (tenant_id, revision, valid_from, plan_name, recorded_at)
+         SELECT tenant_id, 1, '0001-01-01', 'standard', now() FROM added";
     client.execute(insert, &[&a, &"a"]).await.unwrap();
     client.execute(insert, &[&b, &"b"]).await.unwrap();
     let now: Timestamp = "2026-03-01T00:00:00Z".parse().unwrap();

@@ -5,6 +5,7 @@ mod words;
 
 use actix_web::{HttpResponse, web};
 use askama::Template;
+use billing::account::assignments;
 use billing::plan::{Prices, VersionTerms};
 use billing::{PricePlan, drafts, effective, plans};
 use jiff::Timestamp;
@@ -13,6 +14,7 @@ use usage::registry::Tenant;
 use self::words::{Charge, PriceCard};
 use super::bill;
 use super::conflict::lead_to;
+use crate::show::Clock;
 use crate::site::{Layout, PageError, Site, Viewer, html, now};
 
 /// `templates/plan.html`
@@ -27,6 +29,8 @@ struct PlanPage {
     plan: Option<PlanView>,
     /// Its name, where there is one that cannot be shown.
     named: Option<String>,
+    /// Which plans follow: `reserved from 1 December 2026 on`.
+    next: Vec<String>,
 }
 
 /// The plan as it holds today.
@@ -87,7 +91,14 @@ async fn page(site: &Site, viewer: &Viewer, tenant: &Tenant) -> Result<HttpRespo
         Some(name) => plans::get(&site.database, name).await?,
         None => None,
     };
+    let words = assignments::get(&site.database, scope, tenant.id).await?;
+    let today = Clock::of_zone(&tenant.time_zone).date(now());
+    let follows =
+        words.changes().into_iter().filter(|(day, _)| today < *day).map(|(day, plan)| {
+            format!("{} from {} on", plan.unwrap_or("no plan"), day.strftime("%-d %B %Y"))
+        });
     html(&PlanPage {
+        next: follows.collect(),
         layout: viewer.layout(if viewer.tenant.is_some() { "/account" } else { "/tenants" }),
         is_provider: viewer.principal.is_provider(),
         tenant: tenant.name.to_string(),

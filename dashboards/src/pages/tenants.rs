@@ -4,10 +4,14 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use askama::Template;
+use billing::account::assignments::{self, Asked, AssignError, Assignment};
 use billing::drafts;
 use billing::plans;
 use billing::quota::{self, Held, Limits, Quota, SetError};
+use jiff::ToSpan;
+use jiff::civil::Date;
 use metering::TenantId;
+use migrations::Scope;
 use serde::Deserialize;
 use usage::registry::{self, RegistryError, Tenant, TenantChange, TenantCursor, TenantQuery};
 
@@ -22,6 +26,9 @@ use crate::site::{Layout, PageError, Site, Viewer, html, now};
 
 /// Tenants on one page.
 const SHOWN: usize = 50;
+
+/// Months from which another plan may hold, before and after the running one: the API takes any.
+const MONTHS_OFFERED: std::ops::RangeInclusive<i32> = -1..=3;
 
 /// Characters of a cursor or a search: longer than any name.
 const ASKED_MAX: usize = 200;
@@ -90,6 +97,12 @@ struct ContactForm {
     tax_number: String,
     plan: String,
     plans: Vec<String>,
+    /// From when on another plan may hold: day and words.
+    months: Vec<(String, String)>,
+    /// The one that is chosen.
+    plan_from: String,
+    /// What was said about the plan, for people.
+    said: Vec<String>,
     revision: u64,
     /// Which field is wrong, and why.
     error: Option<(&'static str, String)>,
@@ -103,6 +116,8 @@ struct ContactEntered {
     address: String,
     tax_number: String,
     plan: String,
+    #[serde(default)]
+    plan_from: Option<String>,
     revision: u64,
 }
 
@@ -223,27 +238,73 @@ async fn set_contact(
         address: &lines,
         tax_number: optional(&typed.tax_number),
         email: optional(&typed.email),
-        plan_name: optional(&typed.plan),
     };
     let is_known =
         |name: &str| plans.iter().any(|plan| plan == name) || tenant.plan_name.as_deref() == Some(name);
-    let error = match change.plan_name {
+    let error = match optional(&typed.plan) {
         Some(name) if !is_known(name) => {
             ("plan", "There is no such plan. Choose one of those offered.".to_owned())
         }
-        _ => match registry::update_tenant(&site.database, tenant.id, typed.revision, &change).await {
-            Ok(_) => return Ok(lead_to(&format!("/tenants/{}#contact", tenant.name))),
-            Err(RegistryError::Changed { .. }) => {
+        _ => match put_contact(&site, &viewer, &tenant, (&typed, &change)).await? {
+            Put::Done => return Ok(lead_to(&format!("/tenants/{}#contact", tenant.name))),
+            Put::Changed => {
                 let current =
                     registry::find_tenant(&site.database, viewer.scope(), tenant.name.as_str()).await?;
                 return conflict::answer(&contact_conflict(&viewer, &current, &typed));
             }
-            Err(error) => refused(error)?,
+            Put::Refused(field, sentence) => (field, sentence),
         },
     };
-    let contact = ContactForm { plans, error: Some(error), ..ContactForm::typed(typed) };
-    let page = TenantPage { contact, ..page(&site, &viewer, &tenant).await? };
+    let page = page(&site, &viewer, &tenant).await?;
+    let (months, said) = (page.contact.months.clone(), page.contact.said.clone());
+    let contact = ContactForm { plans, months, said, error: Some(error), ..ContactForm::typed(typed) };
+    let page = TenantPage { contact, ..page };
     conflict::with_status(StatusCode::UNPROCESSABLE_ENTITY, &page)
+}
+
+/// What became of a contact.
+enum Put {
+    Done,
+    /// Somebody else changed it meanwhile.
+    Changed,
+    /// Which field is wrong, and why.
+    Refused(&'static str, String),
+}
+
+/// Changes the contact, and from when on which plan bills the tenant, all or nothing.
+async fn put_contact(
+    site: &Site,
+    viewer: &Viewer,
+    tenant: &Tenant,
+    (typed, change): (&ContactEntered, &TenantChange<'_>),
+) -> Result<Put, PageError> {
+    let Ok(from) = typed.plan_from.as_deref().and_then(optional).map(str::parse::<Date>).transpose() else {
+        return Ok(Put::Refused("plan_from", "Choose one of the months offered.".to_owned()));
+    };
+    let mut session = site.database.session().await.map_err(RegistryError::from)?;
+    let transaction = session.begin(Scope::Provider).await.map_err(RegistryError::from)?;
+    match registry::update_tenant_within(&transaction, tenant.id, typed.revision, change).await {
+        Ok(_) => {}
+        Err(RegistryError::Changed { .. }) => return Ok(Put::Changed),
+        Err(error) => {
+            let (field, sentence) = refused(error)?;
+            return Ok(Put::Refused(field, sentence));
+        }
+    }
+    let plan = optional(&typed.plan);
+    let standing = assignments::get(&site.database, viewer.scope(), tenant.id).await?;
+    let day = from.unwrap_or_else(|| Clock::of_zone(&tenant.time_zone).date(now()));
+    // A contact that is saved says nothing about the plan that it shows.
+    if standing.on(day) != plan {
+        let asked = Asked { plan, from, by: viewer.principal.user.name.as_str() };
+        match assignments::assign(&transaction, tenant.id, asked, now()).await {
+            Ok(_) => {}
+            Err(AssignError::Store(error)) => return Err(error.into()),
+            Err(error) => return Ok(Put::Refused("plan_from", figures::sentence(&error))),
+        }
+    }
+    transaction.commit().await.map_err(RegistryError::from)?;
+    Ok(Put::Done)
 }
 
 /// A tenant that pays. What nobody pays for has usage, and nothing else that could be set.
@@ -260,6 +321,9 @@ async fn page(site: &Site, viewer: &Viewer, tenant: &Tenant) -> Result<TenantPag
     let is_provider = viewer.principal.is_provider();
     let plans = if is_provider { plan_names(site).await? } else { Vec::new() };
     let clock = Clock::of_zone(&tenant.time_zone);
+    let words = assignments::get(&site.database, scope, tenant.id).await?;
+    let months = plan_months(clock.date(now()));
+    let said = words.all().iter().map(|word| plan_word(word, &clock)).collect();
     Ok(TenantPage {
         layout: Layout { zone: clock.zone_name().to_owned(), ..viewer.layout("/tenants") },
         name: tenant.name.to_string(),
@@ -270,8 +334,27 @@ async fn page(site: &Site, viewer: &Viewer, tenant: &Tenant) -> Result<TenantPag
         held: held_rows(held, &quota),
         quota: QuotaForm::of(&quota),
         budget,
-        contact: ContactForm { plans, ..ContactForm::of(tenant) },
+        contact: ContactForm { plans, months, said, ..ContactForm::of(tenant) },
     })
+}
+
+/// The months from which another plan may be chosen to hold.
+fn plan_months(today: Date) -> Vec<(String, String)> {
+    let running = today.first_of_month();
+    let month = |months: i32| running.checked_add(months.months()).ok();
+    let named = |day: Date| (day.to_string(), day.strftime("%B %Y").to_string());
+    MONTHS_OFFERED.filter_map(month).map(named).collect()
+}
+
+/// `standard from 1 December 2026 on, said on 3 November 2026 by admin`
+fn plan_word(word: &Assignment, clock: &Clock) -> String {
+    let plan = word.plan.as_deref().unwrap_or("no plan");
+    let from = match word.from {
+        Some(day) => format!("from {} on", day.strftime("%-d %B %Y")),
+        None => "for all time".to_owned(),
+    };
+    let by = word.recorded_by.as_deref().map_or_else(String::new, |by| format!(" by {by}"));
+    format!("{plan} {from}, said on {}{by}", clock.day(word.recorded_at))
 }
 
 async fn plan_names(site: &Site) -> Result<Vec<String>, PageError> {
@@ -343,6 +426,7 @@ fn contact_conflict(viewer: &Viewer, current: &Tenant, typed: &ContactEntered) -
             ("address", typed.address.clone()),
             ("tax_number", typed.tax_number.clone()),
             ("plan", typed.plan.clone()),
+            ("plan_from", typed.plan_from.clone().unwrap_or_default()),
             ("revision", current.revision.to_string()),
         ],
         back: format!("/tenants/{}#contact", current.name),
@@ -374,14 +458,32 @@ impl ContactForm {
             tax_number: tenant.tax_number.clone().unwrap_or_default(),
             plan: tenant.plan_name.clone().unwrap_or_default(),
             plans: Vec::new(),
+            months: Vec::new(),
+            plan_from: String::new(),
+            said: Vec::new(),
             revision: tenant.revision,
             error: None,
         }
     }
 
     fn typed(typed: ContactEntered) -> Self {
-        let ContactEntered { display_name, email, address, tax_number, plan, revision } = typed;
-        Self { display_name, email, address, tax_number, plan, plans: Vec::new(), revision, error: None }
+        let ContactEntered { display_name, email, address, tax_number, plan, plan_from, revision } = typed;
+        let plan_from = plan_from.unwrap_or_default();
+        let (plans, months, said) = (Vec::new(), Vec::new(), Vec::new());
+        let (error, address) = (None, address);
+        Self {
+            display_name,
+            email,
+            address,
+            tax_number,
+            plan,
+            plans,
+            months,
+            plan_from,
+            said,
+            revision,
+            error,
+        }
     }
 
     /// What is wrong with a field.
@@ -405,6 +507,7 @@ impl ContactEntered {
             address: lines.join("\n").trim().to_owned(),
             tax_number: self.tax_number.trim().to_owned(),
             plan: self.plan.trim().to_owned(),
+            plan_from: self.plan_from.map(|day| day.trim().to_owned()),
             revision: self.revision,
         }
     }

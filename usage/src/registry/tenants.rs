@@ -1,5 +1,5 @@
-//! Tenants: creating, finding, listing, and the price plan that each is on. It does NOT know plans: a plan's name is
-//! text here.
+//! Tenants: creating, finding, listing, and the price plan that each is on today. It does NOT know plans (a plan's name is
+//! text here), nor by which one a period is billed: assignments have dates, and billing keeps them.
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -46,7 +46,7 @@ pub struct Tenant {
     pub display_name: String,
     /// The IANA time zone in which its months begin.
     pub time_zone: String,
-    /// The price plan that it is on; `None`: the default plan.
+    /// The price plan that it is on today, in its zone; `None`: none. What a period is billed by is another question.
     pub plan_name: Option<String>,
     /// Its postal address, line by line.
     pub address: Vec<String>,
@@ -69,8 +69,10 @@ pub struct NewTenant<'a> {
     pub display_name: &'a str,
     /// An IANA time zone.
     pub time_zone: &'a str,
-    /// Its price plan, which the caller knows to exist.
+    /// Its price plan, which the caller knows to exist, for all time.
     pub plan_name: Option<&'a str>,
+    /// Who says so, if somebody is to be named.
+    pub added_by: Option<&'a str>,
     /// Its postal address, line by line.
     pub address: &'a [String],
     /// The number under which the tax office knows it.
@@ -88,15 +90,21 @@ pub struct TenantChange<'a> {
     pub tax_number: Option<&'a str>,
     /// Where its mail goes.
     pub email: Option<&'a str>,
-    /// Its price plan, which the caller knows to exist; `None`: the default plan.
-    pub plan_name: Option<&'a str>,
 }
 
 impl<'a> NewTenant<'a> {
     /// A tenant of which nothing more is known.
     #[must_use]
     pub const fn new(name: TenantName, display_name: &'a str, time_zone: &'a str) -> Self {
-        Self { name, display_name, time_zone, plan_name: None, address: &[], tax_number: None }
+        Self {
+            name,
+            display_name,
+            time_zone,
+            plan_name: None,
+            added_by: None,
+            address: &[],
+            tax_number: None,
+        }
     }
 }
 
@@ -127,6 +135,7 @@ pub async fn create_tenant(
                 &new.plan_name,
                 &new.address,
                 &new.tax_number,
+                &new.added_by,
             ],
         )
         .await;
@@ -169,25 +178,6 @@ pub async fn find_tenant(db: &Database, scope: Scope, asked: &str) -> Result<Ten
     Ok(tenant(&row)?)
 }
 
-/// Puts a tenant on a price plan from now on; `None`: on the default plan.
-///
-/// # Errors
-/// There is no such tenant.
-pub async fn set_plan(
-    db: &Database,
-    tenant_id: TenantId,
-    plan_name: Option<&str>,
-) -> Result<(), RegistryError> {
-    let mut session = db.session().await?;
-    let transaction = session.begin(Scope::Provider).await?;
-    let statement = transaction.prepare_cached(sql!("set_plan")).await?;
-    if transaction.execute(&statement, &[&tenant_id.uuid(), &plan_name]).await? == 0 {
-        return Err(RegistryError::NoTenant { asked: tenant_id.to_string() });
-    }
-    transaction.commit().await?;
-    Ok(())
-}
-
 /// Changes a tenant, unless somebody else did since revision `expected` was looked at.
 ///
 /// # Errors
@@ -199,11 +189,26 @@ pub async fn update_tenant(
     expected: u64,
     change: &TenantChange<'_>,
 ) -> Result<Tenant, RegistryError> {
+    let mut session = db.session().await?;
+    let transaction = session.begin(Scope::Provider).await?;
+    let changed = update_tenant_within(&transaction, tenant_id, expected, change).await?;
+    transaction.commit().await?;
+    Ok(changed)
+}
+
+/// The same within a transaction, for whoever changes more of the tenant.
+///
+/// # Errors
+/// As [`update_tenant`].
+pub async fn update_tenant_within(
+    transaction: &Transaction<'_>,
+    tenant_id: TenantId,
+    expected: u64,
+    change: &TenantChange<'_>,
+) -> Result<Tenant, RegistryError> {
     check_display_name(change.display_name)?;
     check_party(change.address, change.tax_number)?;
     check_email(change.email)?;
-    let mut session = db.session().await?;
-    let transaction = session.begin(Scope::Provider).await?;
     let statement = transaction.prepare_cached(sql!("update_tenant")).await?;
     // A revision beyond what PostgreSQL counts to was never seen by anybody.
     let revision = i64::try_from(expected).unwrap_or(0);
@@ -217,14 +222,11 @@ pub async fn update_tenant(
                 &change.address,
                 &change.tax_number,
                 &change.email,
-                &change.plan_name,
             ],
         )
         .await?;
     if let Some(row) = changed {
-        let tenant = tenant(&row)?;
-        transaction.commit().await?;
-        return Ok(tenant);
+        return Ok(tenant(&row)?);
     }
     let statement = transaction.prepare_cached(sql!("find_tenant")).await?;
     match transaction.query_opt(&statement, &[&Some(tenant_id.uuid()), &""]).await? {

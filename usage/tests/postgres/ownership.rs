@@ -170,11 +170,14 @@ async fn a_tenant_is_made_once_and_put_on_a_plan() {
     let new = registry::NewTenant { time_zone: "Asia/Kolkata", ..new };
     let error = registry::create_tenant(&db, &new, settings()).await.unwrap_err().to_string();
     assert!(error.contains("metering.window"), "{error}");
-    registry::set_plan(&db, acme.id, Some("standard")).await.unwrap();
-    let found = registry::find_tenant(&db, Scope::Provider, "acme").await.unwrap();
-    assert_eq!(found.plan_name.as_deref(), Some("standard"));
-    assert_eq!(registry::find_tenant(&db, Scope::Provider, &acme.id.to_string()).await.unwrap(), found);
-    registry::set_plan(&db, acme.id, None).await.unwrap();
-    let ghost = TenantId::from_uuid(Uuid::new_v4());
-    assert!(matches!(registry::set_plan(&db, ghost, None).await, Err(RegistryError::NoTenant { .. })));
+    assert_eq!(registry::find_tenant(&db, Scope::Provider, &acme.id.to_string()).await.unwrap(), acme);
+    let name = metering::TenantName::new("planned").unwrap();
+    let new = registry::NewTenant {
+        plan_name: Some("standard"),
+        added_by: Some("somebody"),
+        ..registry::NewTenant::new(name, "Planned", "UTC")
+    };
+    let planned = registry::create_tenant(&db, &new, settings()).await.unwrap();
+    assert_eq!((planned.plan_name.as_deref(), acme.plan_name), (Some("standard"), None));
+    assert_eq!(registry::find_tenant(&db, Scope::Provider, "planned").await.unwrap(), planned);
 }

@@ -136,7 +136,6 @@ async fn of_two_who_change_the_same_tenant_the_second_is_told_and_changes_nothin
         address: &address,
         tax_number: Some("DE1"),
         email: Some("billing@example.org"),
-        plan_name: None,
     };
     let changed = registry::update_tenant(&db, a.id, 1, &change).await.unwrap();
     assert_eq!((changed.revision, changed.email.as_deref()), (2, Some("billing@example.org")));
@@ -146,18 +145,17 @@ async fn of_two_who_change_the_same_tenant_the_second_is_told_and_changes_nothin
         assert!(matches!(error, RegistryError::Changed { revision: 2 }), "{stale}: {error}");
     }
     // Whatever changes a tenant counts.
-    registry::set_plan(&db, a.id, None).await.unwrap();
     registry::set_party(&db, a.id, &[], None).await.unwrap();
     let found = registry::find_tenant(&db, Scope::Provider, "a").await.unwrap();
-    assert_eq!((found.revision, found.display_name.as_str()), (4, "A Ltd"));
+    assert_eq!((found.revision, found.display_name.as_str()), (3, "A Ltd"));
     let bad = TenantChange { email: Some("a@b\r\nBcc: c@d"), ..change };
-    let error = registry::update_tenant(&db, a.id, 4, &bad).await.unwrap_err();
+    let error = registry::update_tenant(&db, a.id, 3, &bad).await.unwrap_err();
     assert!(matches!(error, RegistryError::Email { .. }), "{error}");
     let nobody = TenantId::from_uuid(uuid::Uuid::new_v4());
     let error = registry::update_tenant(&db, nobody, 1, &change).await.unwrap_err();
     assert!(matches!(error, RegistryError::NoTenant { .. }), "{error}");
     let (mut won, mut lost) = (0, 0);
-    let tries = (0..8).map(|_| registry::update_tenant(&db, a.id, 4, &change));
+    let tries = (0..8).map(|_| registry::update_tenant(&db, a.id, 3, &change));
     for outcome in futures_util::future::join_all(tries).await {
         match outcome {
             Ok(_) => won += 1,

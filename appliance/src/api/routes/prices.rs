@@ -160,7 +160,7 @@ async fn simulate(call: Call) -> Result<HttpResponse, Problem> {
     let mut names: Vec<String> = match &asked.tenant {
         Some(only) => vec![tenant(&call, only).await?.name.to_string()],
         None => {
-            let billed = shared::billed_by(&call.parts, plan.name()).await;
+            let billed = shared::billed_by(&call.parts, plan.name(), &period).await;
             let billed = billed.map_err(|error| of_answer(error, Kind::Unprocessable))?;
             billed.into_iter().map(|tenant| tenant.name.to_string()).collect()
         }

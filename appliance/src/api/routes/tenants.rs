@@ -2,9 +2,13 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::Method;
+use billing::account::assignments::{self, Asked, AssignError, Assignments};
 use billing::invoices::StoreError;
 use billing::{PricePlan, plans};
+use jiff::Timestamp;
+use jiff::civil::Date;
 use metering::{TenantId, TenantName};
+use migrations::Scope;
 use serde::{Deserialize, Serialize};
 use usage::registry::{self, RegistryError, TenantChange, TenantCursor, TenantQuery};
 
@@ -49,7 +53,9 @@ pub fn operations() -> Vec<Operation> {
             "Change a tenant",
             change,
         )
-        .saying("What is left out stays.")
+        .saying(
+            "What is left out stays. Another plan begins with a month: what ended before is billed by the plan of then.",
+        )
         .access(Access::Provider)
         .takes::<TenantPatch>()
         .answers::<TenantBody>("The tenant as it is now.")
@@ -77,7 +83,11 @@ async fn list(call: Call) -> Result<HttpResponse, Problem> {
         page.items.retain(|tenant| tenant.id != TenantId::UNASSIGNED);
     }
     let next = page.next.map(|next| After(next.name));
-    Ok(paging.answer(page.items.iter().map(TenantBody::from).collect(), next.as_ref()))
+    let ids: Vec<TenantId> = page.items.iter().map(|tenant| tenant.id).collect();
+    let plans = assignments::of(call.db(), call.scope()?, Some(&ids)).await?;
+    let (none, items) = (Assignments::default(), page.items.iter());
+    let bodies = items.map(|tenant| TenantBody::new(tenant, plans.get(&tenant.id).unwrap_or(&none)));
+    Ok(paging.answer(bodies.collect(), next.as_ref()))
 }
 
 async fn create(call: Call) -> Result<HttpResponse, Problem> {
@@ -87,8 +97,10 @@ async fn create(call: Call) -> Result<HttpResponse, Problem> {
         find_plan(&call, plan).await?;
     }
     let address: Vec<String> = new.address.into_iter().map(|line| line.0).collect();
+    let actor = call.who()?.user.name.to_string();
     let wanted = registry::NewTenant {
         plan_name: new.plan.as_deref(),
+        added_by: Some(&actor),
         address: &address,
         tax_number: new.tax_number.as_deref(),
         ..registry::NewTenant::new(
@@ -99,7 +111,7 @@ async fn create(call: Call) -> Result<HttpResponse, Problem> {
     };
     let tenant = registry::create_tenant(call.db(), &wanted, call.parts.usage).await?;
     call.parts.ingested.notify_one();
-    let mut answer = call.created(format!("/v1/tenants/{}", tenant.name), &TenantBody::from(&tenant));
+    let mut answer = call.created(format!("/v1/tenants/{}", tenant.name), &body(&call, &tenant).await?);
     let (name, value) = revision::etag(tenant.revision);
     answer.headers_mut().insert(name, value);
     Ok(answer)
@@ -107,7 +119,11 @@ async fn create(call: Call) -> Result<HttpResponse, Problem> {
 
 async fn get(call: Call) -> Result<HttpResponse, Problem> {
     let tenant = path_tenant(&call).await?;
-    Ok(call.versioned(tenant.revision, &TenantBody::from(&tenant)))
+    Ok(call.versioned(tenant.revision, &body(&call, &tenant).await?))
+}
+
+async fn body(call: &Call, tenant: &registry::Tenant) -> Result<TenantBody, Problem> {
+    Ok(TenantBody::new(tenant, &assignments::get(call.db(), call.scope()?, tenant.id).await?))
 }
 
 async fn change(call: Call) -> Result<HttpResponse, Problem> {
@@ -117,6 +133,10 @@ async fn change(call: Call) -> Result<HttpResponse, Problem> {
         Some(Some(plan)) => Some(find_plan(&call, plan).await?),
         _ => None,
     };
+    if patch.plan_from.is_some() && patch.plan.is_none() {
+        let detail = "plan_from says from when on a plan holds; say which, too: plan";
+        return Err(Problem::new(Kind::Unprocessable, detail).at("body", "plan_from"));
+    }
     let mut tries = 0;
     loop {
         tries += 1;
@@ -126,28 +146,31 @@ async fn change(call: Call) -> Result<HttpResponse, Problem> {
             Expected::Revision(revision) if revision == tenant.revision => revision,
             Expected::Revision(_) => return Err(revision::stale(Some(tenant.revision))),
         };
-        if let Some(plan) = &plan
-            && tenant.plan_name.as_deref() != Some(plan.name())
-        {
-            check_change(&call, &tenant, plan).await?;
-        }
-        match apply(&call, &tenant, based_on, &patch).await {
-            Err(RegistryError::Changed { .. }) if expected == Expected::Any && tries < OVERWRITES_MAX => {}
+        match apply(&call, &tenant, based_on, (&patch, plan.as_ref())).await {
+            Err(Refused::Tenant(RegistryError::Changed { .. }))
+                if expected == Expected::Any && tries < OVERWRITES_MAX => {}
             changed => {
-                let tenant = changed?;
-                return Ok(call.versioned(tenant.revision, &TenantBody::from(&tenant)));
+                changed?;
+                let tenant = path_tenant(&call).await?;
+                return Ok(call.versioned(tenant.revision, &body(&call, &tenant).await?));
             }
         }
     }
 }
 
-/// Puts a change on top of what the tenant is at that revision.
+/// Why a change was not made.
+enum Refused {
+    Tenant(RegistryError),
+    Other(Problem),
+}
+
+/// Puts a change on top of what the tenant is at that revision, all or nothing.
 async fn apply(
     call: &Call,
     tenant: &registry::Tenant,
     based_on: u64,
-    patch: &TenantPatch,
-) -> Result<registry::Tenant, RegistryError> {
+    (patch, plan): (&TenantPatch, Option<&PricePlan>),
+) -> Result<(), Refused> {
     let address: Option<Vec<String>> =
         patch.address.as_ref().map(|lines| lines.iter().map(|line| line.0.clone()).collect());
     let change = TenantChange {
@@ -155,9 +178,55 @@ async fn apply(
         address: address.as_deref().unwrap_or(&tenant.address),
         tax_number: patch.tax_number.as_ref().unwrap_or(&tenant.tax_number).as_deref(),
         email: patch.email.as_ref().unwrap_or(&tenant.email).as_deref(),
-        plan_name: patch.plan.as_ref().unwrap_or(&tenant.plan_name).as_deref(),
     };
-    registry::update_tenant(call.db(), tenant.id, based_on, &change).await
+    let mut session = call.db().session().await.map_err(RegistryError::from)?;
+    let transaction = session.begin(Scope::Provider).await.map_err(RegistryError::from)?;
+    registry::update_tenant_within(&transaction, tenant.id, based_on, &change).await?;
+    if let Some(name) = &patch.plan {
+        let actor = call.who()?.user.name.to_string();
+        let asked = Asked { plan: name.as_deref(), from: patch.plan_from, by: &actor };
+        let assigned = assignments::assign(&transaction, tenant.id, asked, Timestamp::now()).await;
+        let assigned = assigned.map_err(unassigned)?;
+        if let Some(plan) = plan {
+            check_change(call, tenant, plan, assigned.from).await?;
+        }
+    }
+    transaction.commit().await.map_err(RegistryError::from)?;
+    Ok(())
+}
+
+fn unassigned(error: AssignError) -> Problem {
+    match error {
+        AssignError::Store(error) => error.into(),
+        AssignError::NoTenant(_) => Problem::not_found("tenant"),
+        AssignError::Issued { .. } | AssignError::UnderReview { .. } => {
+            Problem::new(Kind::Conflict, error.to_string()).at("body", "plan_from")
+        }
+        AssignError::MidMonth { .. } | AssignError::Zone(_) | AssignError::Calendar(_) => {
+            Problem::new(Kind::Unprocessable, error.to_string()).at("body", "plan_from")
+        }
+    }
+}
+
+impl From<RegistryError> for Refused {
+    fn from(error: RegistryError) -> Self {
+        Self::Tenant(error)
+    }
+}
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        Self::Other(problem)
+    }
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Tenant(error) => error.into(),
+            Refused::Other(problem) => problem,
+        }
+    }
 }
 
 /// The plan of that name.
@@ -174,8 +243,13 @@ async fn find_plan(call: &Call, name: &str) -> Result<PricePlan, Problem> {
 }
 
 /// Refuses a plan that does not go with the tenant's terms, or with the currency of the month that runs.
-async fn check_change(call: &Call, tenant: &registry::Tenant, plan: &PricePlan) -> Result<(), Problem> {
-    let checked = answers::plans::check_change(&call.parts, tenant.id, plan).await;
+async fn check_change(
+    call: &Call,
+    tenant: &registry::Tenant,
+    plan: &PricePlan,
+    from: Date,
+) -> Result<(), Problem> {
+    let checked = answers::plans::check_change(&call.parts, tenant.id, plan, from).await;
     checked.map_err(|error| match error.downcast::<StoreError>() {
         Ok(store) => store.into(),
         Err(error) => Problem::new(Kind::Conflict, format!("{error:#}")),

@@ -195,12 +195,16 @@ pub enum TenantCommand {
         #[arg(long)]
         plan: Option<String>,
     },
-    /// Bill a tenant by another plan, from its next invoice on
+    /// Bill a tenant by another plan, from the first day of a month on. What ended before is billed by the plan of then
     SetPlan {
         /// Which tenant
         name: String,
         /// Which plan
         plan: String,
+        /// First day of a month in the tenant's zone, past or to come, of which no invoice by another plan is issued [default: the
+        /// first day of the running month; where that is issued by another plan, of the month after]
+        #[arg(long, value_name = "YYYY-MM-DD")]
+        from: Option<String>,
     },
     /// Change what invoices print of a tenant besides its name
     SetParty {

@@ -57,6 +57,8 @@ pub enum Request {
         name: String,
         /// To which.
         plan: String,
+        /// From which day on.
+        from: Option<String>,
     },
     /// Changes what invoices print of a tenant.
     TenantSetParty {

@@ -19,6 +19,8 @@ pub enum PlanRequest {
         file: String,
         /// The TOML.
         text: String,
+        /// For which time.
+        period: PeriodRequest,
     },
     /// What a period of a tenant would cost under a plan that is not in force.
     Simulate {
