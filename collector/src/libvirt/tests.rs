@@ -332,7 +332,7 @@ fn what_was_read_of_guests_that_are_gone_is_not_kept() {
     let mut libvirt = super::Libvirt::new(
         "test:///default",
         metering::BootId::from_uuid(Uuid::nil()),
-        std::collections::BTreeMap::new(),
+        BTreeMap::new(),
     );
     let start =
         |n: u64| crate::observation::ProcessStart { ticks: n, boot: std::time::Duration::from_secs(n) };
