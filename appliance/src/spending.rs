@@ -18,7 +18,7 @@ use tracing::{error, info, warn};
 use usage::registry::Tenant;
 
 use crate::control::request::PeriodRequest;
-use crate::invoicing::{self, Tables};
+use crate::invoicing::{self, Payer, Tables};
 use crate::parts::Parts;
 
 /// A round that is not through by then gets a second worker: half of what it may take, so that two of them, who do twice as much,
@@ -53,9 +53,9 @@ fn zone_of(tenant: &Tenant) -> Result<TimeZone> {
 /// # Errors
 /// The tenants could not be read.
 pub async fn rate_running_months(parts: &Arc<Parts>) -> Result<()> {
-    let tenants = invoicing::tenants(parts, None).await?;
+    let payers = invoicing::payers(parts).await?;
     let tables = Tables::read(parts).await?;
-    let round = Arc::new(Round { parts: Arc::clone(parts), tables, left: Mutex::new(tenants.into_iter()) });
+    let round = Arc::new(Round { parts: Arc::clone(parts), tables, left: Mutex::new(payers.into_iter()) });
     // Dropped with this future, which ends them.
     let mut workers = JoinSet::new();
     workers.spawn(Arc::clone(&round).work(false));
@@ -80,7 +80,7 @@ pub async fn rate_running_months(parts: &Arc<Parts>) -> Result<()> {
 struct Round {
     parts: Arc<Parts>,
     tables: Tables,
-    left: Mutex<std::vec::IntoIter<Tenant>>,
+    left: Mutex<std::vec::IntoIter<Payer>>,
 }
 
 impl Round {
@@ -88,9 +88,9 @@ impl Round {
         while !(is_help && self.parts.is_closing()) {
             // Taken in a statement of its own: the lock is not held while one is rated.
             let next = self.left.lock().await.next();
-            let Some(tenant) = next else { return };
-            let name = tenant.name.clone();
-            if let Err(failure) = rate_months_of(&self.parts, &self.tables, tenant, Timestamp::now()).await {
+            let Some(payer) = next else { return };
+            let name = payer.tenant.name.clone();
+            if let Err(failure) = rate_months_of(&self.parts, &self.tables, payer, Timestamp::now()).await {
                 error!(tenant = %name, "the running month was not rated: {failure:#}");
             }
         }
@@ -98,15 +98,20 @@ impl Round {
 }
 
 /// A month that has ended is rated on until its grace period is over: its last readings come in, and they may cross a budget.
-async fn rate_months_of(parts: &Parts, tables: &Tables, tenant: Tenant, now: Timestamp) -> Result<()> {
-    let zone = TimeZone::get(&tenant.time_zone)?;
+/// Months in which the tenant has no plan are not rated.
+async fn rate_months_of(parts: &Parts, tables: &Tables, payer: Payer, now: Timestamp) -> Result<()> {
+    let zone = TimeZone::get(&payer.tenant.time_zone)?;
     let running = month_name(&zone, now);
     let grace = SignedDuration::try_from(parts.config.billing.grace.0)?;
     let before = month_name(&zone, now.saturating_sub(grace)?);
-    if before != running && !is_closed(parts, &tenant, &before).await? {
-        rate_month(parts, tables, tenant.clone(), &before, now).await?;
+    let is_billed = |month: &str| payer.is_billed_for(&PeriodRequest::Month(month.to_owned()));
+    if before != running && is_billed(&before)? && !is_closed(parts, &payer.tenant, &before).await? {
+        rate_month(parts, tables, payer.tenant.clone(), &before, now).await?;
     }
-    rate_month(parts, tables, tenant, &running, now).await
+    if is_billed(&running)? {
+        rate_month(parts, tables, payer.tenant, &running, now).await?;
+    }
+    Ok(())
 }
 
 /// Whether somebody was shown the month's invoice or it was issued: usage that comes in later is late, and told as such.
