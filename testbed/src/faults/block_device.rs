@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 
 use crate::process::run;
 
 /// A daemon of the chain is up after milliseconds; a busy machine takes longer.
 const START_MAX: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(5);
+const DID_NOT_COME: &str = "did not come; nbdkit and nbdfuse need /dev/fuse and root";
 
 /// The chain. Its parts are taken down from the top.
 pub struct BlockDevice {
@@ -90,18 +91,15 @@ impl BlockDevice {
         });
         wait_for(&socket)?;
         let file = fuse.join("nbd");
-        let _ = chain.nbdfuse.kill();
-        let _ = chain.nbdfuse.wait();
-        chain.nbdfuse = Command::new("nbdfuse")
-            .arg(&file)
-            .arg("--unix")
-            .arg(&socket)
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .process_group(0)
-            .spawn()
-            .context("nbdfuse cannot be run; run testbed/install-packages test")?;
-        wait_for(&file)?;
+        let until = Instant::now() + START_MAX;
+        while !file.exists() {
+            // The socket is there before nbdkit listens on it: an nbdfuse that came too early has ended.
+            if chain.nbdfuse.try_wait()?.is_some() {
+                chain.nbdfuse = nbdfuse(&file, &socket)?;
+            }
+            ensure!(Instant::now() < until, "{} {DID_NOT_COME}", file.display());
+            std::thread::sleep(LOOK);
+        }
         let device = run("losetup", &["--find", "--show", &file.display().to_string()])?.trim().to_owned();
         chain.loop_device = Some(device.clone());
         let mount = self.dir.path().join("mount");
@@ -160,12 +158,22 @@ fn idle() -> Result<Child> {
     Ok(Command::new("true").spawn()?)
 }
 
+fn nbdfuse(file: &Path, socket: &Path) -> Result<Child> {
+    Command::new("nbdfuse")
+        .arg(file)
+        .arg("--unix")
+        .arg(socket)
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .context("nbdfuse cannot be run; run testbed/install-packages test")
+}
+
 fn wait_for(path: &Path) -> Result<()> {
     let until = Instant::now() + START_MAX;
     while !path.exists() {
-        if until < Instant::now() {
-            bail!("{} did not come; nbdkit and nbdfuse need /dev/fuse and root", path.display());
-        }
+        ensure!(Instant::now() < until, "{} {DID_NOT_COME}", path.display());
         std::thread::sleep(LOOK);
     }
     Ok(())
