@@ -15,6 +15,7 @@ use usage::{IngestSettings, Ingestor, UsageSettings};
 
 use crate::config::{self, Config};
 use crate::nodes::door::Door;
+use crate::spending::Freshness;
 
 /// How many reading intervals may pass between two readings of time that still counts as measured: one lost
 /// reading is no estimate yet.
@@ -38,6 +39,8 @@ pub struct Parts {
     pub mail_due: Arc<Notify>,
     /// Rung when a billing run was asked for.
     pub billing_due: Arc<Notify>,
+    /// How old month-to-date amounts are.
+    pub freshness: Freshness,
     /// What this node is called.
     pub node_name: String,
     /// Where further nodes are let in; `None`: nowhere.
@@ -92,6 +95,7 @@ impl Parts {
             ingested: Arc::new(Notify::new()),
             mail_due: Arc::new(Notify::new()),
             billing_due: Arc::new(Notify::new()),
+            freshness: Freshness::default(),
             node_name,
             door,
             closing: AtomicUsize::new(0),

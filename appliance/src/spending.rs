@@ -2,7 +2,8 @@
 //!
 //! The steps are other crates'; this is their order. Nothing here is final: an invoice is issued when its month is over.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex as Plain, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -11,7 +12,7 @@ use billing::limits::allowances::{self, MonthToDate};
 use billing::{Stage, budget, drafts};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use metering::Window;
+use metering::{TenantId, Window};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
@@ -24,6 +25,33 @@ use crate::parts::Parts;
 /// A round that is not through by then gets a second worker: half of what it may take, so that two of them, who do twice as much,
 /// are through in three quarters of a minute where one would have taken a whole one.
 const HELP_AFTER: Duration = Duration::from_secs(30);
+
+/// When the running month of each tenant was rated last.
+#[derive(Default)]
+pub struct Freshness(Plain<HashMap<TenantId, Timestamp>>);
+
+impl Freshness {
+    /// From now on it is about these. Who is new counts from `now`.
+    fn begin(&self, tenants: impl Iterator<Item = TenantId>, now: Timestamp) {
+        let mut rated = self.rated();
+        let before = std::mem::take(&mut *rated);
+        rated.extend(tenants.map(|tenant| (tenant, before.get(&tenant).copied().unwrap_or(now))));
+    }
+
+    fn note(&self, tenant: TenantId, at: Timestamp) {
+        self.rated().insert(tenant, at);
+    }
+
+    /// The oldest of them; `None`: there is nobody to rate. One that cannot be rated counts from when that began.
+    pub fn oldest(&self) -> Option<Timestamp> {
+        self.rated().values().min().copied()
+    }
+
+    fn rated(&self) -> std::sync::MutexGuard<'_, HashMap<TenantId, Timestamp>> {
+        // Each change is a whole one.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// The month of the tenant's zone in which `now` lies.
 ///
@@ -54,6 +82,7 @@ fn zone_of(tenant: &Tenant) -> Result<TimeZone> {
 /// The tenants could not be read.
 pub async fn rate_running_months(parts: &Arc<Parts>) -> Result<()> {
     let payers = invoicing::payers(parts).await?;
+    parts.freshness.begin(payers.iter().map(|payer| payer.tenant.id), Timestamp::now());
     let tables = Tables::read(parts).await?;
     let round = Arc::new(Round { parts: Arc::clone(parts), tables, left: Mutex::new(payers.into_iter()) });
     // Dropped with this future, which ends them.
@@ -89,9 +118,10 @@ impl Round {
             // Taken in a statement of its own: the lock is not held while one is rated.
             let next = self.left.lock().await.next();
             let Some(payer) = next else { return };
-            let name = payer.tenant.name.clone();
-            if let Err(failure) = rate_months_of(&self.parts, &self.tables, payer, Timestamp::now()).await {
-                error!(tenant = %name, "the running month was not rated: {failure:#}");
+            let (id, name, now) = (payer.tenant.id, payer.tenant.name.clone(), Timestamp::now());
+            match rate_months_of(&self.parts, &self.tables, payer, now).await {
+                Ok(()) => self.parts.freshness.note(id, now),
+                Err(failure) => error!(tenant = %name, "the running month was not rated: {failure:#}"),
             }
         }
     }
@@ -169,4 +199,26 @@ async fn rate_month(
 /// `2026-11`
 pub fn month_name(zone: &TimeZone, at: Timestamp) -> String {
     at.to_zoned(zone.clone()).strftime("%Y-%m").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tenant_that_is_not_rated_any_more_makes_what_is_shown_old_until_it_is_no_payer() {
+        let freshness = Freshness::default();
+        let at = |second| Timestamp::from_second(second).expect("a time");
+        let (acme, globex) =
+            (TenantId::from_uuid(uuid::Uuid::from_u128(1)), TenantId::from_uuid(uuid::Uuid::from_u128(2)));
+        assert_eq!(freshness.oldest(), None, "nobody pays");
+        freshness.begin([acme, globex].into_iter(), at(100));
+        freshness.note(acme, at(101));
+        assert_eq!(freshness.oldest(), Some(at(100)), "globex was not rated");
+        freshness.begin([acme, globex].into_iter(), at(150));
+        freshness.note(acme, at(151));
+        assert_eq!(freshness.oldest(), Some(at(100)), "nor a second time");
+        freshness.begin([acme].into_iter(), at(200));
+        assert_eq!(freshness.oldest(), Some(at(151)));
+    }
 }

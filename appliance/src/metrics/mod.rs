@@ -82,6 +82,7 @@ async fn families(parts: &Parts, with_money: bool) -> Vec<Family> {
         collector: parts.collector_status().await,
         is_database_up: mail.is_ok(),
         mail: mail.ok().map(|mail| (mail.waiting, mail.refused)),
+        rated_since: parts.freshness.oldest(),
     };
     let mut families = own::process(&process, now);
     families.extend(of_nodes(parts, process.collector.as_ref()).await);

@@ -16,6 +16,8 @@ pub struct Process {
     pub is_database_up: bool,
     /// Mail that waits, and mail that was refused.
     pub mail: Option<(u64, u64)>,
+    /// Since when the running months of all tenants were rated; `None`: there is nobody to rate.
+    pub rated_since: Option<Timestamp>,
 }
 
 /// Registers of what is held, by instance and volume, and the node.
@@ -100,6 +102,13 @@ pub fn process(process: &Process, now: Timestamp) -> Vec<Family> {
         );
         families.push(
             Family::gauge("weir_mail_refused", "Mails that the server refused").with(Value::Whole(refused)),
+        );
+    }
+    if let Some(since) = process.rated_since {
+        let age = now.duration_since(since).as_secs_f64().max(0.0);
+        families.push(
+            Family::gauge("weir_month_to_date_age_seconds", "Age of the oldest month-to-date amount")
+                .with(Value::Real(age)),
         );
     }
     let Some(collector) = &process.collector else { return families };

@@ -27,10 +27,12 @@ pub enum Kind {
     WebhookDisabled,
     /// The usage of an issued invoice has changed since.
     LateUsage,
+    /// Month-to-date amounts are older than they may be.
+    MonthToDateOld,
 }
 
 /// Those that the control plane finds out by itself.
-const OWN: [Kind; 9] = [
+const OWN: [Kind; 10] = [
     Kind::NodeSilent,
     Kind::ClockWrong,
     Kind::CertificateEnding,
@@ -40,6 +42,7 @@ const OWN: [Kind; 9] = [
     Kind::NodeBarred,
     Kind::WebhookDisabled,
     Kind::LateUsage,
+    Kind::MonthToDateOld,
 ];
 
 /// What is said of a kind.
@@ -64,6 +67,7 @@ impl Kind {
             Self::NodeBarred => "node_barred",
             Self::WebhookDisabled => "webhook_disabled",
             Self::LateUsage => "late_usage",
+            Self::MonthToDateOld => "month_to_date_old",
         }
     }
 
@@ -159,6 +163,14 @@ impl Kind {
                           corrected.",
                 remedy: "weir invoice rerate NUMBER shows line by line what differs. With --issue --reason TEXT it \
                          takes the invoice back by a credit note and issues a corrected one.",
+            },
+            Self::MonthToDateOld => Words {
+                title: "Month-to-date amounts are old",
+                meaning: "No invoice is wrong: each is rated from the usage of its period. Pages show older amounts than usual, and \
+                          budgets, allowances and prepaid wallets are crossed later than they should be.",
+                remedy: "If the log names tenants whose running month was not rated, mend what it says (most often a plan, a \
+                         tax table or an exchange rate). Otherwise the machine does not keep up with its tenants: give it \
+                         more cores, or a faster disk for PostgreSQL.",
             },
             Self::WebhookDisabled => Words {
                 title: "A webhook endpoint was disabled",

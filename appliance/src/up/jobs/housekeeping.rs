@@ -123,3 +123,33 @@ pub(super) async fn goes_on(stop: &mut watch::Receiver<bool>, interval: Duration
         _ = stop.changed() => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounds_begin_once_a_minute_however_long_they_take_and_never_work_all_the_time_while_that_can_be_helped()
+     {
+        let seconds = Duration::from_secs;
+        // Took, interval, pause.
+        for (took, interval, pause) in [
+            (0, 50, 50),
+            (10, 50, 40),
+            (49, 50, 1),
+            (50, 50, 0),
+            (300, 50, 0),
+            (2, 5, 3),
+            (4, 5, 4),
+            (20, 5, 20),
+            (30, 5, 20),
+            (60, 5, 0),
+        ] {
+            assert_eq!(
+                pause_after(seconds(took), seconds(interval)),
+                seconds(pause),
+                "{took} s of {interval} s"
+            );
+        }
+    }
+}
