@@ -125,8 +125,8 @@ fn half_open_connections_of_one_address_do_not_keep_nodes_out_however_many() {
     let node = Node::run(&data);
     wait_until("readings arrive", || 1 < site.last_seq("kvm-2"));
     let page = site.up().request(metrics, "GET", "/metrics", &[], "").text();
-    let refused = page.lines().find_map(|line| line.strip_prefix("weir_node_handshakes_refused_total "));
-    assert!(refused.is_some_and(|count| count != "0"), "{page}");
+    let refused = page.lines().find(|line| line.starts_with("weir_node_handshakes_refused_total"));
+    assert!(refused.is_some_and(|line| !line.ends_with(" 0")), "{page}");
     drop(open);
     node.stop();
 }

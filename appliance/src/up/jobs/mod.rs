@@ -10,7 +10,7 @@ mod mail;
 mod webhooks;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ::mail::Smtp;
 use collector::{Parcel, Receipt, Sink, SinkError};
@@ -26,8 +26,11 @@ use crate::parts::Parts;
 
 /// Usage is derived at most this often: readings come every second at the most, and people look less often.
 const DERIVE_PAUSE: Duration = Duration::from_secs(2);
-/// ... and at least this often, to see resources that have fallen silent.
+/// ... and at least this often.
 const DERIVE_INTERVAL: Duration = Duration::from_secs(60);
+/// Who has fallen silent is looked for this often at most: all heads are read for it, and a window's silence is minutes old when
+/// the window ends.
+const SILENT_INTERVAL: Duration = DERIVE_INTERVAL;
 /// How long a stop waits for readings that are still on their way; they are safe in the spool.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
 const DRAIN_LOOK: Duration = Duration::from_millis(50);
@@ -111,13 +114,18 @@ impl Sink for Ingest {
 
 /// Derives usage whenever readings have come in, and now and then.
 async fn derive(parts: Arc<Parts>, mut stop: Receiver<bool>) {
+    let mut silent_at: Option<Instant> = None;
     while !*stop.borrow_and_update() {
         tokio::select! {
             () = parts.ingested.notified() => {}
             () = tokio::time::sleep(DERIVE_INTERVAL) => {}
             _ = stop.changed() => return,
         }
-        if let Err(failure) = derive_once(&parts).await {
+        let is_silence_due = silent_at.is_none_or(|looked_at| SILENT_INTERVAL <= looked_at.elapsed());
+        if is_silence_due {
+            silent_at = Some(Instant::now());
+        }
+        if let Err(failure) = derive_once(&parts, is_silence_due).await {
             error!("usage was not derived: {:#}", anyhow::Error::from(failure));
         }
         tokio::select! {
@@ -127,9 +135,11 @@ async fn derive(parts: Arc<Parts>, mut stop: Receiver<bool>) {
     }
 }
 
-async fn derive_once(parts: &Parts) -> Result<(), usage::UsageError> {
+async fn derive_once(parts: &Parts, is_silence_due: bool) -> Result<(), usage::UsageError> {
     let now = Timestamp::now();
-    derivation::mark_overdue(&parts.database, parts.usage, now).await?;
+    if is_silence_due {
+        derivation::mark_overdue(&parts.database, parts.usage, now).await?;
+    }
     derivation::derive_dirty(&parts.database, parts.usage, now).await?;
     Ok(())
 }
