@@ -1,6 +1,7 @@
 //! Tests of billing from the outside, in one binary (linking is most of the waiting).
 
 mod allowances;
+mod assignments;
 mod books;
 mod books_naive;
 mod budgets;
