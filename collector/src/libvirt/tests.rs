@@ -329,11 +329,8 @@ fn a_libvirt_that_is_not_there_is_an_error_that_says_what_was_tried() {
 
 #[test]
 fn what_was_read_of_guests_that_are_gone_is_not_kept() {
-    let mut libvirt = super::Libvirt::new(
-        "test:///default",
-        metering::BootId::from_uuid(Uuid::nil()),
-        BTreeMap::new(),
-    );
+    let mut libvirt =
+        super::Libvirt::new("test:///default", metering::BootId::from_uuid(Uuid::nil()), BTreeMap::new());
     let start =
         |n: u64| crate::observation::ProcessStart { ticks: n, boot: std::time::Duration::from_secs(n) };
     let of =
