@@ -20,6 +20,12 @@ async fn a_change_of_owner_within_a_window_splits_it_exactly() {
     derive(&db, 20).await;
     check(&db, "cpu_ns", "acme 0 30 20 0 0").await;
     registry::assign(&db, id, globex.id, Some(at(13)), settings()).await.unwrap();
+    // Whoever asks for the payers of a few is told what the list of all says; of unknown ones, nothing.
+    let asked = [id, instance_id()];
+    let holders = registry::holders(&db, Scope::Provider, &asked).await.unwrap();
+    assert_eq!(holders.into_iter().collect::<Vec<_>>(), [(id, globex.id)]);
+    let holders = registry::holders(&db, Scope::Tenant(acme.id.uuid()), &asked).await.unwrap();
+    assert!(holders.is_empty(), "it is another's now");
     derive(&db, 20).await;
     // C(13) = 11 + floor(19 * 3 / 10) = 16.
     check(&db, "cpu_ns", "acme 0 16 13 0 0\nglobex 13 14 7 0 0").await;
