@@ -25,5 +25,8 @@ pub fn measure(report: &mut Report) {
         report.add(format!("pricing, {of}"), "quantities/s", &priced, &bare, beside);
         let rated = per_second(|round| round.rated_ns);
         report.add(format!("rating, {of}"), "quantities/s", &rated, &bare, beside);
+        let added = per_second(|round| round.added_ns);
+        let beside = "the same, with the usage records added up before";
+        report.add(format!("rating, {of}"), "quantities/s", &rated, &added, beside);
     }
 }

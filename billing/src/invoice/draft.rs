@@ -58,7 +58,7 @@ impl Bill<'_> {
         let rating = rate(&RatingInput { plan, usage, samples, period, exchange, taxation })?;
         let (instances, unpriced, completeness) =
             (rating.instances()?, rating.unpriced(), rating.completeness());
-        let versions: Vec<String> = rating.versions.iter().map(ToString::to_string).collect();
+        let versions: Vec<String> = rating.versions().iter().map(ToString::to_string).collect();
         Ok(InvoiceDocument {
             number: None,
             kind: DocumentKind::Invoice,

@@ -62,7 +62,7 @@ pub(super) fn pooled(sheet: &mut Sheet<'_>) -> Result<(), RatingError> {
                 let entry = &sheet.gathered.entries[number];
                 let progress = &mut sheet.progress[number];
                 let is_covered =
-                    progress.left == 0 && (progress.free.is_some() || !progress.parts.is_empty());
+                    progress.left == 0 && (progress.free.is_some() || !progress.parts().is_empty());
                 if entry.base_quantity == 0 || is_covered {
                     continue;
                 }
@@ -70,12 +70,12 @@ pub(super) fn pooled(sheet: &mut Sheet<'_>) -> Result<(), RatingError> {
                     Per::Tenant => granted.for_all(pool.included, progress).ok_or_else(|| beyond(entry))?,
                     Per::Instance => {
                         let shares = sheet.gathered.shares_of(entry);
-                        let left = progress.by_holder.clone();
+                        let left = progress.by_holder().to_vec();
                         granted.for_each(pool.included, progress, shares, &left)
                     }
                 };
                 if grant.was_open {
-                    progress.parts.push(Part::Pooled { pool, units: grant.units });
+                    progress.push(Part::Pooled { pool, units: grant.units });
                 }
             }
         }
@@ -110,7 +110,7 @@ impl Granted {
             *granted += units;
             grant.units += units;
             grant.was_open |= 0 < open && 0 < share.base_quantity;
-            if let Some(of_holder) = progress.by_holder.get_mut(number) {
+            if let Some(of_holder) = progress.by_holder_mut().get_mut(number) {
                 *of_holder -= units;
             }
         }

@@ -55,8 +55,12 @@ pub(super) fn lines<'a>(sheet: &Sheet<'a>) -> Result<Lines<'a>, RatingError> {
         for number in run {
             price::entry(sheet, number, rate_card, tax, &mut card.fill, &mut lines)?;
         }
-        card.charged += lines.coins_from(begin);
-        if rate_card.bounds != AmountBounds::default() {
+        let is_bounded = rate_card.bounds != AmountBounds::default();
+        // What is charged without bounds counts for those of another version.
+        if is_bounded || 1 < sheet.period.segments.len() {
+            card.charged += lines.coins_from(begin);
+        }
+        if is_bounded {
             bound(sheet, rate_card, (next - 1, first.segment), tax, card, begin, &mut lines)?;
         }
     }

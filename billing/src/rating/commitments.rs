@@ -71,12 +71,12 @@ fn fill<'a>(
         match commitment.unused {
             Unused::TrueUp if 0 < units => {
                 let committed = account.committed;
-                progress.parts.push(Part::Committed { commitment, units, committed });
+                progress.push(Part::Committed { commitment, units, committed });
             }
             Unused::TrueUp => {}
             Unused::Lost if n == 0 || 0 < units => {
                 let charged = if n == 0 { charged } else { 0 };
-                progress.parts.push(Part::Whole { commitment, units, charged });
+                progress.push(Part::Whole { commitment, units, charged });
             }
             Unused::Lost => {}
         }
@@ -84,7 +84,7 @@ fn fill<'a>(
     let is_short = account.used < account.committed && segment == account.last;
     if let (Some(last), Unused::TrueUp, true) = (entries.last(), commitment.unused, is_short) {
         let Account { committed, used, .. } = *account;
-        sheet.progress[*last].parts.push(Part::Shortfall { commitment, committed, used });
+        sheet.progress[*last].push(Part::Shortfall { commitment, committed, used });
     }
     Ok(())
 }

@@ -4,15 +4,15 @@
 
 use std::sync::OnceLock;
 
-use metering::{Coverage, Dimensions, MeterName, UsageRecord, catalog};
+use metering::{Coverage, Dimensions, Meter, MeterName, UsageRecord, Window, catalog};
 
 use super::lines::Before;
-use super::period::Period;
+use super::period::{Period, Segment};
 use super::quantity::{self, Scale};
 use super::shares::{Share, Shares};
 use super::{RatingError, RatingInput};
 use crate::invoice::document::Completeness;
-use crate::plan::{PlanVersion, PriceModel, RateCard, TimeBand};
+use crate::plan::{PriceModel, RateCard, TimeBand};
 
 /// Usage that has one price model: of one card in one segment and, if the card has bands, in the hours of one of them.
 #[derive(Clone, Debug)]
@@ -24,11 +24,13 @@ pub(super) struct Entry<'a> {
     pub(super) band: Option<&'a TimeBand>,
     /// The card's number among those of the period: cards of one name and meter in several versions have one number.
     pub(super) slot: usize,
+    /// A sum of `u64`: 2^64 records would be needed to overflow.
     pub(super) base_quantity: u128,
     pub(super) units: i128,
-    pub(super) coverage: Completeness,
+    time: Time,
+    key: Key,
     /// The number of its sum; `None`: there was no usage.
-    sum: Option<usize>,
+    sum: Option<u32>,
 }
 
 /// All usage of a period.
@@ -41,7 +43,7 @@ pub(super) struct Gathered<'a> {
     pub(super) slots: usize,
     usage: &'a [UsageRecord],
     /// For each record the number of its sum.
-    sum_of: Vec<usize>,
+    sum_of: Vec<u32>,
     /// How many sums there are.
     sums: usize,
     shares: OnceLock<Shares>,
@@ -60,14 +62,8 @@ struct Key {
 const NO_CARD: u32 = u32::MAX;
 const NO_BAND: u32 = u32::MAX;
 
-/// The sum of records with one key.
-#[derive(Clone, Copy)]
-struct Sum {
-    key: Key,
-    /// Sums of `u64`: 2^64 records would be needed to overflow.
-    base_quantity: u128,
-    time: Time,
-}
+/// The number of a sum that is not begun.
+const NO_SUM: u32 = u32::MAX;
 
 /// Microseconds, as in [`Coverage`], for many records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,26 +75,21 @@ pub(super) struct Time {
 
 impl<'a> Gathered<'a> {
     pub(super) fn from(input: &RatingInput<'a>, period: &Period<'a>) -> Result<Self, RatingError> {
-        let mut sums = Sums::default();
+        let mut sums = Sums::of(input, period);
         let sum_of = sums.take(input, period)?;
-        let sums = sums.sums;
-        let mut gathered = Self {
-            entries: Vec::with_capacity(sums.len()),
-            slots: 0,
-            usage: input.usage,
-            sum_of,
-            sums: sums.len(),
-            shares: OnceLock::new(),
-        };
-        if sums.is_sorted_by_key(|sum| sum.key) {
-            // Records come in the order of the catalog, mostly.
-            sums.iter().enumerate().try_for_each(|(number, sum)| gathered.add(number, sum, period))?;
-        } else {
-            let mut order: Vec<usize> = (0..sums.len()).collect();
-            order.sort_unstable_by_key(|number| sums[*number].key);
-            order.into_iter().try_for_each(|number| gathered.add(number, &sums[number], period))?;
-        }
+        // What records were added to becomes the entries where it lies.
+        let (mut entries, sums) = (sums.entries, sums.number);
+        entries.retain(|entry| entry.base_quantity != 0);
+        let mut gathered =
+            Self { entries, slots: 0, usage: input.usage, sum_of, sums, shares: OnceLock::new() };
         gathered.add_unused(period);
+        // Records come in the order of the catalog, mostly.
+        if !gathered.entries.is_sorted_by_key(|entry| entry.key) {
+            gathered.entries.sort_unstable_by_key(|entry| entry.key);
+        }
+        for entry in &mut gathered.entries {
+            entry.units = entry.scale.units(entry.base_quantity)?;
+        }
         gathered.number_cards();
         Ok(gathered)
     }
@@ -106,7 +97,7 @@ impl<'a> Gathered<'a> {
     /// What each holder contributed to an entry, in the order of holders.
     pub(super) fn shares_of(&self, entry: &Entry<'_>) -> &[Share] {
         let shares = || self.shares.get_or_init(|| Shares::of(self.usage, &self.sum_of, self.sums));
-        entry.sum.map_or(&[], |number| shares().of_sum(number))
+        entry.sum.map_or(&[], |number| shares().of_sum(number as usize))
     }
 
     /// What each holder of an entry used, in millionths of the priced unit: together, the entry's units. Only when it is asked
@@ -115,37 +106,11 @@ impl<'a> Gathered<'a> {
         quantity::apportion(entry.scale, self.shares_of(entry), entry.units)
     }
 
-    /// The entry of a sum.
-    fn add(&mut self, number: usize, sum: &Sum, period: &Period<'a>) -> Result<(), RatingError> {
-        let Sum { key, base_quantity, time } = sum;
-        if *base_quantity == 0 {
-            return Ok(());
-        }
-        let position = key.position as usize;
-        let scale = Scale::at(catalog()[position].id(), position);
-        let segment = key.segment as usize;
-        let version = period.segments[segment].version;
-        let card = (key.card != NO_CARD).then(|| &version.rate_cards()[key.card as usize]);
-        self.entries.push(Entry {
-            segment,
-            scale,
-            card,
-            band: card.and_then(|card| card.time_of_use.get(key.band as usize)),
-            slot: 0,
-            base_quantity: *base_quantity,
-            units: scale.units(*base_quantity)?,
-            coverage: time.in_ms(),
-            sum: Some(number),
-        });
-        Ok(())
-    }
-
     /// Cards that cost something without usage in their segment get an entry without usage: those with a commitment, and
     /// those that price the whole period's rate.
     fn add_unused(&mut self, period: &Period<'a>) {
-        let mut added = false;
         for (number, segment) in period.segments.iter().enumerate() {
-            for card in segment.version.rate_cards() {
+            for (place, card) in segment.version.rate_cards().iter().enumerate() {
                 let is_committed = || segment.version.terms().commitments.iter().any(|c| c.card == card.name);
                 let is_rate = matches!(card.price, PriceModel::Percentile { .. });
                 let is_used = |entry: &Entry<'_>| entry.card.is_some_and(|other| other.name == card.name);
@@ -155,52 +120,54 @@ impl<'a> Gathered<'a> {
                 let wanted = is_committed() || (is_rate && self.entries.iter().any(is_metered));
                 let here = |entry: &Entry<'_>| entry.segment == number && is_used(entry);
                 if wanted && !self.entries.iter().any(here) {
-                    added = true;
-                    self.entries.push(Entry {
-                        segment: number,
-                        scale: Scale::of(card.meter),
-                        card: Some(card),
-                        band: None,
-                        slot: 0,
-                        base_quantity: 0,
-                        units: 0,
-                        coverage: Completeness::default(),
-                        sum: None,
-                    });
+                    let position = narrow(position(card.meter));
+                    let key = Key { position, segment: narrow(number), card: narrow(place), band: NO_BAND };
+                    self.entries.push(Entry::new(Scale::of(card.meter), key, Some(card), None));
                 }
             }
-        }
-        if added {
-            let place = |version: &PlanVersion, card: Option<&RateCard>| {
-                let same = |other: &RateCard| card.is_some_and(|card| std::ptr::eq(card, other));
-                version.rate_cards().iter().position(same).unwrap_or(usize::MAX)
-            };
-            // Stable: the bands of a card stay in their order.
-            self.entries.sort_by_key(|entry| {
-                let version = period.segments[entry.segment].version;
-                (entry.scale.meter.position(), entry.segment, place(version, entry.card))
-            });
         }
     }
 
     /// Cards of one meter and name have one number, whatever the version.
     fn number_cards(&mut self) {
-        let mut known: Vec<&RateCard> = Vec::with_capacity(self.entries.len());
-        for entry in &mut self.entries {
+        for number in 0..self.entries.len() {
+            let (before, rest) = self.entries.split_at_mut(number);
+            let Some(entry) = rest.first_mut() else { return };
             let Some(card) = entry.card else { continue };
             // Entries come by meter: what has another one lies before all cards of this one.
-            let of_meter = known.iter().rev().take_while(|other| same_meter(other.meter, card.meter));
-            let found = of_meter.enumerate().find(|(_, other)| other.name == card.name);
-            entry.slot = found.map_or(known.len(), |(back, _)| known.len() - 1 - back);
-            if entry.slot == known.len() {
-                known.push(card);
-            }
+            let mut of_meter =
+                before.iter().rev().take_while(|other| same_meter(other.scale.meter, entry.scale.meter));
+            let is_same = |other: &&Entry<'_>| other.card.is_some_and(|other| other.name == card.name);
+            let found = of_meter.find(is_same);
+            entry.slot = found.map_or(self.slots, |other| other.slot);
+            self.slots = self.slots.max(entry.slot + 1);
         }
-        self.slots = known.len();
     }
 }
 
-impl Entry<'_> {
+impl<'a> Entry<'a> {
+    /// Without usage.
+    #[inline]
+    fn new(scale: Scale, key: Key, card: Option<&'a RateCard>, sum: Option<u32>) -> Self {
+        Self {
+            segment: key.segment as usize,
+            scale,
+            card,
+            band: card.and_then(|card| card.time_of_use.get(key.band as usize)),
+            slot: 0,
+            base_quantity: 0,
+            units: 0,
+            time: Time::default(),
+            key,
+            sum,
+        }
+    }
+
+    /// How well its usage is known.
+    pub(super) fn coverage(&self) -> Completeness {
+        self.time.in_ms()
+    }
+
     /// The base units of so many of the entry's units: those between two cuts of it, so that the parts add up to the whole.
     pub(super) fn base_units(&self, before: Before, units: i128) -> u128 {
         let begin = if before.is_first { 0 } else { self.base_units_up_to(before.units) };
@@ -215,26 +182,31 @@ impl Entry<'_> {
 }
 
 /// The records' sums.
-#[derive(Default)]
 struct Sums<'a> {
     /// In the order in which their keys were first met, with those of a card's bands together.
-    sums: Vec<Sum>,
+    entries: Vec<Entry<'a>>,
+    /// How many of them there are.
+    number: usize,
     /// For each segment and card, and after a segment's cards for each meter without a card, the number of the first of its
     /// sums.
-    firsts: Vec<Option<usize>>,
+    firsts: Vec<u32>,
     /// What keys were found for: usage of the next resource mostly goes through them in the same order.
     found: Vec<Found<'a>>,
-    /// Which of them is expected next.
-    next: usize,
+    /// Which of them was the last.
+    last: usize,
+    catalog: &'static [Meter],
 }
 
 /// The number of the sum for a meter, in a piece of the period and with certain dimensions.
 #[derive(Clone, Copy)]
 struct Found<'a> {
-    piece: usize,
     meter: MeterName,
+    /// The piece's.
+    window: Window,
     dimensions: &'a Dimensions,
-    sum: usize,
+    has_dimensions: bool,
+    sum: u32,
+    key: Key,
 }
 
 /// The most that is remembered of what was found: enough for the meters of an instance, its disks and NICs by the hours of a
@@ -242,118 +214,158 @@ struct Found<'a> {
 const MAX_FOUND: usize = 1_024;
 
 impl<'a> Sums<'a> {
-    /// Adds all records up; for each, the number of its sum.
-    fn take(&mut self, input: &RatingInput<'a>, period: &Period<'a>) -> Result<Vec<usize>, RatingError> {
-        let cells =
-            |segment: &super::period::Segment<'_>| segment.version.rate_cards().len() + catalog().len();
+    fn of(input: &RatingInput<'a>, period: &Period<'a>) -> Self {
         let cells: usize = period.segments.iter().map(cells).sum();
-        self.firsts = vec![None; cells];
-        self.sums.reserve(cells.min(input.usage.len()));
-        self.found.reserve(cells.min(input.usage.len()));
+        let most = cells.min(input.usage.len());
+        Self {
+            entries: Vec::with_capacity(most),
+            number: 0,
+            firsts: vec![NO_SUM; cells],
+            found: Vec::with_capacity(most),
+            last: 0,
+            catalog: catalog(),
+        }
+    }
+
+    /// Adds all records up; for each, the number of its sum.
+    fn take(&mut self, input: &RatingInput<'a>, period: &Period<'a>) -> Result<Vec<u32>, RatingError> {
         let mut sum_of = Vec::with_capacity(input.usage.len());
-        let mut piece = 0;
         for record in input.usage {
-            if !contains(period, piece, record) {
-                piece = period.place(record)?;
-            }
-            let number = self.number(input, period, piece, record);
-            let sum = &mut self.sums[number];
+            let number = match self.known(record) {
+                Some(number) => number,
+                None => self.find(input, period, period.place(record)?, record),
+            };
+            let sum = &mut self.entries[number as usize];
             sum.base_quantity += u128::from(record.quantity);
             sum.time.add(&Time::of(record.coverage));
             sum_of.push(number);
         }
+        self.number = self.entries.len();
         Ok(sum_of)
     }
 
-    /// The number of a record's sum.
+    /// The number of a record's sum, if it is the same as the last one's, or that of the one that came after it before.
     #[inline]
-    fn number(
+    fn known(&mut self, record: &UsageRecord) -> Option<u32> {
+        let last = self.found.get(self.last)?;
+        if last.is_of(record) {
+            return Some(last.sum);
+        }
+        let next = if self.last + 1 < self.found.len() { self.last + 1 } else { 0 };
+        let found = self.found.get(next).filter(|found| found.is_of(record))?;
+        self.last = next;
+        Some(found.sum)
+    }
+
+    /// The same, looked for.
+    #[inline(never)]
+    fn find(
         &mut self,
         input: &RatingInput<'a>,
-        period: &Period<'_>,
+        period: &Period<'a>,
         piece: usize,
         record: &'a UsageRecord,
-    ) -> usize {
-        // The same as the last one, or the one that came after it before.
-        for number in [self.next.wrapping_sub(1), self.next, 0] {
-            if let Some(found) = self.found.get(number).filter(|found| found.is_of(piece, record)) {
-                self.next = number + 1;
-                return found.sum;
-            }
-        }
-        let sum = self.first(input, period, piece, record);
+    ) -> u32 {
+        let before = self.found.last().map(|found| found.key);
+        let key = self.key(input, period, piece, record, before);
+        let sum = self.first(period, key, record.meter);
         if self.found.len() < MAX_FOUND {
-            self.found.push(Found { piece, meter: record.meter, dimensions: &record.dimensions, sum });
-            self.next = self.found.len();
+            self.last = self.found.len();
+            self.found.push(Found {
+                meter: record.meter,
+                window: period.pieces[piece].window,
+                dimensions: &record.dimensions,
+                has_dimensions: !record.dimensions.is_empty(),
+                sum,
+                key,
+            });
         }
         sum
     }
 
-    /// The same, looked for.
-    fn first(
-        &mut self,
+    /// The first card that matches, and its first band that holds. Most usage is of the meter and the card after those of the
+    /// one `before`, which is looked at first.
+    fn key(
+        &self,
         input: &RatingInput<'_>,
         period: &Period<'_>,
         piece: usize,
         record: &UsageRecord,
-    ) -> usize {
-        let key = key(input, period, piece, record);
-        let segments = &period.segments[..key.segment as usize];
+        before: Option<Key>,
+    ) -> Key {
+        let piece = period.pieces[piece];
+        let cards = period.segments[piece.segment].version.rate_cards();
+        let next = |number: u32| (number as usize).wrapping_add(1);
+        let same = |card: &RateCard| same_meter(card.meter, record.meter);
+        let matches = |card: &RateCard| {
+            let has = |(name, values): (&String, &std::collections::BTreeSet<String>)| {
+                record.dimensions.get(name).is_some_and(|value| values.contains(value))
+            };
+            same(card) && (card.only.is_empty() || card.only.iter().all(has))
+        };
+        // Cards are in the order of the catalog: one after a card of another meter is the first of its own.
+        let is_first = |at: &usize| {
+            cards.get(*at).is_some_and(same) && at.checked_sub(1).is_none_or(|before| !same(&cards[before]))
+        };
+        let from = before.map(|before| next(before.card)).filter(is_first).unwrap_or(0);
+        let card = cards[from..].iter().position(matches).map(|place| from + place);
+        let band =
+            card.map(|number| &cards[number]).filter(|card| !card.time_of_use.is_empty()).and_then(|card| {
+                let band = input.plan.band_at(card, piece.window.start())?;
+                card.time_of_use.iter().position(|other| std::ptr::eq(other, band))
+            });
+        let at = before.map_or(0, |before| next(before.position));
+        let is_here = |meter: &Meter| std::ptr::eq(meter.name.as_str(), record.meter.as_str());
+        let at = if self.catalog.get(at).is_some_and(is_here) { at } else { position(record.meter) };
+        Key {
+            position: narrow(at),
+            segment: narrow(piece.segment),
+            card: card.map_or(NO_CARD, narrow),
+            band: band.map_or(NO_BAND, narrow),
+        }
+    }
+
+    /// The number of a key's sum.
+    fn first(&mut self, period: &Period<'a>, key: Key, meter: MeterName) -> u32 {
+        let before: usize = period.segments[..key.segment as usize].iter().map(cells).sum();
         let cards = period.segments[key.segment as usize].version.rate_cards();
-        let before =
-            |segment: &super::period::Segment<'_>| segment.version.rate_cards().len() + catalog().len();
-        let before: usize = segments.iter().map(before).sum();
         let card = cards.get(key.card as usize);
         let place = before + card.map_or(cards.len() + key.position as usize, |_| key.card as usize);
-        let bands = card.map_or(0, |card| card.time_of_use.len());
-        let band = (key.band as usize).min(bands);
-        if let Some(first) = self.firsts[place] {
-            return first + band;
+        let bands = card.map_or(0, |card| narrow(card.time_of_use.len()));
+        let band = key.band.min(bands);
+        if self.firsts[place] == NO_SUM {
+            self.firsts[place] = narrow(self.entries.len());
+            let base_units = self.catalog[key.position as usize].priced_unit.base_units.into();
+            let scale = Scale { meter, base_units };
+            for band in 0..=bands {
+                let key = Key { band: if band == bands { NO_BAND } else { band }, ..key };
+                let sum = Some(narrow(self.entries.len()));
+                self.entries.push(Entry::new(scale, key, card, sum));
+            }
         }
-        let first = self.sums.len();
-        self.firsts[place] = Some(first);
-        for band in 0..=bands {
-            let band = if band == bands { NO_BAND } else { band as u32 };
-            let key = Key { band, ..key };
-            self.sums.push(Sum { key, base_quantity: 0, time: Time::default() });
-        }
-        first + band
+        self.firsts[place] + band
     }
+}
+
+/// How many kinds of usage a segment can have.
+fn cells(segment: &Segment<'_>) -> usize {
+    segment.version.rate_cards().len() + catalog().len()
+}
+
+/// A number within a period, in half the room.
+fn narrow(number: usize) -> u32 {
+    u32::try_from(number).expect("a period has fewer than 2^32 cards, bands and sums")
 }
 
 impl Found<'_> {
-    fn is_of(&self, piece: usize, record: &UsageRecord) -> bool {
-        self.piece == piece && same_meter(self.meter, record.meter) && *self.dimensions == record.dimensions
-    }
-}
-
-fn contains(period: &Period<'_>, piece: usize, record: &UsageRecord) -> bool {
-    let window = period.pieces[piece].window;
-    window.start() <= record.window.start() && record.window.end() <= window.end()
-}
-
-/// The first card that matches, and its first band that holds.
-fn key(input: &RatingInput<'_>, period: &Period<'_>, piece: usize, record: &UsageRecord) -> Key {
-    let piece = period.pieces[piece];
-    let cards = period.segments[piece.segment].version.rate_cards();
-    let matches = |card: &RateCard| {
-        let has = |(name, values): (&String, &std::collections::BTreeSet<String>)| {
-            record.dimensions.get(name).is_some_and(|value| values.contains(value))
-        };
-        same_meter(card.meter, record.meter) && card.only.iter().all(has)
-    };
-    let card = cards.iter().position(matches);
-    let band = card.and_then(|number| {
-        let card = &cards[number];
-        let band = input.plan.band_at(card, piece.window.start())?;
-        card.time_of_use.iter().position(|other| std::ptr::eq(other, band))
-    });
-    let number = |at: Option<usize>| at.and_then(|at| u32::try_from(at).ok()).unwrap_or(u32::MAX);
-    Key {
-        position: number(Some(position(record.meter))),
-        segment: number(Some(piece.segment)),
-        card: number(card),
-        band: number(band),
+    #[inline]
+    fn is_of(&self, record: &UsageRecord) -> bool {
+        let (start, end) = (self.window.start(), self.window.end());
+        let is_plain = !self.has_dimensions && record.dimensions.is_empty();
+        same_meter(self.meter, record.meter)
+            && start <= record.window.start()
+            && record.window.end() <= end
+            && (is_plain || *self.dimensions == record.dimensions)
     }
 }
 
@@ -378,6 +390,7 @@ impl Time {
         }
     }
 
+    #[inline]
     pub(super) fn add(&mut self, other: &Time) {
         self.measured_us += other.measured_us;
         self.estimated_us += other.estimated_us;

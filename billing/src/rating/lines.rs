@@ -38,7 +38,7 @@ pub(super) struct Units<'a> {
     pub(super) units: i128,
     /// Of the same entry.
     pub(super) before: Before,
-    pub(super) entry: usize,
+    pub(super) entry: u32,
     pub(super) price: &'a Decimal,
     pub(super) tax: &'a TaxRate,
     pub(super) kind: UnitsKind,
@@ -115,7 +115,7 @@ impl<'a> Lines<'a> {
             let (tax, coins) = self.due(line);
             let (segment, belongs_to) = match line {
                 Line::Units(units) => {
-                    let entry = &sheet.gathered.entries[units.entry];
+                    let entry = &sheet.gathered.entries[units.entry as usize];
                     (entry.segment, entry.card.map(|card| &card.name))
                 }
                 Line::Whole(number) => {
@@ -149,7 +149,7 @@ impl<'a> Lines<'a> {
 
 impl<'a> Units<'a> {
     fn rated(&self, sheet: &Sheet<'a>) -> RatedLine<'a> {
-        let entry = &sheet.gathered.entries[self.entry];
+        let entry = &sheet.gathered.entries[self.entry as usize];
         let card = entry.card.expect("only usage with a card has lines");
         let tier = match (self.kind, &card.price) {
             (UnitsKind::Tier(number), PriceModel::Graduated { tiers }) => tiers.get(number as usize),
@@ -173,7 +173,7 @@ impl<'a> Units<'a> {
             exchange: sheet.pricing.exchange,
             is_gross: sheet.pricing.is_gross,
             tax: self.tax,
-            coverage: entry.coverage,
+            coverage: entry.coverage(),
             subject: Subject::Card(card),
             suffix,
             unit: LineUnit::Priced(card.meter),

@@ -74,8 +74,6 @@ pub struct Rating<'a> {
     pub taxes: Vec<Tax>,
     /// Both.
     pub total: Money,
-    /// The versions of the plan that were applied, in order.
-    pub versions: Vec<Date>,
     lines: Lines<'a>,
     sheet: Sheet<'a>,
 }
@@ -199,10 +197,7 @@ pub fn rate<'a>(input: &RatingInput<'a>) -> Result<Rating<'a>, RatingError> {
     // 11.
     let taxes = taxes::of(&sheet, &lines)?;
     let (subtotal, total) = taxes::sums(&sheet, &taxes)?;
-    let mut versions: Vec<Date> =
-        sheet.period.segments.iter().map(|segment| segment.version.from()).collect();
-    versions.dedup();
-    Ok(Rating { subtotal, taxes, total, versions, lines, sheet })
+    Ok(Rating { subtotal, taxes, total, lines, sheet })
 }
 
 impl<'a> Metered<'a> {
@@ -238,6 +233,15 @@ impl<'a> Rating<'a> {
     /// and what else is taken off.
     pub fn lines(&self) -> impl ExactSizeIterator<Item = RatedLine<'a>> {
         self.lines.rated(&self.sheet)
+    }
+
+    /// The versions of the plan that were applied, in order.
+    #[must_use]
+    pub fn versions(&self) -> Vec<Date> {
+        let segments = self.sheet.period.segments.iter();
+        let mut versions: Vec<Date> = segments.map(|segment| segment.version.from()).collect();
+        versions.dedup();
+        versions
     }
 
     /// What was metered and has a price, by instance and volume, in the order of their names.

@@ -83,7 +83,7 @@ impl Pen<'_, '_> {
         let mut line = self.line_beside(&charge)?;
         line.meter = Some(self.card.meter);
         line.base_quantity = self.entry.base_quantity;
-        line.coverage = self.entry.coverage;
+        line.coverage = self.entry.coverage();
         self.lines.push(line);
         Ok(())
     }

@@ -30,8 +30,26 @@ pub(super) struct Piece {
 #[derive(Clone, Debug)]
 pub(super) struct Period<'a> {
     pub(super) window: Window,
-    pub(super) segments: Vec<Segment<'a>>,
-    pub(super) pieces: Vec<Piece>,
+    pub(super) segments: OneOrMore<Segment<'a>>,
+    pub(super) pieces: OneOrMore<Piece>,
+}
+
+/// Mostly one, which then lies here and not elsewhere: a piece of memory of its own costs as much as a line.
+#[derive(Clone, Debug)]
+pub(super) enum OneOrMore<T> {
+    One([T; 1]),
+    More(Vec<T>),
+}
+
+impl<T> std::ops::Deref for OneOrMore<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        match self {
+            Self::One(one) => one,
+            Self::More(more) => more,
+        }
+    }
 }
 
 impl<'a> Period<'a> {
@@ -39,20 +57,31 @@ impl<'a> Period<'a> {
         let RatingInput { plan, period, taxation, .. } = *input;
         let segments = segments(plan, period, taxation.cuts(period))?;
         let mut cuts = plan.cuts(period);
+        if cuts.is_empty() && segments.len() == 1 {
+            let pieces = OneOrMore::One([Piece { window: period, segment: 0 }]);
+            return Ok(Self { window: period, segments, pieces });
+        }
         cuts.extend(segments.iter().skip(1).map(|segment| segment.window.start()));
-        let pieces = split(period, &cuts)
+        let pieces = period
+            .split_at(&cuts)
             .into_iter()
             .map(|window| Piece {
                 window,
                 segment: segments.partition_point(|segment| segment.window.end() <= window.start()),
             })
             .collect();
-        Ok(Self { window: period, segments, pieces })
+        Ok(Self { window: period, segments, pieces: OneOrMore::More(pieces) })
     }
 
     /// The number of the piece in which `record` lies as a whole.
     pub(super) fn place(&self, record: &UsageRecord) -> Result<usize, RatingError> {
         let (window, period) = (record.window, self.window);
+        if let [piece] = &*self.pieces
+            && piece.window.start() <= window.start()
+            && window.end() <= piece.window.end()
+        {
+            return Ok(0);
+        }
         let number = self.pieces.partition_point(|piece| piece.window.end() <= window.start());
         let is_inside = period.start() <= window.start() && window.end() <= period.end();
         let (meter, resource) = (record.meter, || record.resource_name.clone());
@@ -80,39 +109,45 @@ impl<'a> Period<'a> {
     }
 }
 
-/// Most periods are not cut at all.
-fn split(period: Window, cuts: &[Timestamp]) -> Vec<Window> {
-    if cuts.is_empty() { vec![period] } else { period.split_at(cuts) }
-}
-
 fn segments<'a>(
     plan: &'a PricePlan,
     period: Window,
     tax_cuts: Vec<Timestamp>,
-) -> Result<Vec<Segment<'a>>, RatingError> {
+) -> Result<OneOrMore<Segment<'a>>, RatingError> {
     let mut cuts = tax_cuts;
     for version in plan.versions() {
         let at = [Some(version.starts_at()), plan.trial_end(version)];
         cuts.extend(at.into_iter().flatten().filter(|at| period.start() < *at && *at < period.end()));
     }
-    let windows = split(period, &cuts);
-    let mut segments = Vec::<Segment<'a>>::with_capacity(windows.len());
-    for window in windows {
-        let Some(version) = plan.version_at(window.start()) else {
-            return Err(RatingError::NoPrices {
-                plan: plan.name().to_owned(),
-                start: window.start(),
-                // A plan has at least one version.
-                first: plan.versions().first().map_or(window.end(), PlanVersion::starts_at),
-            });
-        };
-        let before = segments.last().filter(|segment| segment.version.from() == version.from());
-        segments.push(Segment {
-            window,
-            version,
-            ordinal: before.map_or(1, |segment| segment.ordinal + 1),
-            is_trial: plan.trial_end(version).is_some_and(|end| window.start() < end),
-        });
+    if cuts.is_empty() {
+        return Ok(OneOrMore::One([segment(plan, period, None)?]));
     }
-    Ok(segments)
+    let mut segments = Vec::<Segment<'a>>::new();
+    for window in period.split_at(&cuts) {
+        segments.push(segment(plan, window, segments.last())?);
+    }
+    Ok(OneOrMore::More(segments))
+}
+
+/// The segment of a window in which nothing changes, after the one `before` it.
+fn segment<'a>(
+    plan: &'a PricePlan,
+    window: Window,
+    before: Option<&Segment<'a>>,
+) -> Result<Segment<'a>, RatingError> {
+    let Some(version) = plan.version_at(window.start()) else {
+        return Err(RatingError::NoPrices {
+            plan: plan.name().to_owned(),
+            start: window.start(),
+            // A plan has at least one version.
+            first: plan.versions().first().map_or(window.end(), PlanVersion::starts_at),
+        });
+    };
+    let before = before.filter(|segment| segment.version.from() == version.from());
+    Ok(Segment {
+        window,
+        version,
+        ordinal: before.map_or(1, |segment| segment.ordinal + 1),
+        is_trial: plan.trial_end(version).is_some_and(|end| window.start() < end),
+    })
 }

@@ -30,7 +30,7 @@ pub(super) struct Pen<'s, 'a> {
     pub(super) sheet: &'s Sheet<'a>,
     pub(super) tax: &'a TaxRate,
     pub(super) card: &'a RateCard,
-    number: usize,
+    number: u32,
     pub(super) entry: &'s Entry<'a>,
     pub(super) lines: &'s mut Lines<'a>,
     done: Before,
@@ -60,6 +60,7 @@ pub(super) fn entry<'a>(
     lines: &mut Lines<'a>,
 ) -> Result<(), RatingError> {
     let (entry, progress) = (&sheet.gathered.entries[number], &sheet.progress[number]);
+    let number = u32::try_from(number).expect("a period has fewer than 2^32 cards");
     let mut pen = Pen { sheet, tax, card, number, entry, lines, done: Before { units: 0, is_first: true } };
     if let PriceModel::Percentile { percent, interval_s, unit_price } = card.price {
         let rate = percentile::rate(&sheet.input, card.meter, percent, interval_s)?;
@@ -91,7 +92,7 @@ impl<'a> Pen<'_, 'a> {
             exchange: pricing.exchange,
             is_gross: pricing.is_gross,
             tax: self.tax,
-            coverage: self.entry.coverage,
+            coverage: self.entry.coverage(),
             subject: part.subject,
             suffix: part.suffix,
             unit: part.unit,
@@ -102,8 +103,8 @@ impl<'a> Pen<'_, 'a> {
         Ok(())
     }
 
-    /// Units at a price for each.
-    #[inline]
+    /// Units at a price for each. Called for each line, and a call takes as long as a line's product: hence always inline.
+    #[inline(always)]
     pub(super) fn units(
         &mut self,
         kind: UnitsKind,
@@ -148,7 +149,7 @@ impl<'a> Pen<'_, 'a> {
         if let Some(free) = progress.free {
             self.units(UnitsKind::Included, free, &Decimal::ZERO)?;
         }
-        for part in &progress.parts {
+        for part in progress.parts() {
             match *part {
                 Part::Pooled { pool, units } => self.usage(&Priced {
                     kind: LineKind::Included,
@@ -194,7 +195,7 @@ impl<'a> Pen<'_, 'a> {
     }
 
     fn shortfalls(&mut self, progress: &Progress<'a>) -> Result<(), RatingError> {
-        for part in &progress.parts {
+        for part in progress.parts() {
             let Part::Shortfall { commitment, committed, used } = *part else { continue };
             let charge = Charge {
                 kind: LineKind::Shortfall,

@@ -34,10 +34,18 @@ impl<'a> Pricing<'a> {
     /// The same in coins, of a quantity in millionths.
     #[inline]
     pub(super) fn amount_of(&self, units: i128, unit_price: &Decimal, tax: &TaxRate) -> Option<i128> {
+        let short = || Exact::short_coins(units, unit_price, self.exponent);
+        match (self.exchange.is_none() && !self.is_gross).then(short).flatten() {
+            Some(coins) => Some(coins),
+            None => self.long_amount_of(units, unit_price, tax),
+        }
+    }
+
+    #[inline(never)]
+    fn long_amount_of(&self, units: i128, unit_price: &Decimal, tax: &TaxRate) -> Option<i128> {
         self.coins(Exact::of_units(units, unit_price)?, tax)
     }
 
-    #[inline]
     fn coins(&self, product: Exact, tax: &TaxRate) -> Option<i128> {
         let coins = if self.exchange.is_none() && !self.is_gross {
             product.to_coins(self.exponent)?

@@ -31,12 +31,7 @@ pub(super) struct Scale {
 
 impl Scale {
     pub(super) fn of(meter: MeterName) -> Self {
-        Self::at(meter, position(meter))
-    }
-
-    /// Of a meter whose place in the catalog is known.
-    pub(super) fn at(meter: MeterName, position: usize) -> Self {
-        Self { meter, base_units: catalog()[position].priced_unit.base_units.into() }
+        Self { meter, base_units: catalog()[position(meter)].priced_unit.base_units.into() }
     }
 
     /// `base_quantity` in micro-units of the priced unit, rounded half to even: the rule that favours neither side
@@ -146,13 +141,18 @@ fn hand_out(remainders: &mut [(u128, usize)], left: i128, mut give: impl FnMut(u
 /// `value x factor / divisor`: what is whole, and the remainder. `None` when the product needs more than 128 bits.
 #[inline]
 fn scaled(value: u128, factor: u128, divisor: u128) -> Option<(u128, u128)> {
-    // Divided first and what remains scaled then, most figures stay within 64 bits, where division is several times as fast.
+    // Division of 64 bits is several times as fast, and many products fit. Of the others most stay within 64 bits when they are
+    // divided first and what remains is scaled then.
     if let (Ok(value), Ok(narrow), Ok(divisor)) =
         (u64::try_from(value), u64::try_from(factor), u64::try_from(divisor))
-        && let Some(rest) = (value % divisor).checked_mul(narrow)
     {
-        let whole = u128::from(value / divisor) * factor + u128::from(rest / divisor);
-        return Some((whole, u128::from(rest % divisor)));
+        if let Some(product) = value.checked_mul(narrow) {
+            return Some(((product / divisor).into(), (product % divisor).into()));
+        }
+        if let Some(rest) = (value % divisor).checked_mul(narrow) {
+            let whole = u128::from(value / divisor) * factor + u128::from(rest / divisor);
+            return Some((whole, (rest % divisor).into()));
+        }
     }
     let product = value.checked_mul(factor)?;
     Some((product / divisor, product % divisor))
@@ -267,6 +267,9 @@ mod tests {
             // Small divisors leave remainders small enough for the short way.
             let small = divisor % 1_000_000 + 1;
             prop_assert_eq!(scaled(value.into(), factor.into(), small), Some((product / small, product % small)));
+            // Small values, whose product is short.
+            let (low, product) = (u128::from(value >> 40), u128::from(value >> 40) * u128::from(factor >> 40));
+            prop_assert_eq!(scaled(low, (factor >> 40).into(), divisor), Some((product / divisor, product % divisor)));
         }
 
         #[test]

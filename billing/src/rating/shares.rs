@@ -50,16 +50,17 @@ impl Holder {
 
 impl Shares {
     /// Of so many sums; `sum_of` has the number of each record's.
-    pub(super) fn of(usage: &[UsageRecord], sum_of: &[usize], sums: usize) -> Self {
+    pub(super) fn of(usage: &[UsageRecord], sum_of: &[u32], sums: usize) -> Self {
         let mut rows = Vec::<(usize, Share)>::with_capacity(usage.len());
         for (record, sum) in usage.iter().zip(sum_of) {
+            let sum = *sum as usize;
             let (holder, base_quantity) = (Holder::of(&record.resource), u128::from(record.quantity));
             // Records come by resource and time, mostly: what belongs together is added up at once.
             match rows.last_mut() {
-                Some((last, share)) if *last == *sum && share.holder == holder => {
+                Some((last, share)) if *last == sum && share.holder == holder => {
                     share.base_quantity += base_quantity;
                 }
-                _ => rows.push((*sum, Share { holder, base_quantity })),
+                _ => rows.push((sum, Share { holder, base_quantity })),
             }
         }
         let (numbers, ends) = by_sum(&rows, sums);

@@ -24,12 +24,17 @@ pub(super) struct Sheet<'a> {
 pub(super) struct Progress<'a> {
     /// What the card's own allowance covers; `None`: it had nothing left.
     pub(super) free: Option<i128>,
-    /// What else covers it, in order.
-    pub(super) parts: Vec<Part<'a>>,
     /// What is still to be priced.
     pub(super) left: i128,
-    /// What is left of each holder's share; only where a pool counts by instance.
-    pub(super) by_holder: Vec<i128>,
+    /// Most entries have nothing of it.
+    rest: Option<Box<Rest<'a>>>,
+}
+
+/// What only entries with pools and commitments have.
+#[derive(Clone, Debug, Default)]
+struct Rest<'a> {
+    parts: Vec<Part<'a>>,
+    by_holder: Vec<i128>,
 }
 
 /// A part of an entry that has no price of the card.
@@ -53,11 +58,12 @@ impl<'a> Sheet<'a> {
         gathered: Gathered<'a>,
     ) -> Result<Self, RatingError> {
         let mut sheet = Self { input: *input, period, pricing, gathered, progress: Vec::new() };
-        let counts_by_holder = sheet.pools().any(|pool| pool.included.per == Per::Instance);
-        sheet.progress.reserve_exact(sheet.gathered.entries.len());
-        for entry in &sheet.gathered.entries {
-            let by_holder = if counts_by_holder { sheet.gathered.units_of(entry)? } else { Vec::new() };
-            sheet.progress.push(Progress { left: entry.units, by_holder, ..Progress::default() });
+        let progress = |entry: &Entry<'a>| Progress { free: None, left: entry.units, rest: None };
+        sheet.progress.extend(sheet.gathered.entries.iter().map(progress));
+        if sheet.pools().any(|pool| pool.included.per == Per::Instance) {
+            for (entry, progress) in sheet.gathered.entries.iter().zip(&mut sheet.progress) {
+                progress.rest.get_or_insert_default().by_holder = sheet.gathered.units_of(entry)?;
+            }
         }
         Ok(sheet)
     }
@@ -81,15 +87,34 @@ impl<'a> Sheet<'a> {
     }
 }
 
-impl Progress<'_> {
+impl<'a> Progress<'a> {
+    /// What else covers it, in order.
+    pub(super) fn parts(&self) -> &[Part<'a>] {
+        self.rest.as_ref().map_or(&[], |rest| &rest.parts)
+    }
+
+    /// One more part that something covers, or that is missing.
+    pub(super) fn push(&mut self, part: Part<'a>) {
+        self.rest.get_or_insert_default().parts.push(part);
+    }
+
+    /// What is left of each holder's share; only where a pool counts by instance.
+    pub(super) fn by_holder(&self) -> &[i128] {
+        self.rest.as_ref().map_or(&[], |rest| &rest.by_holder)
+    }
+
+    /// The same, to take from.
+    pub(super) fn by_holder_mut(&mut self) -> &mut [i128] {
+        self.rest.as_mut().map_or(&mut [], |rest| &mut rest.by_holder)
+    }
+
     /// Takes `units` from what is left, off all holders in proportion to what is left of them.
     pub(super) fn take(&mut self, units: i128) -> Option<()> {
-        if self.by_holder.is_empty() {
-            self.left -= units;
-            return Some(());
+        let by_holder = self.by_holder_mut();
+        if !by_holder.is_empty() {
+            let parts = quantity::spread(units, by_holder)?;
+            by_holder.iter_mut().zip(parts).for_each(|(left, part)| *left -= part);
         }
-        let parts = quantity::spread(units, &self.by_holder)?;
-        self.by_holder.iter_mut().zip(parts).for_each(|(left, part)| *left -= part);
         self.left -= units;
         Some(())
     }

@@ -13,17 +13,24 @@ use crate::tax::TaxRate;
 /// The taxes in the order of their codes, the higher rates first. Without lines, the standard one on nothing.
 pub(super) fn of(sheet: &Sheet<'_>, lines: &Lines<'_>) -> Result<Vec<Tax>, RatingError> {
     let mut sums = Vec::<(&TaxRate, i128)>::new();
+    // Mostly a line has the same as the one before.
+    let mut run = None::<(&TaxRate, i128)>;
     for (due, coins) in lines.dues() {
-        match sums.iter_mut().find(|(tax, _)| same_tax(tax, due)) {
-            Some((_, sum)) => *sum += coins,
-            None => sums.push((due, coins)),
+        match &mut run {
+            Some((tax, sum)) if std::ptr::eq(*tax, due) => *sum += coins,
+            _ => run.replace((due, coins)).into_iter().for_each(|run| add(&mut sums, run)),
         }
     }
+    run.into_iter().for_each(|run| add(&mut sums, run));
     if sums.is_empty() {
         sums.push((sheet.tax(&TaxClass::standard(), 0)?, 0));
     }
     sums.sort_by(|(a, _), (b, _)| a.code.cmp(&b.code).then_with(|| b.rate.cmp(&a.rate)));
-    sums.into_iter().map(|(tax, sum)| due(tax, amount(sum, sheet.pricing.currency)?)).collect()
+    let mut taxes = Vec::with_capacity(sums.len());
+    for (tax, sum) in sums {
+        taxes.push(due(tax, amount(sum, sheet.pricing.currency)?)?);
+    }
+    Ok(taxes)
 }
 
 /// Subtotal and total.
@@ -32,6 +39,13 @@ pub(super) fn sums(sheet: &Sheet<'_>, taxes: &[Tax]) -> Result<(Money, Money), R
     let tax: i128 = taxes.iter().map(|tax| tax.amount.coins()).sum();
     let currency = sheet.pricing.currency;
     Ok((amount(subtotal, currency)?, amount(subtotal + tax, currency)?))
+}
+
+fn add<'a>(sums: &mut Vec<(&'a TaxRate, i128)>, (due, coins): (&'a TaxRate, i128)) {
+    match sums.iter_mut().find(|(tax, _)| same_tax(tax, due)) {
+        Some((_, sum)) => *sum += coins,
+        None => sums.push((due, coins)),
+    }
 }
 
 fn due(tax: &TaxRate, base: Money) -> Result<Tax, RatingError> {
