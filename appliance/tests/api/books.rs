@@ -296,7 +296,7 @@ fn an_invoice_is_sent_rated_again_corrected_and_withdrawn_once() {
 fn a_billing_run_is_begun_once_and_says_of_every_tenant_what_came_of_it() {
     let cloud = Cloud::start();
     apply_plan(&cloud, DOLLARS);
-    cloud.up.ask(&["tenant", "set-plan", "acme", "dollars"]);
+    cloud.up.ask(&["tenant", "set-plan", "acme", "dollars", "--from", "2026-01-01"]);
     let runs = "/v1/billing-runs";
     let body = json!({ "period": "2026-01", "before_cutoff": true });
     let begun = once(&cloud, runs, "run", &body);
@@ -336,10 +336,17 @@ fn a_billing_run_is_begun_once_and_says_of_every_tenant_what_came_of_it() {
 
 #[test]
 fn a_month_that_runs_in_one_currency_is_not_moved_to_a_plan_in_another() {
-    let (cloud, _) = with_past(&SOON);
+    let (cloud, number) = with_past(&SOON);
     apply_plan(&cloud, DOLLARS);
     let tenant = "/v1/tenants/acme";
     let patch = |body: &Value| cloud.change(Method::PATCH, &cloud.provider, tenant, "*", body);
+    // What was issued of the month stays with its plan, until it is taken back.
+    let running = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date().first_of_month();
+    let issued = patch(&json!({ "plan": "dollars", "plan_from": running })).refused(409, "conflict");
+    assert!(issued["detail"].as_str().unwrap().contains(number.as_str()), "{issued}");
+    patch(&json!({ "plan": "dollars", "plan_from": "2027-01-15" })).refused(422, "unprocessable");
+    patch(&json!({ "plan_from": "2027-01-01" })).refused(422, "unprocessable");
+    cloud.up.ask(&["invoice", "void", number.as_str(), "--reason", "a slip"]);
     cloud.up.wait_until("the month is rated", || {
         cloud.get(&cloud.acme, &format!("{tenant}/draft")).status == 200
     });
@@ -351,7 +358,9 @@ fn a_month_that_runs_in_one_currency_is_not_moved_to_a_plan_in_another() {
     let euros = json!({ "treatment": "taxable", "mode": "postpaid", "currency": "EUR" });
     let account = format!("{tenant}/billing-account");
     cloud.change(Method::PUT, &cloud.provider, &account, "*", &euros).fine(200);
-    assert_eq!(patch(&json!({ "plan": "dollars" })).fine(200)["plan"], "dollars");
+    let changed = patch(&json!({ "plan": "dollars" })).fine(200);
+    let said = changed["plan_assignments"].as_array().unwrap().last().unwrap();
+    assert_eq!((&changed["plan"], &said["from"]), (&json!("dollars"), &json!(running)), "{changed}");
     assert!(cloud.up.stop().success());
 }
 

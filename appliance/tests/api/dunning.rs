@@ -101,7 +101,13 @@ fn a_month_is_reviewed_sent_back_approved_and_issued_once() {
     let put = |path: &str, body: Value| cloud.change(Method::PUT, &cloud.provider, path, "*", &body);
     put("/v1/plans/fees", json!({ "text": plan })).fine(200);
     cloud
-        .change(Method::PATCH, &cloud.provider, "/v1/tenants/other", "*", &json!({ "plan": "fees" }))
+        .change(
+            Method::PATCH,
+            &cloud.provider,
+            "/v1/tenants/other",
+            "*",
+            &json!({ "plan": "fees", "plan_from": "2026-01-01" }),
+        )
         .fine(200);
     let terms = json!({ "treatment": "taxable", "mode": "postpaid", "starts_on": "2026-01-01" });
     put("/v1/tenants/other/billing-account", terms).fine(200);
