@@ -187,8 +187,8 @@ async fn plugging_snapshots_and_pauses_count_every_byte_once() {
     assert_eq!(watch.billed(written(id, "vda")), 16 * MIB, "over a snapshot and its commit");
     assert_eq!(watch.billed(written(id, "vdb")), 10 * MIB, "over two attachments");
     assert_eq!(watch.billed(received(id, &mac)), truth);
-    let facts = watch.batches().iter().flat_map(|batch| &batch.instances);
-    let makeup = facts.filter(|facts| facts.instance_id == id).next_back().unwrap().makeup.clone();
+    let mut facts = watch.batches().iter().flat_map(|batch| &batch.instances);
+    let makeup = facts.rfind(|facts| facts.instance_id == id).unwrap().makeup.clone();
     let nics = [guest.macs()[0].clone(), mac].map(|mac| (mac, network.name().to_owned()));
     assert_eq!(makeup.networks, nics.into(), "the NIC that was plugged in, too");
     assert_eq!(makeup.image, None, "what a snapshot lay over is committed");
