@@ -53,6 +53,7 @@ pub(super) async fn write(
     let facts_at = storable(batch.collected_at).clamp(earliest, received_at.max(earliest));
     let instances = seen_instances(batch, screened, facts_at);
     write_instances(transaction, batch, &instances, screened, known, facts_at).await?;
+    write_nics(transaction, &instances, facts_at).await?;
     let volumes = seen_volumes(batch, screened, facts_at);
     write_volumes(transaction, batch, &volumes, known, facts_at).await?;
     let labelled: Vec<Uuid> = batch.instances.iter().map(|facts| facts.instance_id.uuid()).collect();
@@ -182,7 +183,6 @@ async fn write_instances(
         seen.values().map(|s| s.facts.and_then(|f| f.tenant_label.as_deref().map(clean))).collect();
     let images: Vec<Option<String>> =
         seen.values().map(|s| s.facts.and_then(|f| f.makeup.image.as_deref().map(clean))).collect();
-    write_nics(transaction, seen, facts_at).await?;
     let statement = transaction.prepare_cached(sql!("put_instances")).await?;
     transaction
         .execute(
