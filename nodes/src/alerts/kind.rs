@@ -157,21 +157,8 @@ impl Kind {
                          directory, remove the joined nodes (weir node remove), start weir up, and let each join anew with \
                          weir node token create. What lies in their spools is delivered after that.",
             },
-            Self::LateUsage => Words {
-                title: "Usage of an issued invoice has changed",
-                meaning: "The invoice stays as it is until somebody corrects it: readings came in late, or usage was \
-                          corrected.",
-                remedy: "weir invoice rerate NUMBER shows line by line what differs. With --issue --reason TEXT it \
-                         takes the invoice back by a credit note and issues a corrected one.",
-            },
-            Self::MonthToDateOld => Words {
-                title: "Month-to-date amounts are old",
-                meaning: "No invoice is wrong: each is rated from the usage of its period. Pages show older amounts than usual, and \
-                          budgets, allowances and prepaid wallets are crossed later than they should be.",
-                remedy: "If the log names tenants whose running month was not rated, mend what it says (most often a plan, a \
-                         tax table or an exchange rate). Otherwise the machine does not keep up with its tenants: give it \
-                         more cores, or a faster disk for PostgreSQL.",
-            },
+            Self::LateUsage => LATE_USAGE,
+            Self::MonthToDateOld => MONTH_TO_DATE_OLD,
             Self::WebhookDisabled => Words {
                 title: "A webhook endpoint was disabled",
                 meaning: "Nothing changes on any bill. Whoever relies on the events there does not hear of invoices and payments.",
@@ -187,6 +174,23 @@ impl fmt::Display for Kind {
         f.write_str(self.as_str())
     }
 }
+
+const LATE_USAGE: Words = Words {
+    title: "Usage of an issued invoice has changed",
+    meaning: "The invoice stays as it is until somebody corrects it: readings came in late, or usage was \
+              corrected.",
+    remedy: "weir invoice rerate NUMBER shows line by line what differs. With --issue --reason TEXT it \
+             takes the invoice back by a credit note and issues a corrected one.",
+};
+
+const MONTH_TO_DATE_OLD: Words = Words {
+    title: "Month-to-date amounts are old",
+    meaning: "No invoice is wrong: each is rated from the usage of its period. Pages show older amounts than usual, and \
+              budgets, allowances and prepaid wallets are crossed later than they should be.",
+    remedy: "If the log names tenants whose running month was not rated, mend what it says (most often a plan, a \
+             tax table or an exchange rate). Otherwise the machine does not keep up with its tenants: give it \
+             more cores, or a faster disk for PostgreSQL.",
+};
 
 const fn of_notice(kind: NoticeKind) -> Words {
     match kind {
