@@ -1,7 +1,9 @@
 -- The NICs ($3 of which instance, $4 MACs, $5 networks) of instances ($1) that were described at $2, unless a later
--- description is known.
+-- description is known. The first NICs of an instance are as old as it is.
 WITH told AS (
-    SELECT i.instance_id, CASE WHEN i.facts_at IS NULL THEN i.first_seen_at ELSE $2::timestamptz END AS first_seen_at
+    SELECT i.instance_id,
+           CASE WHEN EXISTS (SELECT FROM instance_nic n WHERE n.instance_id = i.instance_id)
+                THEN $2::timestamptz ELSE i.first_seen_at END AS first_seen_at
     FROM instance i
     WHERE i.instance_id = ANY($1::uuid[]) AND COALESCE(i.facts_at, $2) <= $2
 ), plugged AS (

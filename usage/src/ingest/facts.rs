@@ -214,8 +214,7 @@ async fn write_instances(
     move_owners(transaction, sql!("move_instance_owners"), &began, firsts).await
 }
 
-/// Where the NICs of described instances are plugged in. Before the facts themselves: an instance without any is new, and its
-/// NICs are as old as it is.
+/// Where the NICs of described instances are plugged in.
 async fn write_nics(
     transaction: &Transaction<'_>,
     seen: &BTreeMap<Uuid, Seen<'_>>,
