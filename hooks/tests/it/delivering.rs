@@ -189,19 +189,24 @@ async fn whoever_dies_while_sending_leaves_the_same_event_under_the_same_id() {
     let world = world().await;
     world.endpoint(world.acme, "slow").await;
     let event = world.emit(world.acme, "invoice.issued").await;
-    {
-        let (db, sender) = (world.db.database(), world.sender.clone());
+    let (db, sender, receiver) = (world.db.database(), world.sender.clone(), &world.receiver);
+    std::thread::scope(|scope| {
         // Its runtime ends with it, and everything that it does.
-        std::thread::spawn(move || {
+        scope.spawn(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
-                let pass = deliver_due(&db, &sender, Timestamp::now);
-                tokio::time::timeout(std::time::Duration::from_secs(1), pass).await.unwrap_err();
+                let is_heard = async {
+                    while receiver.heard("slow").is_empty() {
+                        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                    }
+                };
+                tokio::select! {
+                    passed = deliver_due(&db, &sender, Timestamp::now) => panic!("it was slow: {passed:?}"),
+                    () = is_heard => {}
+                }
             });
-        })
-        .join()
-        .unwrap();
-    }
+        });
+    });
     assert_eq!(world.pass().await, Passed::default(), "it is leased to the one that died");
     world.hours_later(1).await;
     world.pass().await;
