@@ -38,7 +38,7 @@ pub enum Rule {
     CpuTime,
     /// The same for a process that was held still before it was killed.
     #[serde(
-        rename = "read = used = invoiced exactly; within one tick of the scheduler, 4 ms, of the kernel's exit records of all threads"
+        rename = "read = used = invoiced exactly; within a tick of the scheduler, 4 ms, for vCPU and main loop each, of the kernel's exit records of all threads"
     )]
     CpuTimeOfKilled,
     /// Time and what is held over time.

@@ -16,8 +16,9 @@ const SAMPLE_MS: u64 = 1000;
 /// The exit record of a thread that runs when it is ended lacks what came after the last tick of the scheduler: 4 ms at
 /// 250 Hz. Its clock, read just before, does not.
 const TICKS_NS: u64 = 10_000_000;
-/// One of them, for a process that had been held still.
-const TICK_NS: u64 = 4_000_000;
+/// One for each thread that may have run when a process was held still, so that it could be killed: the vCPU's and the main loop.
+/// With one alone the demo was off once by 0.6 ms, on a machine that did much else.
+const HELD_STILL_NS: u64 = 2 * 4_000_000;
 
 /// A meter: its name, its unit, the resource that it is measured on and the register that it is read from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,7 +134,7 @@ impl GuestRecord {
     }
 
     fn cpu(&self) -> Bounds {
-        let slack = if self.plan.play == Play::Killed { TICK_NS } else { TICKS_NS };
+        let slack = if self.plan.play == Play::Killed { HELD_STILL_NS } else { TICKS_NS };
         sum(self.lives.iter().map(|life| Bounds::around(life.cpu_ns, slack)))
     }
 
@@ -243,7 +244,7 @@ mod tests {
         check("cpu_ns", None, 10_000_000_018 - 2 * TICKS_NS, 10_000_000_018 + 2 * TICKS_NS);
         let mut killed = record();
         killed.plan = &GUESTS[0];
-        assert_eq!(killed.cpu(), Bounds::around(10_000_000_018, 2 * TICK_NS));
+        assert_eq!(killed.cpu(), Bounds::around(10_000_000_018, 2 * HELD_STILL_NS));
         let mut far = record();
         far.plan = GUESTS.iter().find(|plan| plan.site == Site::Far && plan.play == Play::Killed).unwrap();
         assert_eq!(far.cpu(), killed.cpu(), "a node in a network namespace is held to the same");
