@@ -12,7 +12,6 @@ use crate::process::run;
 /// A daemon of the chain is up after milliseconds; a busy machine takes longer.
 const START_MAX: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(5);
-const DID_NOT_COME: &str = "did not come; nbdkit and nbdfuse need /dev/fuse and root";
 
 /// The chain. Its parts are taken down from the top.
 pub struct BlockDevice {
@@ -89,17 +88,15 @@ impl BlockDevice {
             loop_device: None,
             mounted: None,
         });
-        wait_for(&socket)?;
+        wait_for(&socket, || Ok(()))?;
         let file = fuse.join("nbd");
-        let until = Instant::now() + START_MAX;
-        while !file.exists() {
+        wait_for(&file, || {
             // The socket is there before nbdkit listens on it: an nbdfuse that came too early has ended.
             if chain.nbdfuse.try_wait()?.is_some() {
                 chain.nbdfuse = nbdfuse(&file, &socket)?;
             }
-            ensure!(Instant::now() < until, "{} {DID_NOT_COME}", file.display());
-            std::thread::sleep(LOOK);
-        }
+            Ok(())
+        })?;
         let device = run("losetup", &["--find", "--show", &file.display().to_string()])?.trim().to_owned();
         chain.loop_device = Some(device.clone());
         let mount = self.dir.path().join("mount");
@@ -170,10 +167,13 @@ fn nbdfuse(file: &Path, socket: &Path) -> Result<Child> {
         .context("nbdfuse cannot be run; run testbed/install-packages test")
 }
 
-fn wait_for(path: &Path) -> Result<()> {
+/// Waits for a file; `help` is asked before each look.
+fn wait_for(path: &Path, mut help: impl FnMut() -> Result<()>) -> Result<()> {
     let until = Instant::now() + START_MAX;
     while !path.exists() {
-        ensure!(Instant::now() < until, "{} {DID_NOT_COME}", path.display());
+        help()?;
+        let is_in_time = Instant::now() < until;
+        ensure!(is_in_time, "{} did not come; nbdkit and nbdfuse need /dev/fuse and root", path.display());
         std::thread::sleep(LOOK);
     }
     Ok(())
