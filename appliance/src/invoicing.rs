@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use billing::account::assignments::{self, Assignments};
 use billing::account::{self, BillingAccount};
 use billing::store::tax_tables::{self, TableInForce};
@@ -47,13 +47,21 @@ pub struct Payer {
 }
 
 impl Payer {
-    /// Whether it is billed for that period: it has a plan when it begins.
+    /// The plan that it has when that period begins; `None`: none, so it is not billed for it.
     ///
     /// # Errors
     /// The period is none, or the tenant's zone is not known.
-    pub fn is_billed_for(&self, asked: &PeriodRequest) -> Result<bool> {
+    pub fn plan_for(&self, asked: &PeriodRequest) -> Result<Option<&str>> {
         let (zone, period) = period_of(&self.tenant, asked)?;
-        Ok(self.plans.on(period.start().to_zoned(zone).date()).is_some())
+        Ok(self.plans.on(period.start().to_zoned(zone).date()))
+    }
+
+    /// Whether it is billed for that period.
+    ///
+    /// # Errors
+    /// As [`Self::plan_for`].
+    pub fn is_billed_for(&self, asked: &PeriodRequest) -> Result<bool> {
+        Ok(self.plan_for(asked)?.is_some())
     }
 }
 
@@ -91,8 +99,7 @@ pub async fn tenants(parts: &Parts, only: Option<&str>, asked: &PeriodRequest) -
 /// # Errors
 /// The plan changes within the period, or the database failed.
 pub async fn plan_of(parts: &Parts, tenant: &Tenant, period: Window) -> Result<Option<String>> {
-    let zone =
-        TimeZone::get(&tenant.time_zone).context("the tenant's time zone is not known to this machine")?;
+    let zone = period::zone_of(tenant)?;
     let plans = assignments::get(&parts.database, Scope::Provider, tenant.id).await?;
     Ok(plans.during(period, &zone)?.map(str::to_owned))
 }
@@ -102,8 +109,7 @@ pub async fn plan_of(parts: &Parts, tenant: &Tenant, period: Window) -> Result<O
 /// # Errors
 /// The tenant's zone is not known to this machine.
 pub fn no_plan(tenant: &Tenant, period: Window) -> Result<String> {
-    let zone =
-        TimeZone::get(&tenant.time_zone).context("the tenant's time zone is not known to this machine")?;
+    let zone = period::zone_of(tenant)?;
     let first = period.start().to_zoned(zone).date().first_of_month();
     Ok(format!(
         "tenant {0} has no price plan in {period}; give it one: weir tenant set-plan {0} PLAN --from {first}",
@@ -225,8 +231,7 @@ pub async fn bill_of(
     let account = account::get(&parts.database, Scope::Provider, tenant.id).await?;
     let table = tables.taxes.as_ref().map(|taxes| &taxes.table);
     let taxation = Taxation::resolve(table, &plan, &account, period, plan.time_zone())?;
-    let zone =
-        TimeZone::get(&tenant.time_zone).context("the tenant's time zone is not known to this machine")?;
+    let zone = period::zone_of(&tenant)?;
     // A period has one currency: the one in which it began.
     let currency = account.currencies.on(period.start().to_zoned(zone).date());
     let exchange = exchange(parts, &plan, currency, period).await?;
@@ -514,8 +519,7 @@ fn listed(names: &[String]) -> String {
 /// # Errors
 /// The period is none.
 pub fn period_of(tenant: &Tenant, asked: &PeriodRequest) -> Result<(TimeZone, Window)> {
-    let zone =
-        TimeZone::get(&tenant.time_zone).context("the tenant's time zone is not known to this machine")?;
+    let zone = period::zone_of(tenant)?;
     let period = period::window(asked, &zone)?;
     Ok((zone, period))
 }

@@ -1,12 +1,21 @@
-//! From the period that was asked for to a window: one way for `weir rate` and for invoices.
+//! From the period that was asked for to a window, and a tenant's zone: one way for `weir rate` and for invoices.
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use billing::period;
 use jiff::tz::TimeZone;
 use metering::Window;
+use usage::registry::Tenant;
 
 use crate::cli::args::PeriodArguments;
 use crate::control::request::PeriodRequest;
+
+/// The zone in which a tenant's months begin.
+///
+/// # Errors
+/// It is not known to this machine.
+pub fn zone_of(tenant: &Tenant) -> Result<TimeZone> {
+    TimeZone::get(&tenant.time_zone).context("the tenant's time zone is not known to this machine")
+}
 
 /// The window of `asked` in `zone`.
 ///

@@ -21,6 +21,7 @@ use usage::registry::Tenant;
 use crate::control::request::PeriodRequest;
 use crate::invoicing::{self, Payer, Tables};
 use crate::parts::Parts;
+use crate::period;
 
 /// A round that is not through by then gets a second worker: half of what it may take, so that two of them, who do twice as much,
 /// are through in three quarters of a minute where one would have taken a whole one.
@@ -58,7 +59,7 @@ impl Freshness {
 /// # Errors
 /// The tenant's zone is not known to this machine.
 pub fn running_month(tenant: &Tenant, now: Timestamp) -> Result<Window> {
-    let zone = zone_of(tenant)?;
+    let zone = period::zone_of(tenant)?;
     Ok(billing::period::month(&month_name(&zone, now), &zone)?)
 }
 
@@ -67,11 +68,7 @@ pub fn running_month(tenant: &Tenant, now: Timestamp) -> Result<Window> {
 /// # Errors
 /// The tenant's zone is not known to this machine.
 pub fn month_of(tenant: &Tenant, now: Timestamp) -> Result<String> {
-    Ok(month_name(&zone_of(tenant)?, now))
-}
-
-fn zone_of(tenant: &Tenant) -> Result<TimeZone> {
-    TimeZone::get(&tenant.time_zone).context("the tenant's time zone is not known to this machine")
+    Ok(month_name(&period::zone_of(tenant)?, now))
 }
 
 /// Rates the running month of every tenant that has a plan, and of the last one until its grace period is over or it was put up
@@ -130,7 +127,7 @@ impl Round {
 /// A month that has ended is rated on until its grace period is over: its last readings come in, and they may cross a budget.
 /// Months in which the tenant has no plan are not rated.
 async fn rate_months_of(parts: &Parts, tables: &Tables, payer: Payer, now: Timestamp) -> Result<()> {
-    let zone = TimeZone::get(&payer.tenant.time_zone)?;
+    let zone = period::zone_of(&payer.tenant)?;
     let running = month_name(&zone, now);
     let grace = SignedDuration::try_from(parts.config.billing.grace.0)?;
     let before = month_name(&zone, now.saturating_sub(grace)?);

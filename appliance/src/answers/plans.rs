@@ -10,8 +10,7 @@ use billing::terms::TenantTerms;
 use billing::{InvoiceDocument, Money, PricePlan, account, drafts, plans};
 use jiff::Timestamp;
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
-use metering::{TenantId, Window};
+use metering::Window;
 use migrations::Scope;
 use serde_json::{Value, json};
 use usage::registry::{self, Tenant};
@@ -76,12 +75,11 @@ pub async fn of_terms(parts: &Parts, request: TermsRequest) -> Result<Value> {
 ///
 /// # Errors
 /// It is so; the error says what to do instead.
-async fn check_currency(parts: &Parts, tenant: TenantId, plan: &PricePlan, from: Date) -> Result<()> {
-    let currencies = account::get(&parts.database, Scope::Provider, tenant).await?.currencies;
-    let scope = Scope::Tenant(tenant.uuid());
+async fn check_currency(parts: &Parts, tenant: &Tenant, plan: &PricePlan, from: Date) -> Result<()> {
+    let currencies = account::get(&parts.database, Scope::Provider, tenant.id).await?.currencies;
+    let scope = Scope::Tenant(tenant.id.uuid());
     let running = drafts::list(&parts.database, scope, Timestamp::now()).await?;
-    let zone = registry::find_tenant(&parts.database, Scope::Provider, &tenant.to_string()).await?.time_zone;
-    let zone = TimeZone::get(&zone).context("the tenant's time zone is not known to this machine")?;
+    let zone = period::zone_of(tenant)?;
     let differs = |draft: &&drafts::DraftSummary| {
         let first = draft.period.start().to_zoned(zone.clone()).date();
         let own = currencies.on(first);
@@ -109,8 +107,8 @@ async fn check_currency(parts: &Parts, tenant: TenantId, plan: &PricePlan, from:
 ///
 /// # Errors
 /// It is so.
-pub async fn check_change(parts: &Parts, tenant: TenantId, plan: &PricePlan, from: Date) -> Result<()> {
-    if let Some(stored) = terms::get(&parts.database, Scope::Provider, tenant).await? {
+pub async fn check_change(parts: &Parts, tenant: &Tenant, plan: &PricePlan, from: Date) -> Result<()> {
+    if let Some(stored) = terms::get(&parts.database, Scope::Provider, tenant.id).await? {
         plan.for_tenant(&stored.terms)?;
     }
     check_currency(parts, tenant, plan, from).await
@@ -131,7 +129,7 @@ pub async fn check_tenants(parts: &Parts, plan: &PricePlan) -> Result<()> {
     if old.is_some_and(|old| old.currency() != plan.currency()) {
         for Payer { tenant, plans } in invoicing::payers(parts).await? {
             if plans.from(today(&tenant)?).contains(&plan.name()) {
-                check_currency(parts, tenant.id, plan, Date::MIN).await?;
+                check_currency(parts, &tenant, plan, Date::MIN).await?;
             }
         }
     }
@@ -168,9 +166,7 @@ pub async fn check_terms(parts: &Parts, tenant: &Tenant, own: &TenantTerms) -> R
 
 /// The day that it is for a tenant.
 fn today(tenant: &Tenant) -> Result<Date> {
-    let zone =
-        TimeZone::get(&tenant.time_zone).context("the tenant's time zone is not known to this machine")?;
-    Ok(Timestamp::now().to_zoned(zone).date())
+    Ok(Timestamp::now().to_zoned(period::zone_of(tenant)?).date())
 }
 
 async fn apply_terms(parts: &Parts, tenant: &str, file: &str, text: &str) -> Result<Value> {
@@ -215,8 +211,7 @@ async fn show_terms(parts: &Parts, tenant: &str, with_plan: bool) -> Result<Valu
 pub async fn billed_by(parts: &Parts, name: &str, asked: &PeriodRequest) -> Result<Vec<Tenant>> {
     let (mut of_it, mut of_any) = (Vec::new(), Vec::new());
     for payer in invoicing::payers(parts).await? {
-        let (zone, period) = invoicing::period_of(&payer.tenant, asked)?;
-        match payer.plans.on(period.start().to_zoned(zone).date()) {
+        match payer.plan_for(asked)? {
             Some(plan) if plan == name => of_it.push(payer.tenant),
             Some(_) => of_any.push(payer.tenant),
             None => {}
@@ -238,9 +233,7 @@ pub async fn simulate(
     as_of: Option<&str>,
 ) -> Result<Simulated> {
     let tenant = registry::find_tenant(&parts.database, Scope::Provider, tenant).await?;
-    let zone =
-        TimeZone::get(&tenant.time_zone).context("the tenant's time zone is not known to this machine")?;
-    let period = period::window(asked, &zone)?;
+    let (_, period) = invoicing::period_of(&tenant, asked)?;
     let (plan, version) = as_if(plan, period, as_of)?;
     let (old, changes) = match invoicing::plan_of(parts, &tenant, period).await? {
         Some(name) => {

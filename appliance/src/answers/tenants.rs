@@ -56,7 +56,7 @@ pub async fn set_plan(parts: &Parts, name: &str, plan: &str, from: Option<&str>)
     let mut session = parts.database.session().await?;
     let transaction = session.begin(Scope::Provider).await?;
     let assigned = assignments::assign(&transaction, tenant.id, asked, Timestamp::now()).await?;
-    super::plans::check_change(parts, tenant.id, &new, assigned.from).await?;
+    super::plans::check_change(parts, &tenant, &new, assigned.from).await?;
     transaction.commit().await?;
     let words: Vec<Value> = assigned.assignments.all().iter().map(assignment_value).collect();
     Ok(json!({

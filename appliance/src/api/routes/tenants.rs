@@ -249,7 +249,7 @@ async fn check_change(
     plan: &PricePlan,
     from: Date,
 ) -> Result<(), Problem> {
-    let checked = answers::plans::check_change(&call.parts, tenant.id, plan, from).await;
+    let checked = answers::plans::check_change(&call.parts, tenant, plan, from).await;
     checked.map_err(|error| match error.downcast::<StoreError>() {
         Ok(store) => store.into(),
         Err(error) => Problem::new(Kind::Conflict, format!("{error:#}")),
