@@ -48,7 +48,7 @@ pub enum Rule {
     Held,
     /// Storage held over time.
     #[serde(
-        rename = "read = used = invoiced exactly; within one reading (1 s) per volume of the time from creation to deletion"
+        rename = "read = used = invoiced exactly; from its creation to the last sight of each volume: at most 2 s less, or one reading (1 s) more, than until its deletion"
     )]
     HeldStorage,
 }
