@@ -16,6 +16,9 @@ use super::log::own_blocks;
 /// A slot owns its blocks in steps of this, so that a memory that grows a little fits on a full disk.
 const STEP_BYTES: u64 = 256 << 10;
 
+/// How much the memory is compressed: it is written with each look and read at a start, so that time counts more than room.
+const MEMORY_LEVEL: i32 = -3;
+
 /// The files of the two slots.
 pub const NAMES: [&str; 2] = ["memory-a", "memory-b"];
 
@@ -71,7 +74,7 @@ impl Slots {
 
     /// Writes the memory of a look durably, beside that of the look before. It counts after [`Self::turn`] only.
     pub fn write(&self, memory: &Memory) -> io::Result<()> {
-        let packed = zstd::bulk::compress(&memory.bytes, super::LEVEL)?;
+        let packed = zstd::bulk::compress(&memory.bytes, MEMORY_LEVEL)?;
         let frame = frame::encode(Kind::MEMORY, memory.version, memory.seq, 0, &packed)
             .ok_or_else(|| io::Error::other("the memory is larger than a frame"))?;
         let file =
