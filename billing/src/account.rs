@@ -1,9 +1,10 @@
 //! How a tenant is billed: its country and how it is taxed, in which currency, how long it has to pay, and whether it pays
 //! afterwards or in advance. The store is at the end; from when on a currency holds is [`currencies`]' matter, by which plan a month is
-//! billed [`assignments`]', what the taxes are [`crate::tax`]'s.
+//! billed [`assignments`]', whether a plan goes with a tenant [`fit`]'s, what the taxes are [`crate::tax`]'s.
 
 pub mod assignments;
 pub mod currencies;
+pub mod fit;
 
 use jiff::Timestamp;
 use jiff::civil::Date;

@@ -6,6 +6,8 @@ mod support;
 use accounts::Role;
 use actix_web::test::TestRequest;
 use billing::quota::{self, Existing};
+use billing::store::terms;
+use billing::terms::TenantTerms;
 use billing::{Currency, budget};
 use jiff::Timestamp;
 use metering::InstanceId;
@@ -15,7 +17,7 @@ use usage::registry::{self, Tenant};
 use uuid::Uuid;
 
 use support::browser::{Answer, get, plain_answer, plain_page, send};
-use support::{PLAN, plan, session, tenant};
+use support::{PLAN, YEN_PLAN, plan, session, tenant};
 
 const MARKUP: &str = "<script>alert(1)</script> & \"'";
 
@@ -193,6 +195,25 @@ async fn a_contact_is_changed_as_a_whole_and_a_stale_one_is_not() {
             "{field}"
         );
     }
+}
+
+#[actix_web::test]
+async fn a_plan_that_breaks_the_tenants_own_terms_is_refused_at_its_field_and_nothing_is_changed() {
+    let house = house().await;
+    plan(&house.database, YEN_PLAN).await;
+    let own =
+        "[[terms]]\nfrom = \"2026-01-01\"\n[[terms.rate_card]]\nname = \"cpu_ns\"\nunit_price = \"0.03\"\n";
+    let own = TenantTerms::parse("terms.toml", own.as_bytes()).unwrap();
+    terms::apply(&house.database, house.acme.id, &own, Timestamp::now()).await.unwrap();
+    let form = "display_name=Acme&email=&address=&tax_number=&plan=PLAN&revision=1";
+    let answer = house.post(&house.admin, "/tenants/acme/contact", &form.replace("PLAN", "tokyo")).await;
+    let page = answer.text();
+    assert_eq!(answer.status, 422);
+    assert!(page.contains("id=\"plan-error\"") && page.contains("do not fit plan tokyo"), "{page}");
+    let acme = registry::find_tenant(&house.database, Scope::Provider, "acme").await.unwrap();
+    assert_eq!((acme.revision, acme.plan_name), (1, house.acme.plan_name.clone()));
+    let fits = form.replace("PLAN", "standard");
+    assert_eq!(house.post(&house.admin, "/tenants/acme/contact", &fits).await.status, 303);
 }
 
 #[actix_web::test]

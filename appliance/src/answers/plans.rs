@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use billing::account::assignments;
+use billing::account::{assignments, fit};
 use billing::plan::diff::diff;
 use billing::store::terms;
 use billing::terms::TenantTerms;
-use billing::{InvoiceDocument, Money, PricePlan, account, drafts, plans};
+use billing::{InvoiceDocument, Money, PricePlan, plans};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use metering::Window;
@@ -70,48 +70,12 @@ pub async fn of_terms(parts: &Parts, request: TermsRequest) -> Result<Value> {
     }
 }
 
-/// Refuses a plan that is to take over from another one, from the day `from` on, in the middle of a period that runs in another
-/// currency: a draft has one currency. Periods that began before that day have a plan of their own.
-///
-/// # Errors
-/// It is so; the error says what to do instead.
-async fn check_currency(parts: &Parts, tenant: &Tenant, plan: &PricePlan, from: Date) -> Result<()> {
-    let currencies = account::get(&parts.database, Scope::Provider, tenant.id).await?.currencies;
-    let scope = Scope::Tenant(tenant.id.uuid());
-    let running = drafts::list(&parts.database, scope, Timestamp::now()).await?;
-    let zone = period::zone_of(tenant)?;
-    let differs = |draft: &&drafts::DraftSummary| {
-        let first = draft.period.start().to_zoned(zone.clone()).date();
-        let own = currencies.on(first);
-        // What has come to nothing yet has no currency.
-        let is_something = !draft.total.is_zero() || !draft.subtotal.is_zero();
-        from <= first && is_something && draft.total.currency() != own.unwrap_or(plan.currency())
-    };
-    let Some(draft) = running.iter().find(differs) else { return Ok(()) };
-    bail!(
-        "plan {} is in {}, and the running period of {} ({}) has come to {} so far; a period has one currency. Change it \
-         from the next month on, or let the tenant go on paying in {}: weir tenant set-billing {} \
-         --currency {}",
-        plan.name(),
-        plan.currency(),
-        draft.tenant,
-        draft.period,
-        draft.total,
-        draft.total.currency(),
-        draft.tenant,
-        draft.total.currency()
-    )
-}
-
-/// Refuses a plan for a tenant, from a day on, that it does not go with: with its terms, or with the currency of its running period.
+/// Refuses a plan for a tenant, from a day on, that it does not go with: see [`fit::check`].
 ///
 /// # Errors
 /// It is so.
 pub async fn check_change(parts: &Parts, tenant: &Tenant, plan: &PricePlan, from: Date) -> Result<()> {
-    if let Some(stored) = terms::get(&parts.database, Scope::Provider, tenant.id).await? {
-        plan.for_tenant(&stored.terms)?;
-    }
-    check_currency(parts, tenant, plan, from).await
+    Ok(fit::check(&parts.database, tenant.id, &period::zone_of(tenant)?, plan, from).await?)
 }
 
 /// Refuses a new revision of a plan that does not go with the tenants that it bills: with their terms, or with the currency
@@ -129,7 +93,8 @@ pub async fn check_tenants(parts: &Parts, plan: &PricePlan) -> Result<()> {
     if old.is_some_and(|old| old.currency() != plan.currency()) {
         for Payer { tenant, plans } in invoicing::payers(parts).await? {
             if plans.from(today(&tenant)?).contains(&plan.name()) {
-                check_currency(parts, &tenant, plan, Date::MIN).await?;
+                let zone = period::zone_of(&tenant)?;
+                fit::check_currency(&parts.database, tenant.id, &zone, plan, Date::MIN).await?;
             }
         }
     }

@@ -4,7 +4,8 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use askama::Template;
-use billing::account::assignments::{self, Asked, AssignError, Assignment};
+use billing::account::assignments::{self, Asked, AssignError, Assigned, Assignment};
+use billing::account::fit::{self, Misfit};
 use billing::drafts;
 use billing::plans;
 use billing::quota::{self, Held, Limits, Quota, SetError};
@@ -297,14 +298,34 @@ async fn put_contact(
     // A contact that is saved says nothing about the plan that it shows.
     if standing.on(day) != plan {
         let asked = Asked { plan, from, by: viewer.principal.user.name.as_str() };
-        match assignments::assign(&transaction, tenant.id, asked, now()).await {
-            Ok(_) => {}
+        let assigned = match assignments::assign(&transaction, tenant.id, asked, now()).await {
+            Ok(assigned) => assigned,
             Err(AssignError::Store(error)) => return Err(error.into()),
             Err(error) => return Ok(Put::Refused("plan_from", figures::sentence(&error))),
+        };
+        if let Some(sentence) = misfit(site, tenant, plan, &assigned).await? {
+            return Ok(Put::Refused("plan", sentence));
         }
     }
     transaction.commit().await.map_err(RegistryError::from)?;
     Ok(Put::Done)
+}
+
+/// Why the plan that was assigned does not go with the tenant, if so.
+async fn misfit(
+    site: &Site,
+    tenant: &Tenant,
+    plan: Option<&str>,
+    assigned: &Assigned,
+) -> Result<Option<String>, PageError> {
+    let Some(plan) = plan else { return Ok(None) };
+    // One that bills the tenant already may be gone from the list; it stays.
+    let Some(plan) = plans::get(&site.database, plan).await? else { return Ok(None) };
+    match fit::check(&site.database, tenant.id, &assigned.zone, &plan, assigned.from).await {
+        Ok(()) => Ok(None),
+        Err(Misfit::Store(error)) => Err(error.into()),
+        Err(error) => Ok(Some(figures::sentence(&error))),
+    }
 }
 
 /// A tenant that pays. What nobody pays for has usage, and nothing else that could be set.

@@ -3,7 +3,7 @@
 use actix_web::HttpResponse;
 use actix_web::http::Method;
 use billing::account::assignments::{self, Asked, AssignError, Assignments};
-use billing::invoices::StoreError;
+use billing::account::fit::Misfit;
 use billing::{PricePlan, plans};
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -250,8 +250,9 @@ async fn check_change(
     from: Date,
 ) -> Result<(), Problem> {
     let checked = answers::plans::check_change(&call.parts, tenant, plan, from).await;
-    checked.map_err(|error| match error.downcast::<StoreError>() {
-        Ok(store) => store.into(),
+    checked.map_err(|error| match error.downcast::<Misfit>() {
+        Ok(Misfit::Store(error)) => error.into(),
+        Ok(misfit) => Problem::new(Kind::Conflict, misfit.to_string()),
         Err(error) => Problem::new(Kind::Conflict, format!("{error:#}")),
     })
 }
