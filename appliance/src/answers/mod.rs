@@ -17,6 +17,7 @@ mod limits;
 mod mail;
 mod nodes;
 pub mod plans;
+mod revisions;
 pub mod statements;
 pub mod tenants;
 mod usage;
@@ -89,6 +90,7 @@ async fn value(parts: &Parts, request: Request) -> Result<Value> {
         Request::PlanList {} => tenants::plans(parts).await,
         Request::Plan(request) => plans::value(parts, request).await,
         Request::Terms(request) => plans::of_terms(parts, request).await,
+        Request::Revision(request) => revisions::value(parts, request).await,
         Request::Node(request) => nodes::value(parts, request).await,
         Request::InspectNode {} => parts.inspect().await,
         Request::ReadingTake {} => usage::take_reading(parts).await,

@@ -245,6 +245,16 @@ mod tests {
     }
 
     #[test]
+    fn no_two_types_share_a_name_so_that_one_is_described_by_the_others_words() {
+        let mut known = BTreeMap::new();
+        for (name, schema) in routes::operations().iter().flat_map(|operation| operation.schemas.clone()) {
+            let schema = serde_json::to_value(schema).unwrap();
+            let first = known.entry(name.clone()).or_insert_with(|| schema.clone());
+            assert_eq!(*first, schema, "{name} is the name of two types");
+        }
+    }
+
+    #[test]
     fn every_operation_is_documented_with_its_problems_and_is_named_once() {
         let mut ids = BTreeSet::new();
         for operation in routes::operations() {

@@ -109,7 +109,7 @@ pub fn tax(command: TaxCommand) -> Result<BooksRequest> {
             BooksRequest::TaxApply { file, text }
         }
         TaxCommand::Show => BooksRequest::TaxShow {},
-        TaxCommand::Validate { .. } => bail!("this command needs no running Weir"),
+        TaxCommand::Validate { .. } | TaxCommand::Revisions(_) => bail!("this is no request of the books"),
     })
 }
 

@@ -18,16 +18,17 @@ use self::args::{
     AlertCommand, AllowanceCommand, Arguments, BackupCommand, BillingCommand, BudgetCommand,
     CapacityArguments, ChosenArguments, Command, ConfigCommand, CreateArguments, DiskCommand, DocumentFormat,
     InspectCommand, InstanceCommand, InvoiceCommand, MailCommand, NicCommand, NodeCommand, NodeTokenCommand,
-    PlanCommand, QuarantineCommand, QuotaCommand, ReadingCommand, StatementArguments, TaxCommand,
-    TenantCommand, TermsCommand, TokenCommand, UpArguments, UsageCommand, UserCommand, WebhookCommand,
+    PlanCommand, QuarantineCommand, QuotaCommand, ReadingCommand, RevisionArguments, StatementArguments,
+    TaxCommand, TenantCommand, TermsCommand, TokenCommand, UpArguments, UsageCommand, UserCommand,
+    WebhookCommand,
 };
 pub use self::output::say;
 use crate::config::{Config, default_data_dir};
 use crate::control::client::Client;
 use crate::control::request::{
     AccountRequest, AlertRequest, AllowanceRequest, BackupRequest, BillingRequest, Chosen, InstanceCreate,
-    LimitRequest, MailRequest, NodeRequest, PlanRequest, QuarantineRequest, Request, TermsRequest,
-    WebhookRequest,
+    LimitRequest, MailRequest, NodeRequest, PlanRequest, QuarantineRequest, Request, RevisionRequest,
+    RevisionsOf, TermsRequest, WebhookRequest,
 };
 use crate::nodes::role;
 use crate::{inspect, period, rate, up};
@@ -121,8 +122,16 @@ fn request(command: Command) -> Result<Request> {
             Request::PlanApply { file: file.display().to_string(), text, rewrites_past: rewrite_past }
         }
         Command::Plan(PlanCommand::Show { name }) => Request::Plan(PlanRequest::Show { name }),
+        Command::Plan(PlanCommand::Revisions { name, one }) => revisions(RevisionsOf::Plan(name), one),
         Command::Plan(_) => Request::PlanList {},
-        Command::Terms(command) => Request::Terms(terms(command)?),
+        Command::Terms(TermsCommand::Revisions { tenant, one }) => revisions(RevisionsOf::Terms(tenant), one),
+        Command::Terms(TermsCommand::Apply { tenant, file }) => {
+            let text = rate::read_terms(&file)?;
+            Request::Terms(TermsRequest::Apply { tenant, file: file.display().to_string(), text })
+        }
+        Command::Terms(TermsCommand::Show { tenant, plan }) => {
+            Request::Terms(TermsRequest::Show { tenant, with_plan: plan })
+        }
         Command::Instance(command) => instance(command)?,
         Command::Node(command) => Request::Node(node(command)?),
         Command::Alert(AlertCommand::List { all }) => Request::Alert(AlertRequest::List { all }),
@@ -152,6 +161,7 @@ fn request(command: Command) -> Result<Request> {
         Command::Wallet(command) => Request::Books(books::wallet(command)),
         Command::Statement(arguments) => Request::Books(books::statement(arguments)),
         Command::Dunning(command) => Request::Books(books::dunning(command)),
+        Command::Tax(TaxCommand::Revisions(one)) => revisions(RevisionsOf::TaxTable, one),
         Command::Tax(command) => Request::Books(books::tax(command)?),
         Command::Exchange(command) => Request::Books(books::exchange(command)?),
         Command::Quota(command) => Request::Limit(quota(command)),
@@ -166,14 +176,8 @@ fn request(command: Command) -> Result<Request> {
     })
 }
 
-fn terms(command: TermsCommand) -> Result<TermsRequest> {
-    Ok(match command {
-        TermsCommand::Apply { tenant, file } => {
-            let text = rate::read_terms(&file)?;
-            TermsRequest::Apply { tenant, file: file.display().to_string(), text }
-        }
-        TermsCommand::Show { tenant, plan } => TermsRequest::Show { tenant, with_plan: plan },
-    })
+fn revisions(of: RevisionsOf, one: RevisionArguments) -> Request {
+    Request::Revision(RevisionRequest { of, revision: one.show })
 }
 
 fn tenant(command: TenantCommand) -> Request {

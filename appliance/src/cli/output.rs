@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::books;
 use crate::control::request::{
     AccountRequest, AlertRequest, AllowanceRequest, BackupRequest, CorrectionRequest, DimensionRequest,
-    MailRequest, NodeRequest, QuarantineRequest, Request, WebhookRequest,
+    MailRequest, NodeRequest, QuarantineRequest, Request, RevisionRequest, WebhookRequest,
 };
 
 /// A column: its head, the key of its value, and whether it is a number.
@@ -165,6 +165,9 @@ fn table_of(request: &Request) -> Option<(&'static str, &'static [Column], &'sta
             &PLAN_COLUMNS,
             "No plans yet. Store one: weir plan apply FILE.toml (see billing/plans/)",
         ),
+        Request::Revision(RevisionRequest { revision: None, .. }) => {
+            ("revisions", &REVISION_COLUMNS, "None was in force yet.")
+        }
         Request::InstanceList { .. } => (
             "instances",
             &INSTANCE_COLUMNS,
@@ -196,6 +199,9 @@ fn usage_table_of(request: &Request) -> Option<(&'static str, &'static [Column],
         _ => return None,
     })
 }
+
+const REVISION_COLUMNS: [Column; 2] =
+    [("REVISION", "revision", true), ("IN FORCE FROM", "applied_at", false)];
 
 const CORRECTION_COLUMNS: [Column; 9] = [
     ("ID", "correction_id", false),

@@ -57,6 +57,22 @@ fn a_plan_takes_the_place_of_the_one_that_was_looked_at_and_of_no_other() {
     put(&cloud, path, "\"1\"", &meant).refused(412, "stale");
     put(&cloud, path, "\"99999999999\"", &meant).refused(412, "stale");
     put(&cloud, "/v1/plans/another", "\"0\"", &text(PLAN)).refused(422, "unprocessable");
+    // What was in force stays to be read, page by page and on the command line.
+    let revisions = format!("{path}/revisions");
+    let first = cloud.get(&cloud.provider, &format!("{revisions}?limit=1")).fine(200);
+    assert_eq!((&first["items"][0]["revision"], first["items"].as_array().unwrap().len()), (&json!(2), 1));
+    let next = format!("{revisions}?limit=1&cursor={}", first["next"].as_str().unwrap());
+    let second = cloud.get(&cloud.provider, &next).fine(200);
+    assert_eq!((&second["items"][0]["revision"], &second["next"]), (&json!(1), &json!(null)), "{second}");
+    let old = cloud.get(&cloud.provider, &format!("{revisions}/1")).fine(200);
+    assert_eq!((&old["text"], &old["revision"]), (&json!(PLAN), &second["items"][0]));
+    for gone in ["3", "0", "-1", "one", "99999999999"] {
+        cloud.get(&cloud.provider, &format!("{revisions}/{gone}")).refused(404, "not-found");
+    }
+    cloud.get(&cloud.provider, "/v1/plans/nowhere/revisions").refused(404, "not-found");
+    let told = cloud.up.ask(&["plan", "revisions", "past"]);
+    assert_eq!(told["revisions"].as_array().unwrap().len(), 2, "{told}");
+    assert_eq!(cloud.up.ask(&["plan", "revisions", "past", "--show", "2"])["text"], json!(dearer));
     assert!(cloud.up.stop().success());
 }
 
@@ -203,6 +219,11 @@ fn a_tenant_sees_its_own_terms_and_prices_and_the_provider_sets_them_once() {
     // Without a plan there is nothing that terms could change.
     put(&cloud, "/v1/tenants/other/terms", "*", &body).refused(409, "conflict");
     assert_eq!(put(&cloud, TENANT_TERMS, "\"1\"", &json!({ "text": "" })).etag(), "\"2\"");
+    // A tenant reads what it was billed by then.
+    let revisions = cloud.get(&cloud.acme, &format!("{TENANT_TERMS}/revisions")).fine(200);
+    assert_eq!(revisions["items"].as_array().unwrap().len(), 2, "{revisions}");
+    assert_eq!(cloud.get(&cloud.acme, &format!("{TENANT_TERMS}/revisions/1")).fine(200)["text"], TERMS);
+    assert_eq!(cloud.up.ask(&["terms", "revisions", "acme", "--show", "2"])["text"], "");
     assert!(cloud.up.stop().success());
 }
 
@@ -219,6 +240,8 @@ fn a_tax_table_is_checked_and_takes_the_place_of_the_one_that_was_looked_at() {
     assert_eq!(put(&cloud, path, "\"0\"", &body).etag(), "\"1\"");
     put(&cloud, path, "\"0\"", &body).refused(412, "stale");
     assert_eq!(cloud.get(&cloud.provider, path).fine(200)["text"], TAXES);
+    assert_eq!(cloud.get(&cloud.provider, &format!("{path}/revisions/1")).fine(200)["text"], TAXES);
+    assert_eq!(cloud.up.ask(&["tax", "revisions"])["revisions"].as_array().unwrap().len(), 1);
     let odd = json!({ "text": TAXES.replace("\"0.2\"", "\"twenty\"") });
     for answer in [put(&cloud, path, "*", &odd), cloud.post(&cloud.provider, "/v1/tax-table-checks", &odd)] {
         let problem = answer.refused(422, "unprocessable");
@@ -267,14 +290,21 @@ fn prices_are_the_providers_alone_and_a_tenants_terms_do_not_exist_for_others() 
     let cloud = with_past();
     put(&cloud, TENANT_TERMS, "*", &json!({ "text": TERMS })).fine(200);
     let acme = cloud.get(&cloud.acme, "/v1/tenants/acme").fine(200)["tenant_id"].as_str().unwrap().to_owned();
-    for path in [TENANT_TERMS.to_owned(), format!("/v1/tenants/{acme}/terms")] {
+    let texts = ["revisions", "revisions/1"].map(|text| format!("{TENANT_TERMS}/{text}"));
+    for path in [TENANT_TERMS.to_owned(), format!("/v1/tenants/{acme}/terms")].into_iter().chain(texts) {
         cloud.get(&cloud.other, &path).refused(404, "not-found");
         cloud.get(&cloud.planner, &path).refused(403, "forbidden");
     }
     let text = json!({ "text": PLAN });
     let rates = json!({ "rates": [] });
     for token in [&cloud.acme, &cloud.other, &cloud.reader, &cloud.planner] {
-        for path in ["/v1/plans", "/v1/plans/past", "/v1/tax-table"] {
+        let kept = [
+            "/v1/plans/past/revisions",
+            "/v1/plans/past/revisions/1",
+            "/v1/tax-table/revisions",
+            "/v1/tax-table/revisions/1",
+        ];
+        for path in ["/v1/plans", "/v1/plans/past", "/v1/tax-table"].into_iter().chain(kept) {
             cloud.get(token, path).refused(403, "forbidden");
         }
         for path in ["/v1/plans/past", TENANT_TERMS, "/v1/tax-table"] {

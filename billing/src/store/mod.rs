@@ -13,6 +13,7 @@ pub(crate) mod outbox;
 pub mod plans;
 pub mod quotas;
 pub mod rechecks;
+pub mod revisions;
 pub mod runs;
 pub mod sql;
 pub mod tax_tables;

@@ -36,15 +36,18 @@ pub(crate) const PLAN_LATEST: &str = include_str!("../../sql/plan_latest.sql");
 pub(crate) const PLAN_LIST: &str = include_str!("../../sql/plan_list.sql");
 pub(crate) const PLAN_LOCK: &str = include_str!("../../sql/plan_lock.sql");
 pub(crate) const PLAN_REVISION: &str = include_str!("../../sql/plan_revision.sql");
+pub(crate) const PLAN_REVISIONS: &str = include_str!("../../sql/plan_revisions.sql");
 pub(crate) const QUOTA_GET: &str = include_str!("../../sql/quota_get.sql");
 pub(crate) const QUOTA_LOCK: &str = include_str!("../../sql/quota_lock.sql");
 pub(crate) const QUOTA_PUT: &str = include_str!("../../sql/quota_put.sql");
 pub(crate) const SERIES_NEXT: &str = include_str!("../../sql/series_next.sql");
+pub(crate) const TAX_REVISIONS: &str = include_str!("../../sql/tax_revisions.sql");
 pub(crate) const TENANT_LOCK: &str = include_str!("../../sql/tenant_lock.sql");
 pub(crate) const TERMS_INSERT: &str = include_str!("../../sql/terms_insert.sql");
 pub(crate) const TERMS_LATEST: &str = include_str!("../../sql/terms_latest.sql");
 pub(crate) const TERMS_LOCK: &str = include_str!("../../sql/terms_lock.sql");
 pub(crate) const TERMS_OF_PLAN: &str = include_str!("../../sql/terms_of_plan.sql");
+pub(crate) const TERMS_REVISIONS: &str = include_str!("../../sql/terms_revisions.sql");
 pub(crate) const WEBHOOK_EMIT: &str = include_str!("../../sql/webhook_emit.sql");
 
 /// All of them, as (name, text): for whoever wants to prepare them.
@@ -85,14 +88,17 @@ pub const ALL: &[(&str, &str)] = &[
     ("plan_list", PLAN_LIST),
     ("plan_lock", PLAN_LOCK),
     ("plan_revision", PLAN_REVISION),
+    ("plan_revisions", PLAN_REVISIONS),
     ("quota_get", QUOTA_GET),
     ("quota_lock", QUOTA_LOCK),
     ("quota_put", QUOTA_PUT),
     ("series_next", SERIES_NEXT),
+    ("tax_revisions", TAX_REVISIONS),
     ("tenant_lock", TENANT_LOCK),
     ("terms_insert", TERMS_INSERT),
     ("terms_latest", TERMS_LATEST),
     ("terms_lock", TERMS_LOCK),
     ("terms_of_plan", TERMS_OF_PLAN),
+    ("terms_revisions", TERMS_REVISIONS),
     ("webhook_emit", WEBHOOK_EMIT),
 ];

@@ -14,6 +14,7 @@ mod invoices;
 mod limits;
 mod mail;
 mod prices;
+mod revisions;
 mod runs;
 mod tables;
 mod tenants;
@@ -47,6 +48,7 @@ pub fn operations() -> Vec<Operation> {
         accounts::operations(),
         tenants::operations(),
         prices::operations(),
+        revisions::operations(),
         tables::operations(),
         limits::operations(),
         allowances::operations(),

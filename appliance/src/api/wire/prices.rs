@@ -4,6 +4,7 @@
 use billing::PricePlan;
 use billing::plan::diff::Change;
 use billing::plans::{PlanSummary, StoredPlan};
+use billing::store::revisions::Revision;
 use billing::store::tax_tables::TableInForce;
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -91,7 +92,7 @@ pub struct FactsBody {
 
 /// A price plan in force.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-#[schema(as = Plan)]
+#[schema(as = PricePlan)]
 pub struct PlanBody {
     /// What it says of itself.
     pub facts: FactsBody,
@@ -242,6 +243,26 @@ pub struct TaxTableBody {
     pub text: Option<String>,
 }
 
+/// A text that was in force, without it.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[schema(as = Revision)]
+pub struct RevisionBody {
+    /// Counts the texts, from 1.
+    pub revision: u64,
+    /// From then on it was in force, until the next one was.
+    pub applied_at: Timestamp,
+}
+
+/// A text that was in force.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = RevisionText)]
+pub struct RevisionTextBody {
+    /// Which.
+    pub revision: RevisionBody,
+    /// In TOML, as it was sent.
+    pub text: String,
+}
+
 /// What a tax table says of itself.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = TaxTableFacts)]
@@ -323,6 +344,12 @@ impl From<&StoredPlan> for PlanBody {
             applied_at: stored.applied_at,
             text: stored.plan.source().to_owned(),
         }
+    }
+}
+
+impl From<Revision> for RevisionBody {
+    fn from(one: Revision) -> Self {
+        Self { revision: count(one.revision), applied_at: one.applied_at }
     }
 }
 

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use uuid::Uuid;
 
+use super::plans::RevisionArguments;
+
 /// `weir payment …`
 #[derive(Debug, Subcommand)]
 pub enum PaymentCommand {
@@ -127,6 +129,8 @@ pub enum TaxCommand {
     },
     /// The tax table in force
     Show,
+    /// The tax tables that were in force
+    Revisions(RevisionArguments),
 }
 
 /// `weir exchange …`

@@ -30,7 +30,9 @@ pub use self::corrections::{CorrectCommand, DimensionCommand};
 pub use self::keeping::{BackupCommand, QuarantineCommand};
 pub use self::limits::{BudgetCommand, CapacityArguments, MailCommand, QuotaCommand};
 pub use self::nodes::{JoinArguments, NodeCommand, NodeTokenCommand, RunArguments};
-pub use self::plans::{PlanCommand, RateArguments, SimulateArguments, TermsCommand, Treatment};
+pub use self::plans::{
+    PlanCommand, RateArguments, RevisionArguments, SimulateArguments, TermsCommand, Treatment,
+};
 pub use self::webhooks::WebhookCommand;
 
 /// Meters every KVM instance, rates the usage and bills it.

@@ -29,6 +29,14 @@ pub enum PlanCommand {
         /// Which plan
         name: String,
     },
+    /// The texts of a plan that were in force
+    Revisions {
+        /// Which plan
+        name: String,
+        /// Or one of them
+        #[command(flatten)]
+        one: RevisionArguments,
+    },
     /// Say what changes between two plans
     Diff {
         /// A TOML file, or the name of a plan in force
@@ -75,6 +83,22 @@ pub enum TermsCommand {
         #[arg(long)]
         plan: bool,
     },
+    /// The terms of a tenant that were in force
+    Revisions {
+        /// Which tenant
+        tenant: String,
+        /// Or one of them
+        #[command(flatten)]
+        one: RevisionArguments,
+    },
+}
+
+/// Which text that was in force.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct RevisionArguments {
+    /// Print the text of this revision
+    #[arg(long, value_name = "REVISION", value_parser = clap::value_parser!(i32).range(1..))]
+    pub show: Option<i32>,
 }
 
 /// How a tenant is taxed.

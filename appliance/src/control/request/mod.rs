@@ -26,7 +26,7 @@ pub use self::corrections::{CorrectionRequest, DimensionRequest};
 pub use self::keeping::{BackupRequest, QuarantineRequest};
 pub use self::limits::{LimitRequest, MailRequest};
 pub use self::nodes::NodeRequest;
-pub use self::plans::{PlanRequest, TermsRequest};
+pub use self::plans::{PlanRequest, RevisionRequest, RevisionsOf, TermsRequest};
 pub use self::webhooks::WebhookRequest;
 use crate::cli::args::DocumentFormat;
 
@@ -126,6 +126,8 @@ pub enum Request {
     Plan(PlanRequest),
     /// Tenants' own terms.
     Terms(TermsRequest),
+    /// Texts that were in force.
+    Revision(RevisionRequest),
     /// Makes an instance.
     InstanceCreate(InstanceCreate),
     /// Starts one.

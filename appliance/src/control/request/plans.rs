@@ -1,4 +1,4 @@
-//! Requests about price plans and tenants' own terms.
+//! Requests about price plans and tenants' own terms, and about texts that were in force.
 
 use serde::{Deserialize, Serialize};
 
@@ -57,4 +57,26 @@ pub enum TermsRequest {
         /// Also the plan with them worked in.
         with_plan: bool,
     },
+}
+
+/// Texts that were in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RevisionRequest {
+    /// Of what.
+    pub of: RevisionsOf,
+    /// Only this one, with its text; none: all of them, without.
+    pub revision: Option<i32>,
+}
+
+/// Of what.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RevisionsOf {
+    /// The plan of this name.
+    Plan(String),
+    /// The terms of this tenant.
+    Terms(String),
+    /// The tax table.
+    TaxTable,
 }
