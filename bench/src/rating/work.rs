@@ -17,6 +17,13 @@ use uuid::Uuid;
 /// Tiers of each price, all of which are filled.
 const TIERS: usize = 4;
 
+/// Where all but the last of them end.
+const BORDERS: [Decimal; TIERS - 1] = [
+    Decimal::from_parts(10, 0, 0, false, 0),
+    Decimal::from_parts(505, 0, 0, false, 1),
+    Decimal::from_parts(250, 0, 0, false, 0),
+];
+
 /// A plan, a month, and what one tenant used in it.
 pub struct Work {
     plan: PricePlan,
@@ -31,7 +38,10 @@ pub struct Round {
     /// Four multiplications and additions, with the tiers' borders known, and one rounding. No record is looked at: beside it
     /// stands what begins with a quantity.
     pub bare_ns: f64,
-    /// The same after the usage records' quantities have been added up, as whole numbers of 64 bits: a bare program that is given
+    /// The same with the quantity's tiers walked, in decimals: what stood at 83 ns when the goal was set. It knows price and borders
+    /// beforehand, and keeps nothing but the sum.
+    pub walked_ns: f64,
+    /// The bare loop after the usage records' quantities have been added up, as whole numbers of 64 bits: a bare program that is given
     /// what rating is given cannot do without. It knows by their place of which meter they are, so it looks for nothing, and it
     /// converts no units.
     pub added_ns: f64,
@@ -77,7 +87,7 @@ impl Work {
         self.decimals().len()
     }
 
-    /// All four in turn, each for about `length`.
+    /// All five in turn, each for about `length`.
     ///
     /// # Panics
     /// What was made above cannot be rated.
@@ -85,6 +95,14 @@ impl Work {
         let decimals = self.decimals();
         let quantities = decimals.len() as f64 / TIERS as f64;
         let bare = each(length, || multiply(black_box(&decimals)));
+        let wholes: Vec<(Decimal, &[(Decimal, Decimal)])> = decimals
+            .chunks(TIERS)
+            .map(|tiers| (tiers.iter().map(|(quantity, _)| quantity).sum(), tiers))
+            .collect();
+        let ends =
+            |tiers: &[(Decimal, Decimal)]| tiers[0].0 == BORDERS[0] && tiers[1].0 + tiers[0].0 == BORDERS[1];
+        assert!(wholes.iter().all(|(_, tiers)| ends(tiers)), "the borders are those of the plan above");
+        let walked = each(length, || walk(black_box(&wholes)));
         let mut sums = vec![0_u64; decimals.len() / TIERS];
         let added = each(length, || {
             sums.fill(0);
@@ -102,8 +120,9 @@ impl Work {
         let rated = each(length, || {
             black_box(rate(&black_box(self.input())).expect("what was made above can be rated"));
         });
-        let [bare_ns, added_ns, priced_ns, rated_ns] = [bare, added, priced, rated].map(|ns| ns / quantities);
-        Round { bare_ns, added_ns, priced_ns, rated_ns }
+        let [bare_ns, walked_ns, added_ns, priced_ns, rated_ns] =
+            [bare, walked, added, priced, rated].map(|ns| ns / quantities);
+        Round { bare_ns, walked_ns, added_ns, priced_ns, rated_ns }
     }
 
     fn input(&self) -> RatingInput<'_> {
@@ -130,6 +149,22 @@ fn multiply(decimals: &[(Decimal, Decimal)]) {
         let mut sum = Decimal::ZERO;
         for (quantity, unit_price) in tiers {
             sum += *quantity * *unit_price;
+        }
+        black_box(sum.round_dp_with_strategy(6, RoundingStrategy::MidpointNearestEven));
+    }
+}
+
+/// The bare loop that finds out how much falls into which tier. Each quantity comes with its tiers, of which it takes the prices.
+fn walk(wholes: &[(Decimal, &[(Decimal, Decimal)])]) {
+    for (whole, tiers) in wholes {
+        let (mut sum, mut from) = (Decimal::ZERO, Decimal::ZERO);
+        for (border, (_, unit_price)) in BORDERS.iter().map(Some).chain([None]).zip(*tiers) {
+            let until = border.map_or(*whole, |border| (*border).min(*whole));
+            if until <= from {
+                break;
+            }
+            sum += (until - from) * *unit_price;
+            from = until;
         }
         black_box(sum.round_dp_with_strategy(6, RoundingStrategy::MidpointNearestEven));
     }
