@@ -1,11 +1,12 @@
 //! The texts of plans, terms and tax tables that were in force.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use billing::store::revisions::{self, Of};
 use migrations::Scope;
 use serde_json::{Value, json};
 use usage::registry;
 
+use super::tenants::no_plan;
 use crate::control::request::{RevisionRequest, RevisionsOf};
 use crate::parts::Parts;
 
@@ -23,6 +24,9 @@ pub async fn value(parts: &Parts, request: RevisionRequest) -> Result<Value> {
     };
     let Some(asked) = request.revision else {
         let found = revisions::list(&parts.database, Scope::Provider, &of, i32::MAX, LISTED_MAX).await?;
+        if let (true, Of::Plan(name)) = (found.is_empty(), &of) {
+            bail!(no_plan(name));
+        }
         let shown = found.iter().map(|one| json!({ "revision": one.revision, "applied_at": one.applied_at }));
         return Ok(json!({ "revisions": shown.collect::<Vec<_>>() }));
     };

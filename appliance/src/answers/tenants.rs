@@ -225,12 +225,15 @@ pub async fn plans(parts: &Parts) -> Result<Value> {
 /// A stored plan.
 pub async fn find_plan(parts: &Parts, name: &str) -> Result<PricePlan> {
     let found = plans::get(&parts.database, name).await?;
-    found.with_context(|| {
-        let shown: String = name.chars().take(80).collect();
-        format!(
-            "there is no plan {shown:?}; store it first: weir plan apply FILE.toml (weir plan list shows all)"
-        )
-    })
+    found.with_context(|| no_plan(name))
+}
+
+/// What is said of a name that no plan has.
+pub fn no_plan(name: &str) -> String {
+    let shown: String = name.chars().take(80).collect();
+    format!(
+        "there is no plan {shown:?}; store it first: weir plan apply FILE.toml (weir plan list shows all)"
+    )
 }
 
 /// The scope of a list: the tenant's that was named, or the provider's.
