@@ -207,6 +207,7 @@ mod tests {
 
     use clap::CommandFactory;
     use serde_json::Value;
+    use utoipa::openapi::path::ParameterIn;
 
     use super::*;
 
@@ -242,6 +243,24 @@ mod tests {
         references(&document, &mut used);
         let known: BTreeSet<String> = schemas.keys().cloned().collect();
         assert_eq!(used, known);
+    }
+
+    #[test]
+    fn what_may_be_left_out_of_a_query_is_not_asked_of_clients() {
+        let mut required = BTreeSet::new();
+        for operation in routes::operations() {
+            let query = operation.parameters.iter().filter(|one| one.parameter_in == ParameterIn::Query);
+            let needed = query.filter(|one| one.required == Required::True);
+            required.extend(needed.map(|one| format!("{} {}", operation.id, one.name)));
+        }
+        let meant = [
+            "getUsage from",
+            "getUsage to",
+            "listLineWindows resource",
+            "listWindowReadings resource",
+            "listWindowReadings window_start",
+        ];
+        assert_eq!(required, meant.map(str::to_owned).into());
     }
 
     #[test]

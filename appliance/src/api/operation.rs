@@ -154,7 +154,7 @@ impl Operation {
     /// Takes a query parameter.
     #[must_use]
     pub fn query(mut self, parameter: ParameterBuilder) -> Self {
-        self.parameters.push(parameter.parameter_in(ParameterIn::Query).build());
+        self.parameters.push(parameter.build());
         self
     }
 
@@ -452,6 +452,8 @@ impl Tag {
 pub fn parameter(name: &str, schema: Object, description: &str) -> ParameterBuilder {
     ParameterBuilder::new()
         .name(name)
+        // Before it may be left out: what has no place yet is taken for a part of the path, which may not.
+        .parameter_in(ParameterIn::Query)
         .required(Required::False)
         .description(Some(description))
         .schema(Some(Schema::Object(schema)))
