@@ -18,7 +18,7 @@ use tokio::sync::OnceCell;
 use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
 
-use crate::cluster::{self, Account, ClusterOptions, Prepared};
+use crate::cluster::{self, Account, ClusterError, ClusterOptions, Prepared};
 use crate::{Database, PoolLimits, StorageProfile};
 
 /// Longer than the pause between two test programs of one run, shorter than a developer's patience with a process
@@ -28,6 +28,8 @@ const GRACE_SECONDS: &str = "20";
 /// A tenth of a second is the rule; a machine that compiles beside it is slow.
 const READY_MAX: Duration = Duration::from_secs(60);
 const READY_LOOK_INTERVAL: Duration = Duration::from_millis(25);
+/// Between making a directory and giving it away: two calls of the system.
+const OWNED_MAX: Duration = Duration::from_secs(5);
 
 /// The migrated databases that tests are cloned from.
 const PLAIN_TEMPLATE: &str = "weir_template_plain";
@@ -193,7 +195,7 @@ async fn start_or_join() -> Server {
 fn take_locks(base: &Path) -> Result<(File, File), Box<dyn std::error::Error + Send + Sync>> {
     let account = Account::resolve(None)?;
     loop {
-        cluster::own_dir(base, &account)?;
+        own(base, &account)?;
         let path = base.join("users");
         let open = |path: &Path| OpenOptions::new().create(true).truncate(false).write(true).open(path);
         let users = match open(&path) {
@@ -211,6 +213,19 @@ fn take_locks(base: &Path) -> Result<(File, File), Box<dyn std::error::Error + S
         rustix::fs::flock(&setup, FlockOperation::LockExclusive)?;
         if is_current(&users).unwrap_or(false) {
             return Ok((users, setup));
+        }
+    }
+}
+
+/// Another test's process that made the directory a moment ago may have yet to give it to the server's user.
+fn own(base: &Path, account: &Account) -> Result<(), ClusterError> {
+    let since = Instant::now();
+    loop {
+        match cluster::own_dir(base, account) {
+            Err(ClusterError::Foreign { .. }) if since.elapsed() < OWNED_MAX => {
+                std::thread::sleep(READY_LOOK_INTERVAL);
+            }
+            owned => return owned,
         }
     }
 }
