@@ -84,9 +84,6 @@ pub fn operations() -> Vec<Operation> {
 
 async fn list_of_plan(call: Call) -> Result<HttpResponse, Problem> {
     let of = Of::Plan(call.path("name").to_owned());
-    if revisions::list(call.db(), call.scope()?, &of, i32::MAX, 1).await?.is_empty() {
-        return Err(Problem::not_found("price plan"));
-    }
     list(&call, "plan-revisions", &of).await
 }
 
@@ -118,6 +115,10 @@ async fn list(call: &Call, name: &'static str, of: &Of) -> Result<HttpResponse, 
     let paging = call.paging(name)?;
     let last = paging.after::<i32>()?.map_or(i32::MAX, |before| before.saturating_sub(1));
     let mut found = revisions::list(call.db(), call.scope()?, of, last, paging.limit + 1).await?;
+    // A plan has a text from the beginning, and no cursor leads behind the first one.
+    if let (true, Of::Plan(_)) = (found.is_empty(), of) {
+        return Err(Problem::not_found("price plan"));
+    }
     let limit = usize::try_from(paging.limit).unwrap_or(usize::MAX);
     let has_more = limit < found.len();
     found.truncate(limit);
